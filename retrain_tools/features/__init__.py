@@ -1,0 +1,1 @@
+"""Bottlenecks: computed from a graph, cached one file per image."""

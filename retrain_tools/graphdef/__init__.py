@@ -1,0 +1,1 @@
+"""Files to graphs, graphs to graphs; never runs a graph."""

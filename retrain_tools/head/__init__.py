@@ -1,0 +1,1 @@
+"""The retrained layer: training, evaluation, export."""

@@ -1,0 +1,1 @@
+"""Rewritings of a GraphDef; each takes a graph and returns a new one."""

@@ -1,0 +1,101 @@
+"""How every script starts and ends: flags, help, log lines, and errors as one line with exit 2."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import flags
+
+from retrain_tools.errors import InputError
+
+_HELP_FLAGS = frozenset({"-h", "-help", "--help", "--helpfull", "--helpshort"})
+_EXIT_USER_ERROR = 2
+_EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+
+
+class _PlainFormatter(logging.Formatter):
+    """Messages as they are; warnings and errors say that they are one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        if record.levelno >= logging.WARNING:
+            return f"{record.levelname.lower()}: {message}"
+        return message
+
+
+def set_log_level(level: str) -> None:
+    """Show log lines of `level` (DEBUG, INFO, WARN, ERROR, FATAL) and above on stderr."""
+    logger = logging.getLogger("retrain_tools")
+    logger.handlers[:] = [logging.StreamHandler()]
+    logger.handlers[0].setFormatter(_PlainFormatter())
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def describe_flags(main: Callable[[list[str]], None]) -> str:
+    """Return the help text of the script that defines `main`: its docstring, then its flags."""
+    module = sys.modules[main.__module__]
+    flag_module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
+    indent = " " * 6
+    lines = [(module.__doc__ or "").strip(), "", "Flags:"]
+    for flag in flags.FLAGS.get_key_flags_for_module(flag_module):
+        is_boolean = isinstance(flag, flags.BooleanFlag)
+        name = f"--[no]{flag.name}" if is_boolean else f"--{flag.name}"
+        default = "" if flag.default is None else f" (default: {_shown_default(flag)})"
+        choices = getattr(flag.parser, "enum_values", None)
+        chosen_from = f" One of {', '.join(choices)}." if choices else ""
+        lines.append(f"  {name}{default}")
+        lines.extend(
+            textwrap.wrap(
+                f"{flag.help}{chosen_from}", 92, initial_indent=indent, subsequent_indent=indent
+            )
+        )
+    return "\n".join(lines)
+
+
+def _shown_default(flag: flags.Flag) -> str:
+    if isinstance(flag.default, bool):
+        return str(flag.default).lower()
+    return repr(flag.default) if isinstance(flag.default, str) else str(flag.default)
+
+
+def run(main: Callable[[list[str]], None]) -> NoReturn:
+    """Parse the flags, call `main` with the positional arguments, and exit the process.
+
+    The exit status is 0; 2 after an error that the user can mend (one `error:` line on stderr);
+    130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
+    """
+    set_log_level("INFO")
+    try:
+        if _HELP_FLAGS.intersection(sys.argv[1:]):
+            print(describe_flags(main))
+        else:
+            main(flags.FLAGS(sys.argv)[1:])
+        sys.stdout.flush()
+    except (InputError, flags.Error) as error:
+        _exit_with(f"error: {error}", _EXIT_USER_ERROR)
+    except BrokenPipeError:
+        # The reader (`head`, `less`) has gone. Python would complain again when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        _exit_with(f"error: {error}", _EXIT_USER_ERROR)
+    except KeyboardInterrupt:
+        _exit_with("interrupted", _EXIT_INTERRUPTED)
+    sys.exit(0)
+
+
+def _exit_with(message: str, status: int) -> NoReturn:
+    print(" ".join(message.splitlines()), file=sys.stderr)
+    sys.exit(status)
+
+
+def require(*holders: flags.FlagHolder) -> None:
+    """Raise InputError naming the flags among `holders` that were not given."""
+    missing = [f"--{holder.name}" for holder in holders if not holder.value]
+    if missing:
+        raise InputError(f"{' and '.join(missing)} must be given; see --help.")

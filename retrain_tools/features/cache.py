@@ -1,0 +1,214 @@
+"""The bottleneck cache: one text file per picture, laid out as retrain.py did, and its manifest."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools import __version__, files
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.navigate import nodes_by_name, upstream
+from retrain_tools.images.folders import ImageFile
+
+Vector = npt.NDArray[np.float32]
+
+_MANIFEST_FORMAT = 1
+_IMAGES_LOOKED_AT_FOR_SUFFIX = 500
+
+
+class DamagedBottleneckError(Exception):
+    """A cache file does not hold what it should; the message says what is wrong."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Identity:
+    """What the values of a cache depend on; caches that differ in any of these must not be mixed.
+
+    Attributes:
+        fingerprint: SHA-256 over the nodes that the tensor is computed from.
+        tensor: full name of the cached tensor.
+        pooling: how a tensor of rank above 2 became a vector; `none` for a vector.
+        preprocessing: see `GraphSpec.preprocessing`.
+        precision: of the computation.
+    """
+
+    fingerprint: str
+    tensor: str
+    pooling: str
+    preprocessing: dict[str, Any]
+    precision: str = "float32"
+
+
+def fingerprint(frozen: FrozenGraph, tensor: str) -> str:
+    """Return the SHA-256 of all nodes that `tensor` is computed from, in the order of their names.
+
+    So a text and a binary file of a graph agree, and other nodes of the file do not count.
+    """
+    nodes = nodes_by_name(frozen.graph_def)
+    digest = hashlib.sha256()
+    for name in sorted(upstream(nodes, [tensor])):
+        digest.update(nodes[name].SerializeToString(deterministic=True))
+    return digest.hexdigest()
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """A folder of bottleneck files of one naming.
+
+    Attributes:
+        folder: the bottleneck folder.
+        suffix: between image name and `.txt`: '' (2016), `_ARCHITECTURE` (2017), `_MODULE` (2018).
+        depth: values per file.
+    """
+
+    folder: Path
+    suffix: str
+    depth: int
+
+    def path(self, image: ImageFile) -> Path:
+        """Return where the picture's bottleneck file is, or would be."""
+        return bottleneck_path(self.folder, image, self.suffix)
+
+    def read(self, image: ImageFile) -> Vector | None:
+        """Return the picture's float32 [depth] values, or None if they are not cached.
+
+        Raises:
+            DamagedBottleneckError: the file is not `depth` finite numbers with commas between.
+        """
+        try:
+            text = self.path(image).read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        vector = parse_bottleneck(text)
+        if len(vector) != self.depth:
+            raise DamagedBottleneckError(f"{len(vector)} values instead of {self.depth}")
+        return vector
+
+    def write(self, image: ImageFile, vector: Vector) -> None:
+        """Write the picture's bottleneck file in one step."""
+        files.write_text(self.path(image), format_bottleneck(vector))
+
+
+def bottleneck_path(folder: Path, image: ImageFile, suffix: str) -> Path:
+    """Return FOLDER/LABEL/IMAGE<suffix>.txt."""
+    return folder / f"{image.relative}{suffix}.txt"
+
+
+def format_bottleneck(vector: Vector) -> str:
+    """Return the shortest decimals that read back to the same float32 values, comma-separated."""
+    return ",".join(map(str, vector))
+
+
+def parse_bottleneck(text: bytes) -> Vector:
+    """Return the float32 values of a bottleneck file's text.
+
+    Raises:
+        DamagedBottleneckError: something is not a number, or not a finite one.
+    """
+    try:
+        vector = np.array(text.split(b","), dtype=np.float32)
+    except ValueError as error:
+        raise DamagedBottleneckError("not comma-separated numbers") from error
+    if not np.isfinite(vector).all():
+        raise DamagedBottleneckError("a value that is not a finite number")
+    return vector
+
+
+def find_suffix(folder: Path, images: Iterable[ImageFile], preferred: str) -> str:
+    """Return the naming that the bottleneck folder uses already, else `preferred`.
+
+    Raises:
+        InputError: there are files of several namings and none of them is the preferred one.
+    """
+    found: collections.Counter[str] = collections.Counter()
+    listings: dict[Path, list[str]] = {}
+    for image in list(images)[:_IMAGES_LOOKED_AT_FOR_SUFFIX]:
+        parent = (folder / image.relative).parent
+        if parent not in listings:
+            listings[parent] = [c.name for c in parent.iterdir()] if parent.is_dir() else []
+        own = Path(image.relative).name
+        for name in listings[parent]:
+            if name.startswith(own) and name.endswith(".txt"):
+                found[name.removeprefix(own).removesuffix(".txt")] += 1
+    if preferred in found or not found:
+        return preferred
+    if len(found) > 1:
+        raise InputError(
+            f"{folder} holds bottlenecks of several namings: {sorted(found)}. "
+            "Choose one with --bottleneck_suffix."
+        )
+    return next(iter(found))
+
+
+def manifest_path(folder: Path, suffix: str) -> Path:
+    """Return where the manifest of this naming is kept: namings may share a folder."""
+    return folder / f"manifest{suffix}.json"
+
+
+def read_manifest(folder: Path, suffix: str) -> dict[str, Any] | None:
+    """Return the manifest, or None where there is none.
+
+    Raises:
+        InputError: the file is there and is not a manifest.
+    """
+    path = manifest_path(folder, suffix)
+    try:
+        manifest = json.loads(path.read_bytes())
+        identity = Identity(**manifest["identity"])
+        if manifest["format"] != _MANIFEST_FORMAT or not isinstance(manifest["depth"], int):
+            raise ValueError
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is not a manifest of this version. If the bottlenecks beside it are good, "
+            "remove it: they will be checked and adopted."
+        ) from error
+    return {**manifest, "identity": identity}
+
+
+def write_manifest(
+    folder: Path, suffix: str, identity: Identity, depth: int, graph: str, **more: Any
+) -> None:
+    """Record what the cache was made with, and by which graph file, for people to read."""
+    manifest = {
+        "format": _MANIFEST_FORMAT,
+        "identity": dataclasses.asdict(identity),
+        "depth": depth,
+        "graph": graph,
+        "retrain_tools": __version__,
+        **more,
+    }
+    files.write_text(manifest_path(folder, suffix), json.dumps(manifest, indent=2) + "\n")
+
+
+def refuse_another(folder: Path, suffix: str, manifest: dict[str, Any], identity: Identity) -> None:
+    """Raise InputError if the manifest's cache was made in another way than `identity` says."""
+    cached: Identity = manifest["identity"]
+    differences = [
+        f"{field.name} {_short(getattr(cached, field.name))} there, "
+        f"{_short(getattr(identity, field.name))} now"
+        for field in dataclasses.fields(Identity)
+        if getattr(cached, field.name) != getattr(identity, field.name)
+    ]
+    if differences:
+        raise InputError(
+            f"The bottlenecks in {folder} were made by another graph or in another way "
+            f"({manifest.get('graph')}; {manifest_path(folder, suffix).name}): "
+            f"{'; '.join(differences)}. "
+            "Use another --bottleneck_dir or another --bottleneck_suffix."
+        )
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"{text[:12]}…" if len(text) == 64 else text

@@ -1,0 +1,40 @@
+"""Writing files so that nobody ever sees half of one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+# mkstemp makes private files whatever the umask says. Reading the umask takes setting it, which is
+# only safe while there is one thread: at import.
+_UMASK = os.umask(0o077)
+os.umask(_UMASK)
+
+
+@contextlib.contextmanager
+def replacing(path: str | Path) -> Iterator[BinaryIO]:
+    """Open a temporary file in the folder of `path` that takes its place when the block succeeds.
+
+    The folder is made if it is missing. If the block fails, `path` stays as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        Path(name).chmod(0o666 & ~_UMASK)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a UTF-8 text file in one step."""
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))

@@ -1,0 +1,137 @@
+"""Which tensors of a classifier are worth caching, best first."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from retrain_tools.graphdef.navigate import consumers, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.tensors import Shape, tensor_shapes
+
+_PASS_THROUGH = ("Identity", "PlaceholderWithDefault", "StopGradient", "CheckNumerics")
+_RESHAPING = (*_PASS_THROUGH, "Reshape", "Squeeze", "AvgPool", "Mean", "MaxPool")
+_LAYERS = ("MatMul", "Conv2D", "DepthwiseConv2dNative", "ConcatV2", "Concat")
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A tensor worth caching.
+
+    Attributes:
+        tensor: full tensor name.
+        shape: its inferred shape, if known.
+        depth: values per picture (after pooling, for a feature map), if known.
+        why: what it is, for a reader.
+    """
+
+    tensor: str
+    shape: Shape | None
+    depth: int | None
+    why: str
+
+
+def bottleneck_candidates(
+    graph_def: Any, pixel_input: str, known: str | None = None
+) -> list[Candidate]:
+    """Return the tensors worth caching, best first; empty if nothing follows `pixel_input`.
+
+    The classifier is the last layer before the output; what goes into it is the bottleneck. What
+    it was pooled or reshaped from comes next, and the classifier's own output last.
+
+    Args:
+        graph_def: the whole graph.
+        pixel_input: the tensor that takes prepared pixels.
+        known: the tensor that the catalogue names for this network, put first.
+    """
+    nodes = nodes_by_name(graph_def)
+    shapes = tensor_shapes(graph_def)
+    found: dict[str, str] = {}
+    if known is not None:
+        found[known] = "what retrain.py cached for this network"
+    classifier, logits = _classifier(graph_def, nodes, shapes, pixel_input)
+    if classifier is not None:
+        name = _skip(nodes, classifier.input[0], _PASS_THROUGH)
+        found.setdefault(name, "what the last layer classifies")
+        for before in _chain(nodes, name):
+            found.setdefault(before, "the same before pooling or reshaping")
+        if logits is not None:
+            found.setdefault(logits, "the last layer's own output (logits)")
+    elif logits is not None:
+        found.setdefault(logits, "the graph's output")
+    return [
+        Candidate(name, shapes.get(name), _depth(shapes.get(name)), why)
+        for name, why in found.items()
+    ]
+
+
+def _depth(shape: Shape | None) -> int | None:
+    return shape[-1] if shape else None
+
+
+def _full(name: str) -> str:
+    return name if ":" in name else f"{name}:0"
+
+
+def _skip(nodes: dict[str, Any], name: str, ops: tuple[str, ...]) -> str:
+    """Follow first inputs upstream from the tensor `name` through nodes of these ops."""
+    while nodes[node_name(name)].op in ops and nodes[node_name(name)].input:
+        name = nodes[node_name(name)].input[0]
+    return _full(name)
+
+
+def _chain(nodes: dict[str, Any], name: str) -> list[str]:
+    """Return the distinct tensors upstream of `name` up to the feature map it was pooled from."""
+    tensors = []
+    node = nodes[node_name(name)]
+    while node.op in _RESHAPING and node.input:
+        name = _skip(nodes, node.input[0], _PASS_THROUGH)
+        node = nodes[node_name(name)]
+        tensors.append(name)
+    return tensors
+
+
+def _classifier(
+    graph_def: Any, nodes: dict[str, Any], shapes: dict[str, Shape | None], pixel_input: str
+) -> tuple[Any | None, str | None]:
+    """Find the last layer (None if the graph ends in pooling) and the tensor that it ends in."""
+    used_by = consumers(graph_def)
+    results = [
+        node.name
+        for node in graph_def.node
+        if node.name not in used_by
+        and node.op not in ("Const", "NoOp", "Assert", "CheckNumerics")
+        and node_name(pixel_input) in upstream(nodes, [node.name], stop=[node_name(pixel_input)])
+        and node.name != node_name(pixel_input)
+    ]
+    if not results:
+        return None, None
+    # The main output of a graph with several (auxiliary heads, debugging) is most often the last.
+    softmaxes = [name for name in results if "Softmax" in _ops_before(nodes, name)]
+    name = (softmaxes or results)[-1]
+    logits = _full(name)
+    while node_name(name) != node_name(pixel_input):
+        node = nodes[node_name(name)]
+        if node.op == "Softmax":
+            logits = _full(node.input[0])
+        if node.op == "MatMul" or (
+            node.op == "Conv2D" and _is_vector(shapes.get(f"{node.name}:0"))
+        ):
+            return node, logits
+        if node.op in _LAYERS or not node.input:
+            break
+        name = node.input[0]
+    return None, logits
+
+
+def _ops_before(nodes: dict[str, Any], name: str) -> set[str]:
+    """Return the ops on the way from `name` upstream to the first layer."""
+    ops = set()
+    while nodes[node_name(name)].op not in _LAYERS and nodes[node_name(name)].input:
+        ops.add(nodes[node_name(name)].op)
+        name = nodes[node_name(name)].input[0]
+    return ops
+
+
+def _is_vector(shape: Shape | None) -> bool:
+    """Tell whether a feature map is 1 × 1: a fully connected layer written as a convolution."""
+    return shape is not None and len(shape) == 4 and shape[1] == shape[2] == 1

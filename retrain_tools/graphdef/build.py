@@ -1,0 +1,31 @@
+"""Making NodeDefs by hand, with only the attributes that have no default."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from retrain_tools.quiet_tensorflow import tf
+
+
+def new_node(name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) -> Any:
+    """Return a NodeDef; an attribute is a TensorFlow dtype, an int, or an AttrValue."""
+    node = tf.compat.v1.NodeDef(name=name, op=op, input=inputs)
+    for key, value in attributes.items():
+        if isinstance(value, tf.DType):
+            node.attr[key].type = value.as_datatype_enum
+        elif isinstance(value, int):
+            node.attr[key].i = value
+        else:
+            node.attr[key].CopyFrom(value)
+    return node
+
+
+def new_constant(name: str, value: Any) -> Any:
+    """Return a `Const` NodeDef that holds a NumPy value."""
+    array = np.asarray(value)
+    node = new_node(name, "Const", dtype=tf.as_dtype(array.dtype))
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
+    return node

@@ -1,0 +1,142 @@
+"""Any GraphDef file to a checked GraphDef, and a --graph flag to a FrozenGraph with its spec."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from pathlib import Path
+from typing import Any
+
+from retrain_tools import catalog
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import file_kind
+from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, make_spec
+from retrain_tools.quiet_tensorflow import tf
+
+# The op was removed for graphs made since GraphDef version 9 (TensorFlow's op registry); a file
+# that holds it and says otherwise was re-saved by a newer TensorFlow, with nothing else changed.
+_OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
+_LAST_VERSION_WITH_OLD_BATCH_NORM = 8
+
+_VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
+_OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenGraph:
+    """A graph without variables and what it takes to use it on pictures.
+
+    Attributes:
+        graph_def: the GraphDef, as it stands in the file.
+        spec: which tensors take the picture, how pixels are prepared, where the bottleneck is.
+        path: the file that it was read from.
+        entry: the catalogue's knowledge of this network, if it is one of those.
+    """
+
+    graph_def: Any
+    spec: GraphSpec
+    path: Path
+    entry: catalog.CatalogEntry | None = None
+
+
+def load_graph(
+    graph: str,
+    model_dir: str | Path | None = None,
+    overrides: SpecOverrides | None = None,
+) -> FrozenGraph:
+    """Open a GraphDef file, or a catalogued graph by its name.
+
+    Args:
+        graph: a file path, or a name or alias from the catalogue (fetched once).
+        model_dir: where catalogued graphs are kept; None for the user's cache folder.
+        overrides: what the user said about tensors, picture size and scaling.
+
+    Raises:
+        InputError: no such graph, not a GraphDef, or a tensor that is not in it.
+    """
+    path, entry = catalog.find_graph(graph, model_dir)
+    graph_def = read_graph_def(path)
+    spec, entry = make_spec(graph_def, str(path), entry, overrides or SpecOverrides())
+    return FrozenGraph(graph_def, spec, path, entry)
+
+
+def read_graph_def(path: str | Path) -> Any:
+    """Read a binary or text GraphDef, told apart by content.
+
+    Raises:
+        InputError: the file is missing, is something else (it says what), is cut off, or its graph
+            is inconsistent (a node name twice, an input that no node makes, variables inside).
+    """
+    path = Path(path)
+    if not path.exists():
+        raise InputError(f"No such file: {path}")
+    if reason := file_kind.foreign_kind(path):
+        raise InputError(f"{path} {reason}.")
+    data = path.read_bytes()
+    if file_kind.is_text_graph(data[:4096]):
+        graph_def = _parse_text(data, path)
+    else:
+        graph_def = _parse_binary(data, path)
+    _check_names(graph_def, path)
+    if any(node.op == _OLD_BATCH_NORM for node in graph_def.node):
+        versions = graph_def.versions
+        versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
+    return graph_def
+
+
+def _parse_binary(data: bytes, path: Path) -> Any:
+    from google.protobuf.message import DecodeError
+
+    graph_def = tf.compat.v1.GraphDef()
+    try:
+        graph_def.ParseFromString(data)
+    except DecodeError as error:
+        kind = _other_message(data) or file_kind.truncation(data) or "is not a GraphDef"
+        raise InputError(f"{path} {kind}.") from error
+    if not graph_def.node or not all(_OP_NAME.fullmatch(node.op) for node in graph_def.node):
+        kind = _other_message(data) or "is not a GraphDef, or one without nodes"
+        raise InputError(f"{path} {kind}.")
+    return graph_def
+
+
+def _other_message(data: bytes) -> str | None:
+    """Recognise the protobuf messages that are most often passed for a GraphDef."""
+    from google.protobuf.message import DecodeError
+
+    try:
+        meta_graph = tf.compat.v1.MetaGraphDef.FromString(data)
+    except DecodeError:
+        return None
+    if meta_graph.graph_def.node:
+        return "is a MetaGraph (.meta), whose variables are in a checkpoint; freeze it first"
+    return None
+
+
+def _parse_text(data: bytes, path: Path) -> Any:
+    from google.protobuf import text_format
+
+    try:
+        return text_format.Parse(data.decode("utf-8"), tf.compat.v1.GraphDef())
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        where = str(error).splitlines()[0]
+        raise InputError(f"{path} is a text GraphDef that cannot be read: {where}.") from error
+
+
+def _check_names(graph_def: Any, path: Path) -> None:
+    names: set[str] = set()
+    for node in graph_def.node:
+        if node.name in names:
+            raise InputError(f"{path} is damaged: two nodes are called {node.name!r}.")
+        names.add(node.name)
+    for node in graph_def.node:
+        for name in node.input:
+            if name.lstrip("^").split(":")[0] not in names:
+                raise InputError(
+                    f"{path} is damaged: node {node.name!r} takes {name!r}, which no node makes."
+                )
+    variables = [node.name for node in graph_def.node if node.op in _VARIABLES]
+    if variables:
+        raise InputError(
+            f"{path} is not frozen: it has {len(variables)} variables ({variables[0]!r} is the "
+            "first), whose values are in a checkpoint; freeze it first."
+        )

@@ -1,0 +1,116 @@
+"""Finding one's way in a GraphDef: names, producers, consumers, constants, upstream nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Any
+
+from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.quiet_tensorflow import tf
+
+
+def node_name(tensor: str) -> str:
+    """Return the node of a tensor or input name: `^a/b`, `a/b:1` and `a/b` all give `a/b`."""
+    return tensor.lstrip("^").split(":")[0]
+
+
+def tensor_name(name: str) -> str:
+    """Return the full tensor name of a node input or of a name as people type it.
+
+    `a/b` becomes `a/b:0`; the `import/` that older scripts put in front is taken off.
+    """
+    name = name.strip().removeprefix("import/")
+    return name if ":" in name else f"{name}:0"
+
+
+def nodes_by_name(graph_def: Any) -> dict[str, Any]:
+    """Return the graph's nodes under their names."""
+    return {node.name: node for node in graph_def.node}
+
+
+def attribute(node: Any, key: str) -> Any:
+    """Return an attribute, or an empty one. Plain `node.attr[key]` would add it to the node."""
+    return node.attr[key] if key in node.attr else tf.compat.v1.AttrValue()
+
+
+def consumers(graph_def: Any) -> dict[str, list[Any]]:
+    """Return the nodes that take data from each node, under that node's name."""
+    found: dict[str, list[Any]] = {}
+    for node in graph_def.node:
+        for name in dict.fromkeys(node_name(i) for i in node.input if not i.startswith("^")):
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def check_tensor(name: str, nodes: Collection[str], where: str) -> str:
+    """Return the full tensor name of `name`, or raise what `where` could have been meant."""
+    full = tensor_name(name)
+    if node_name(full) not in nodes:
+        known = [f"{node}:0" for node in nodes]
+        raise InputError(
+            f"No tensor {full!r} in {where} ({len(nodes)} nodes).{did_you_mean(full, known)} "
+            f"List them: list_tensors --graph={where}"
+        )
+    return full
+
+
+def upstream(nodes: dict[str, Any], tensors: Iterable[str], stop: Collection[str] = ()) -> set[str]:
+    """Return the names of all nodes that `tensors` are computed from, their own nodes included.
+
+    Args:
+        nodes: the graph's nodes by name.
+        tensors: tensor or node names.
+        stop: names of nodes whose own inputs are not followed (they are part of the result).
+    """
+    found: set[str] = set()
+    waiting = [node_name(tensor) for tensor in tensors]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            if name not in stop:
+                waiting.extend(node_name(i) for i in nodes[name].input)
+    return found
+
+
+def constant_value(
+    nodes: dict[str, Any], name: str, weights: Mapping[str, Any] | None = None
+) -> Any | None:
+    """Return the array of the constant behind an input name, through Identity nodes; else None.
+
+    Args:
+        nodes: the graph's nodes by name.
+        name: tensor or node name.
+        weights: for a light graph, the constants that are held apart.
+    """
+    node = nodes[node_name(name)]
+    while node.op == "Identity":
+        node = nodes[node_name(node.input[0])]
+    if weights is not None and node.name in weights:
+        return weights[node.name]
+    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+
+
+def unique_name(base: str, taken: Collection[str]) -> str:
+    """Return `base`, or `base_1`, `base_2`, … as TensorFlow's name scopes do.
+
+    A name is taken when a node has it, or lies in a scope of that name.
+    """
+
+    def is_taken(name: str) -> bool:
+        return any(node == name or node.startswith(f"{name}/") for node in taken)
+
+    candidate, number = base, 0
+    while is_taken(candidate):
+        number += 1
+        candidate = f"{base}_{number}"
+    return candidate
+
+
+def copy_nodes(graph_def: Any, wanted: Callable[[Any], bool]) -> Any:
+    """Return a new GraphDef with the nodes for which `wanted` holds, same versions and library."""
+    result = tf.compat.v1.GraphDef()
+    result.versions.CopyFrom(graph_def.versions)
+    result.library.CopyFrom(graph_def.library)
+    result.node.extend(node for node in graph_def.node if wanted(node))
+    return result

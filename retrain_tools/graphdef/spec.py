@@ -1,0 +1,238 @@
+"""GraphSpec: which tensor takes the picture, how pixels are prepared, which is the bottleneck."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+from retrain_tools import catalog
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.bottleneck import bottleneck_candidates
+from retrain_tools.graphdef.navigate import (
+    attribute,
+    check_tensor,
+    constant_value,
+    node_name,
+    nodes_by_name,
+    tensor_name,
+    upstream,
+)
+from retrain_tools.quiet_tensorflow import tf
+
+log = logging.getLogger(__name__)
+
+_DECODERS = ("DecodeJpeg", "DecodePng", "DecodeBmp", "DecodeGif", "DecodeImage", "DecodeWebP")
+_RESIZERS = ("ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor", "ResizeArea")
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+_FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "QuantizedConv2D", "QuantizeV2")
+_GUESSED_MEAN_AND_STD = (127.5, 127.5)  # [-1, 1], what most frozen image networks take
+
+
+@dataclasses.dataclass(frozen=True)
+class GraphSpec:
+    """How to use a graph on pictures. Tensor names carry `:0`.
+
+    Attributes:
+        encoded_input: string tensor that takes one encoded picture; None if the graph has none.
+        decoded: uint8 [H, W, 3] tensor that decoding gives; None without `encoded_input`.
+        resized: float32 [1, h, w, 3] tensor, 0 to 255, after resizing; None if there is none.
+        pixel_input: float32 [N, h, w, 3] tensor, prepared pixels.
+        image_size: (h, w) of `pixel_input`.
+        mean, std: `pixel_input` is (x - mean) / std for pixels x of 0 to 255. Only used where the
+            graph itself has no picture side.
+        bottleneck: the tensor to cache.
+        final: the graph's own result, if it has one.
+    """
+
+    encoded_input: str | None
+    decoded: str | None
+    resized: str | None
+    pixel_input: str
+    image_size: tuple[int, int]
+    mean: float
+    std: float
+    bottleneck: str
+    final: str | None
+
+    def preprocessing(self) -> dict[str, Any]:
+        """What changes the pixels, as recorded with a cache."""
+        if self.encoded_input is not None:
+            return {"by": "graph", "from": self.encoded_input, "to": self.pixel_input}
+        return {
+            "by": "retrain_tools",
+            "to": self.pixel_input,
+            "image_size": list(self.image_size),
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class SpecOverrides:
+    """What the user said about a graph; None where nothing was said. An explicit 0 counts."""
+
+    input_layer: str | None = None
+    output_layer: str | None = None
+    bottleneck_tensor: str | None = None
+    input_height: int | None = None
+    input_width: int | None = None
+    input_mean: float | None = None
+    input_std: float | None = None
+
+
+def make_spec(
+    graph_def: Any, where: str, entry: catalog.CatalogEntry | None, overrides: SpecOverrides
+) -> tuple[GraphSpec, catalog.CatalogEntry | None]:
+    """Work out the spec of a graph: from the user, else the catalogue, else the graph itself.
+
+    Args:
+        graph_def: the graph.
+        where: its file, for error messages.
+        entry: its catalogue entry when it was asked for by name; else it is recognised by its
+            tensor names and picture size.
+        overrides: what the user said.
+
+    Raises:
+        InputError: a named tensor does not exist, or no picture input or size can be found.
+    """
+    nodes = nodes_by_name(graph_def)
+    encoded, decoded, pixels = _inputs(graph_def, nodes, where, overrides)
+    resized = _resized(nodes, pixels)
+    size = _image_size(nodes, pixels, resized, entry, where, overrides)
+    entry = entry or catalog.match_entry(set(nodes), size)
+    mean, std = _scaling(encoded, entry, where, overrides)
+    known = entry.bottleneck if entry and node_name(entry.bottleneck) in nodes else None
+    if overrides.bottleneck_tensor is not None:
+        bottleneck = check_tensor(overrides.bottleneck_tensor, nodes, where)
+    else:
+        candidates = bottleneck_candidates(graph_def, pixels, known)
+        if not candidates:
+            raise InputError(
+                f"Nothing in {where} is computed from {pixels!r}; name the tensor that takes "
+                "pictures with --input_layer."
+            )
+        bottleneck = candidates[0].tensor
+    final = entry.final if entry and node_name(entry.final or "") in nodes else None
+    if overrides.output_layer is not None:
+        final = check_tensor(overrides.output_layer, nodes, where)
+    elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
+        final = "final_result:0"
+    spec = GraphSpec(encoded, decoded, resized, pixels, size, mean, std, bottleneck, final)
+    return spec, entry
+
+
+def _inputs(
+    graph_def: Any, nodes: dict[str, Any], where: str, overrides: SpecOverrides
+) -> tuple[str | None, str | None, str]:
+    """Find the encoded input, the decoded picture (None for both if absent) and the pixel input."""
+    decoders = [n for n in graph_def.node if n.op in _DECODERS and n.input]
+    encoded = decoded = None
+    if decoders:
+        encoded, decoded = f"{node_name(decoders[0].input[0])}:0", f"{decoders[0].name}:0"
+    if overrides.input_layer is not None:
+        name = check_tensor(overrides.input_layer, nodes, where)
+        takes_bytes = attribute(nodes[node_name(name)], "dtype").type == tf.string.as_datatype_enum
+        if not takes_bytes:
+            return None, None, name
+        encoded = name
+        decoded = next((f"{d.name}:0" for d in decoders if _reaches(nodes, d, name)), None)
+    if decoded is not None:
+        pixels = _pixels_after_decoding(graph_def, nodes, decoded)
+        if pixels is not None:
+            return encoded, decoded, pixels
+    floats = [
+        f"{n.name}:0"
+        for n in graph_def.node
+        if n.op in _PLACEHOLDERS and _may_be_pixels(n) and not n.name.endswith("InputPlaceholder")
+    ]
+    if not floats:
+        raise InputError(
+            f"No tensor of {where} is seen to take pictures; name it with --input_layer. "
+            f"List them: list_tensors --graph={where}"
+        )
+    return None, None, floats[0]
+
+
+def _reaches(nodes: dict[str, Any], decoder: Any, tensor: str) -> bool:
+    return node_name(tensor) in upstream(nodes, [decoder.name])
+
+
+def _may_be_pixels(node: Any) -> bool:
+    if attribute(node, "dtype").type != tf.float32.as_datatype_enum:
+        return False
+    shape = attribute(node, "shape").shape
+    if shape.unknown_rank or not shape.dim:  # old graphs leave the shape out
+        return node.op != "PlaceholderWithDefault"
+    return len(shape.dim) == 4 and shape.dim[3].size in (3, -1)
+
+
+def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) -> str | None:
+    """Return the tensor between the picture side and the network: what the first layer takes.
+
+    It must be the only way from the decoded picture to that layer, or batches could not enter.
+    """
+    start = node_name(decoded)
+    before = {n.name: upstream(nodes, [n.name]) for n in graph_def.node if n.op in _FIRST_LAYERS}
+    layers = [name for name, names in before.items() if start in names]
+    if not layers:
+        return None
+    first = min(layers, key=lambda name: len(before[name]))  # files need not be in running order
+    pixels = tensor_name(nodes[first].input[0])
+    rest = upstream(nodes, [first], stop=[node_name(pixels)])
+    return pixels if start not in rest or start == node_name(pixels) else None
+
+
+def _resized(nodes: dict[str, Any], pixels: str) -> str | None:
+    found = [n for n in upstream(nodes, [pixels]) if nodes[n].op in _RESIZERS]
+    return f"{found[0]}:0" if len(found) == 1 else None
+
+
+def _image_size(
+    nodes: dict[str, Any],
+    pixels: str,
+    resized: str | None,
+    entry: catalog.CatalogEntry | None,
+    where: str,
+    overrides: SpecOverrides,
+) -> tuple[int, int]:
+    height, width = 0, 0
+    dims = attribute(nodes[node_name(pixels)], "shape").shape.dim
+    if len(dims) == 4 and dims[1].size > 0 and dims[2].size > 0:
+        height, width = dims[1].size, dims[2].size
+    elif resized is not None:
+        value = constant_value(nodes, nodes[node_name(resized)].input[1])
+        height, width = (0, 0) if value is None else (int(value[0]), int(value[1]))
+    elif entry is not None:
+        height, width = entry.image_size
+    height = height if overrides.input_height is None else overrides.input_height
+    width = width if overrides.input_width is None else overrides.input_width
+    if height <= 0 or width <= 0:
+        raise InputError(
+            f"{where} does not say how large its pictures are ({pixels!r} has no fixed size); "
+            "give --input_height and --input_width (above 0)."
+        )
+    return height, width
+
+
+def _scaling(
+    encoded: str | None,
+    entry: catalog.CatalogEntry | None,
+    where: str,
+    overrides: SpecOverrides,
+) -> tuple[float, float]:
+    mean, std = (entry.mean, entry.std) if entry else _GUESSED_MEAN_AND_STD
+    mean = mean if overrides.input_mean is None else overrides.input_mean
+    std = std if overrides.input_std is None else overrides.input_std
+    if std == 0:
+        raise InputError("--input_std=0 would divide by zero; known values: 127.5, 128, 255.")
+    unsaid = overrides.input_mean is None or overrides.input_std is None
+    if encoded is None and entry is None and unsaid:
+        log.warning(
+            "%s is not in the catalogue; its pixels are taken as (x - %g) / %g. "
+            "If that is wrong, give --input_mean and --input_std.",
+            where,
+            mean,
+            std,
+        )
+    return mean, std

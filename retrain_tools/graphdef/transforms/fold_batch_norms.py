@@ -1,0 +1,74 @@
+"""Folds BatchNormWithGlobalNormalization into the convolution before it.
+
+The op was removed at GraphDef version 9, never runs fused, and stops a graph from being used in a
+TensorFlow 2 function. Folded, the same network is a convolution and a BiasAdd.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.navigate import (
+    constant_value,
+    consumers,
+    copy_nodes,
+    node_name,
+    nodes_by_name,
+    unique_name,
+)
+from retrain_tools.graphdef.weights import Weights, stand_in
+from retrain_tools.quiet_tensorflow import tf
+
+_OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
+
+
+def fold_batch_norms(light: Any, weights: Weights) -> tuple[Any, Weights]:
+    """Return the light graph and its weights with BatchNormWithGlobalNormalization folded away.
+
+    With scale = gamma / sqrt(variance + epsilon) (gamma only if scale_after_normalization), the
+    kernel is multiplied by scale per output channel, and the bias is beta - mean * scale. A batch
+    norm stays when its convolution or its kernel has another consumer, or its statistics are not
+    constants.
+    """
+    nodes = nodes_by_name(light)
+    used_by = consumers(light)
+    weights = dict(weights)
+    result = copy_nodes(light, lambda _: True)
+    biases = []
+    for node in result.node:
+        if node.op != _OLD_BATCH_NORM:
+            continue
+        convolution = nodes[node_name(node.input[0])]
+        statistics = [constant_value(nodes, name, weights) for name in node.input[1:5]]
+        if not _is_foldable(convolution, used_by, weights) or any(s is None for s in statistics):
+            continue
+        mean, variance, beta, gamma = (np.asarray(value, np.float64) for value in statistics)
+        scale = 1.0 / np.sqrt(variance + node.attr["variance_epsilon"].f)
+        if node.attr["scale_after_normalization"].b:
+            scale = scale * gamma
+        kernel_name = node_name(convolution.input[1])
+        kernel = weights[kernel_name]
+        is_depthwise = convolution.op == "DepthwiseConv2dNative"
+        per_output = scale.reshape(kernel.shape[2:]) if is_depthwise else scale
+        weights[kernel_name] = (kernel * per_output).astype(np.float32)
+        bias = unique_name(f"{node.name}/bias", nodes)
+        weights[bias] = (beta - mean * scale).astype(np.float32)
+        biases.append(stand_in(bias, weights[bias]))
+        node.CopyFrom(new_node(node.name, "BiasAdd", [node.input[0], bias], T=tf.float32))
+    result.node.extend(biases)
+    still_used = consumers(result)
+    return (
+        copy_nodes(result, lambda node: node.name not in weights or node.name in still_used),
+        {name: array for name, array in weights.items() if name in still_used},
+    )
+
+
+def _is_foldable(convolution: Any, used_by: dict[str, list[Any]], weights: Weights) -> bool:
+    if convolution.op not in ("Conv2D", "DepthwiseConv2dNative"):
+        return False
+    kernel_name = node_name(convolution.input[1])
+    alone = len(used_by[convolution.name]) == 1 and len(used_by[kernel_name]) == 1
+    return alone and kernel_name in weights

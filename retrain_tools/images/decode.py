@@ -1,0 +1,73 @@
+"""From the bytes of a picture file to what TensorFlow would decode, whatever the format."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+
+# Where Pillow starts to suspect a decompression bomb. As float32 RGB it is 1 GiB.
+MAX_PIXELS = 89_478_485
+
+
+class PictureError(Exception):
+    """A picture cannot be used; the message is the reason, for `failures.csv`."""
+
+
+def read_picture(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
+    """Read a picture file and tell its format by content, without decoding it.
+
+    Args:
+        path: the file.
+        max_pixels: the largest width × height to accept: a small file can claim to be huge.
+
+    Returns:
+        The bytes and one of FORMATS.
+
+    Raises:
+        PictureError: unreadable, empty, not a picture of these formats, or too large.
+    """
+    try:
+        data = Path(path).read_bytes()
+    except OSError as error:
+        raise PictureError(f"cannot be read: {error.strerror}") from error
+    if not data:
+        raise PictureError("is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+                width, height = picture.size
+                found = "JPEG" if picture.format == "MPO" else str(picture.format)
+    except UnidentifiedImageError as error:
+        raise PictureError("is not a JPEG, PNG, GIF, BMP or WebP picture") from error
+    except Image.DecompressionBombError as error:
+        raise PictureError(f"is larger than the limit of {max_pixels:,} pixels") from error
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise PictureError(f"has a damaged header: {error}") from error
+    if width * height > max_pixels:
+        raise PictureError(f"is {width} × {height}, more than the limit of {max_pixels:,} pixels")
+    return data, found
+
+
+def decode_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
+    """Decode a BMP or WebP picture to RGB; transparency is dropped, as TensorFlow's decoders do.
+
+    Returns:
+        uint8 [H, W, 3].
+
+    Raises:
+        PictureError: the data are damaged or cut off.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            # By way of RGBA: Pillow's direct conversion may blend, and palettes may hold alpha.
+            return np.asarray(picture.convert("RGBA"))[:, :, :3]
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise PictureError(f"cannot be decoded: {error}") from error

@@ -1,0 +1,114 @@
+"""Folders of pictures: which files there are, and the label each folder stands for."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from retrain_tools.errors import InputError
+
+log = logging.getLogger(__name__)
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+
+_NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")  # retrain.py
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class ImageFile:
+    """One picture of a folder.
+
+    Attributes:
+        path: the folder as the user typed it, joined with `relative`; retrain.py's split hashes it.
+        relative: path below the folder, with `/`, e.g. `daisy/1.jpg`.
+    """
+
+    path: str
+    relative: str
+
+    @property
+    def folder(self) -> str:
+        """The topmost folder below the image folder: the class; '' in a flat folder."""
+        head, slash, _ = self.relative.partition("/")
+        return head if slash else ""
+
+
+def find_images(image_dir: str) -> list[ImageFile]:
+    """Return the pictures below `image_dir`, at any depth, sorted by path.
+
+    A picture is a file whose name ends in one of EXTENSIONS in any capitalisation and does not
+    start with a dot. Links to folders are followed, each real folder once.
+
+    Raises:
+        InputError: the folder does not exist, is a file, or holds no picture.
+    """
+    if not image_dir:
+        raise InputError("Name the folder of pictures with --image_dir.")
+    if not Path(image_dir).exists():
+        raise InputError(f"No such folder: {image_dir} (--image_dir)")
+    if not Path(image_dir).is_dir():
+        raise InputError(f"{image_dir} is a file; --image_dir takes a folder of pictures.")
+    images = []
+    visited: set[str] = set()
+    for folder, subfolders, names in os.walk(image_dir, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in visited:
+            subfolders.clear()
+            continue
+        visited.add(real)
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        below = os.path.relpath(folder, image_dir)
+        for name in names:
+            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+                relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
+                images.append(ImageFile(os.path.join(image_dir, relative), relative))  # noqa: PTH118
+    if not images:
+        raise InputError(f"No pictures in {image_dir}: no file ends in {', '.join(EXTENSIONS)}.")
+    return sorted(images)
+
+
+def label_of(folder: str) -> str:
+    """Return retrain.py's label for a folder name: lower case, all but a-z and 0-9 as one space."""
+    return _NOT_IN_LABELS.sub(" ", folder.lower())
+
+
+def images_by_label(
+    images: Iterable[ImageFile], keep_names: bool = False
+) -> dict[str, list[ImageFile]]:
+    """Group pictures into classes by their topmost folder, in the order of the folder names.
+
+    Args:
+        images: what `find_images` found. Pictures outside any class folder are left out.
+        keep_names: use folder names as labels as they are, not retrain.py's normalised form.
+
+    Raises:
+        InputError: two folders give the same label, or there are fewer than two classes.
+    """
+    folders: dict[str, list[ImageFile]] = {}
+    for image in images:
+        folders.setdefault(image.folder, []).append(image)
+    loose = folders.pop("", [])
+    if loose and folders:
+        log.warning("%d pictures lie outside the class folders and are left out", len(loose))
+    by_label: dict[str, list[ImageFile]] = {}
+    named: dict[str, str] = {}
+    for folder in sorted(folders):
+        label = folder if keep_names else label_of(folder)
+        if label in by_label:
+            raise InputError(
+                f"The folders {named[label]!r} and {folder!r} both give the label {label!r}. "
+                "Rename one, or pass --keep_folder_names to use the names as they are."
+            )
+        named[label] = folder
+        by_label[label] = folders[folder]
+    if len(by_label) < 2:
+        found = f"only one ({next(iter(by_label))!r})" if by_label else "none"
+        raise InputError(
+            f"Training takes at least two classes, one folder of pictures each, below "
+            f"--image_dir; there is {found}."
+        )
+    return by_label

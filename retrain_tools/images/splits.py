@@ -1,0 +1,127 @@
+"""Which picture is for training, validation or testing: retrain.py's rule, and its repair."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Mapping, Sequence
+
+from retrain_tools.errors import InputError
+from retrain_tools.images.folders import ImageFile
+
+log = logging.getLogger(__name__)
+
+SPLITS = ("training", "validation", "testing")
+
+# retrain.py's MAX_NUM_IMAGES_PER_CLASS, which its hash is taken modulo (TensorFlow 1.0 and later).
+_HASH_RANGE = 2**27
+_FEW_IMAGES = 20  # retrain.py warns below this
+
+# label -> split -> pictures
+Splits = dict[str, dict[str, list[ImageFile]]]
+
+
+def split_percentage(key: str) -> float:
+    """Return where in 0 to 100 a picture falls: the SHA-1 rule of retrain.py since TensorFlow 1.0.
+
+    Everything from `_nohash_` on is cut off first, so that variants of one picture stay together.
+
+    Args:
+        key: the path as typed (historical), or the file name.
+    """
+    hashed = re.sub(r"_nohash_.*$", "", key, flags=re.DOTALL)
+    digest = hashlib.sha1(hashed.encode("utf-8", "surrogateescape"), usedforsecurity=False)
+    return (int(digest.hexdigest(), 16) % _HASH_RANGE) * (100.0 / (_HASH_RANGE - 1))
+
+
+def split_images(
+    by_label: Mapping[str, Sequence[ImageFile]],
+    testing_percentage: int,
+    validation_percentage: int,
+    split_key: str = "path",
+) -> Splits:
+    """Assign every picture to a split by its hash alone.
+
+    Args:
+        by_label: pictures per label.
+        testing_percentage: 0 to 100.
+        validation_percentage: 0 to 100; together with the other below 100.
+        split_key: `path`: the path as typed, as retrain.py did (moving the folder changes the
+            split); `basename`: the file name only.
+
+    Raises:
+        InputError: the percentages leave nothing to train on, or a class is too small.
+    """
+    if min(testing_percentage, validation_percentage) < 0 or (
+        testing_percentage + validation_percentage >= 100
+    ):
+        raise InputError(
+            f"--testing_percentage={testing_percentage} and --validation_percentage="
+            f"{validation_percentage} must not be negative and must add up to less than 100."
+        )
+    splits: Splits = {}
+    for label, images in by_label.items():
+        splits[label] = {name: [] for name in SPLITS}
+        for image in images:
+            where = split_percentage(_key(image, split_key))
+            if where < validation_percentage:
+                name = "validation"
+            elif where < testing_percentage + validation_percentage:
+                name = "testing"
+            else:
+                name = "training"
+            splits[label][name].append(image)
+    return splits
+
+
+def _key(image: ImageFile, split_key: str) -> str:
+    return os.path.basename(image.path) if split_key == "basename" else image.path  # noqa: PTH119
+
+
+def fill_empty_splits(
+    splits: Splits, testing_percentage: int, validation_percentage: int, split_key: str = "path"
+) -> Splits:
+    """Return the splits with at least one picture of every class wherever one is needed.
+
+    retrain.py divides by zero on an empty split. Here the class's largest split gives the picture
+    whose hash is nearest to the empty one's range, so the same pictures always move.
+
+    Raises:
+        InputError: a class has fewer pictures than there are splits to fill.
+    """
+    ranges = {
+        "training": (testing_percentage + validation_percentage, 100),
+        "validation": (0, validation_percentage),
+        "testing": (validation_percentage, testing_percentage + validation_percentage),
+    }
+    needed = [name for name, (low, high) in ranges.items() if high > low]
+    filled: Splits = {}
+    for label, parts in splits.items():
+        parts = {name: list(images) for name, images in parts.items()}
+        count = sum(len(images) for images in parts.values())
+        if count < len(needed):
+            raise InputError(
+                f"Class {label!r} has {count} usable pictures; it takes at least {len(needed)}, "
+                f"one each for {', '.join(needed)}. Add pictures, or remove the folder."
+            )
+        if count < _FEW_IMAGES:
+            log.warning("class %r has only %d pictures, which may be too few", label, count)
+        for name in needed:
+            if not parts[name]:
+                giver = max(parts, key=lambda part: len(parts[part]))
+                low, high = ranges[name]
+                middle = (low + high) / 2
+                moved = min(
+                    parts[giver],
+                    key=lambda i: (abs(split_percentage(_key(i, split_key)) - middle), i),
+                )
+                parts[giver].remove(moved)
+                parts[name].append(moved)
+                log.warning(
+                    "class %r had no %s picture; %s was moved there from %s",
+                    label, name, moved.relative, giver,
+                )  # fmt: skip
+        filled[label] = parts
+    return filled

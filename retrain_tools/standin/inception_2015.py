@@ -1,0 +1,265 @@
+"""Writes a stand-in for inception-2015-12-05 offline: its every node, with random weights."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.errors import InputError
+from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.standin import weights
+from retrain_tools.standin.architecture import (
+    LOGITS,
+    MIXED,
+    PICTURE_SIDE,
+    STEM,
+    Conv,
+    Fork,
+    Layers,
+    Pool,
+)
+from retrain_tools.standin.photos import calibration_pictures
+
+GRAPH_DEF_PRODUCER = 8
+"""The last GraphDef version that may hold BatchNormWithGlobalNormalization."""
+
+_MIN_CHANNELS = 4
+
+
+def make_reference_graph(
+    width: float = 1.0, seed: int = 0, pictures: npt.NDArray[np.uint8] | None = None
+) -> Any:
+    """Build a graph that has the names, ops, shapes and attributes of inception-2015-12-05.
+
+    The weights are random (see `weights`): `pool_3/_reshape:0` tells pictures apart, but it is not
+    the feature of the real network, and the ImageNet classes of `softmax:0` mean nothing.
+
+    Args:
+        width: scales every number of channels except the 3 of a picture and the 1008 logits; 1.0
+            is the real network with 2048 features. At least 4 channels remain everywhere.
+        seed: of the weights. On one machine, the same arguments give the same graph.
+        pictures: uint8 [batch, 299, 299, 3], RGB, that the batch norm statistics are taken from;
+            None for `photos.calibration_pictures()`.
+
+    Returns:
+        A GraphDef of 1004 nodes, producer version 8; about 95 MB at width 1.0.
+
+    Raises:
+        InputError: `width` outside (0, 1], or `pictures` of another shape or type.
+    """
+    if not 0 < width <= 1:
+        raise InputError(f"The width has to be above 0 and at most 1.0, not {width}.")
+    if pictures is None:
+        pictures = calibration_pictures(side=PICTURE_SIDE)
+    if pictures.dtype != np.uint8 or pictures.shape[1:] != (PICTURE_SIDE, PICTURE_SIDE, 3):
+        raise InputError(
+            f"Calibration pictures have to be uint8 [batch, {PICTURE_SIDE}, {PICTURE_SIDE}, 3], "
+            f"not {pictures.dtype} {list(pictures.shape)}."
+        )
+    return _Builder(width, seed).build(pictures)
+
+
+class _Builder:
+    """Appends the nodes in the order of the original, and runs each layer on the pictures.
+
+    Attributes:
+        graph_def: the GraphDef so far.
+        width: the factor for numbers of channels.
+        rng: the source of all weights.
+        values: the eager value, float32 [batch, height, width, channels], of every node that a
+            later layer reads.
+        uses: how often a name was asked for, to count as TensorFlow does: conv, conv_1, conv_2.
+    """
+
+    def __init__(self, width: float, seed: int) -> None:
+        self.graph_def = tf.compat.v1.GraphDef()
+        self.graph_def.versions.producer = GRAPH_DEF_PRODUCER
+        self.width = width
+        self.rng = np.random.default_rng(seed)
+        self.values: dict[str, Any] = {}
+        self.uses: Counter[str] = Counter()
+
+    def build(self, pictures: npt.NDArray[np.uint8]) -> Any:
+        """Return the whole graph."""
+        self._add_picture_side()
+        self.values["Mul"] = (tf.constant(pictures, tf.float32) - 128.0) / 128.0
+        [net] = self._add_layers("", STEM, "Mul")
+        for block, branches in MIXED.items():
+            ends: list[str] = []
+            for tower, layers in branches:
+                ends += self._add_layers(f"{block}/{tower}/" if tower else f"{block}/", layers, net)
+            net = self._add_join(f"{block}/join", ends)
+        self._add_head(net)
+        return self.graph_def
+
+    def _node(self, name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) -> None:
+        node = self.graph_def.node.add(name=name, op=op, input=inputs)
+        for key, value in attributes.items():
+            _set_attribute(node.attr[key], value)
+
+    def _const(self, name: str, value: Any) -> None:
+        tensor = tf.make_tensor_proto(value)
+        self._node(name, "Const", dtype=tf.as_dtype(tensor.dtype), value=tensor)
+
+    def _add_picture_side(self) -> None:
+        """Add the way from JPEG bytes to float32 [1, 299, 299, 3] in [-1, 1)."""
+        # Before GraphDef version 24, the shape [] of a Placeholder means "unknown".
+        unknown = tf.TensorShape([])
+        self._node("DecodeJpeg/contents", "Placeholder", dtype=tf.string, shape=unknown)
+        self._node(
+            "DecodeJpeg",
+            "DecodeJpeg",
+            ["DecodeJpeg/contents"],
+            channels=3,
+            ratio=1,
+            fancy_upscaling=True,
+            try_recover_truncated=False,
+            acceptable_fraction=1.0,
+        )
+        self._node("Cast", "Cast", ["DecodeJpeg"], SrcT=tf.uint8, DstT=tf.float32)
+        self._const("ExpandDims/dim", np.int32(0))
+        inputs = ["Cast", "ExpandDims/dim"]
+        self._node("ExpandDims", "ExpandDims", inputs, T=tf.float32, Tdim=tf.int32)
+        self._const("ResizeBilinear/size", np.int32([PICTURE_SIDE, PICTURE_SIDE]))
+        inputs = ["ExpandDims", "ResizeBilinear/size"]
+        self._node("ResizeBilinear", "ResizeBilinear", inputs, T=tf.float32, align_corners=False)
+        self._const("Sub/y", np.float32(128))
+        self._node("Sub", "Sub", ["ResizeBilinear", "Sub/y"], T=tf.float32)
+        self._const("Mul/y", np.float32(1 / 128))
+        self._node("Mul", "Mul", ["Sub", "Mul/y"], T=tf.float32)
+
+    def _add_layers(self, scope: str, layers: Layers, source: str) -> list[str]:
+        """Add layers one after the other; return the last one's name, or both of a fork."""
+        ends = [source]
+        for layer in layers:
+            [net] = ends
+            match layer:
+                case Conv():
+                    ends = [self._add_conv(f"{scope}conv", layer, net)]
+                case Pool():
+                    ends = [self._add_pool(f"{scope}pool", layer, net)]
+                case Fork():
+                    ends = [self._add_conv(f"{scope}mixed/conv", part, net) for part in layer]
+        return ends
+
+    def _add_conv(self, wanted: str, layer: Conv, source: str) -> str:
+        name = self._unique(wanted)
+        drawn, self.values[name] = weights.draw_conv(
+            self.rng,
+            self.values[source],
+            (layer.height, layer.width),
+            max(_MIN_CHANNELS, round(layer.channels * self.width)),
+            layer.stride,
+            layer.padding,
+        )
+        self._const(f"{name}/conv2d_params", drawn.kernel)
+        self._node(
+            f"{name}/Conv2D",
+            "Conv2D",
+            [source, f"{name}/conv2d_params"],
+            T=tf.float32,
+            strides=[1, layer.stride, layer.stride, 1],
+            padding=layer.padding,
+            data_format="NHWC",
+            use_cudnn_on_gpu=True,
+        )
+        norm = f"{name}/batchnorm"
+        for part in ("beta", "gamma", "moving_mean", "moving_variance"):
+            self._const(f"{norm}/{part}", getattr(drawn, part))
+        parts = [f"{norm}/{part}" for part in ("moving_mean", "moving_variance", "beta", "gamma")]
+        self._node(
+            norm,
+            "BatchNormWithGlobalNormalization",
+            [f"{name}/Conv2D", *parts],
+            T=tf.float32,
+            variance_epsilon=weights.VARIANCE_EPSILON,
+            scale_after_normalization=False,
+        )
+        self._node(name, "Relu", [self._add_check(name, norm)], T=tf.float32)
+        return name
+
+    def _add_pool(self, wanted: str, layer: Pool, source: str) -> str:
+        name = self._unique(wanted)
+        pool = tf.nn.max_pool2d if layer.kind == "Max" else tf.nn.avg_pool2d
+        self.values[name] = pool(self.values[source], 3, layer.stride, layer.padding)
+        self._node(
+            name,
+            f"{layer.kind}Pool",
+            [self._add_check(name, source) if layer.kind == "Max" else source],
+            T=tf.float32,
+            ksize=[1, 3, 3, 1],
+            strides=[1, layer.stride, layer.stride, 1],
+            padding=layer.padding,
+            data_format="NHWC",
+        )
+        return name
+
+    def _add_check(self, name: str, source: str) -> str:
+        """Add the check for NaN that the original has before every Relu and MaxPool."""
+        check, guarded = f"{name}/CheckNumerics", f"{name}/control_dependency"
+        self._node(check, "CheckNumerics", [source], T=tf.float32, message="NaN")
+        self._node(guarded, "Identity", [source, f"^{check}"], T=tf.float32)
+        return guarded
+
+    def _add_join(self, name: str, sources: list[str]) -> str:
+        self._const(f"{name}/concat_dim", np.int32(3))
+        inputs = [f"{name}/concat_dim", *sources]
+        self._node(name, "Concat", inputs, T=tf.float32, N=len(sources))
+        # Later blocks read the joined value only: the rest would be hundreds of megabytes.
+        self.values = {name: tf.concat([self.values[source] for source in sources], axis=3)}
+        return name
+
+    def _add_head(self, source: str) -> None:
+        """Add the pooled features, "the bottleneck", and the softmax of the ImageNet classes."""
+        features = int(self.values[source].shape[-1])
+        self._node(
+            "pool_3",
+            "AvgPool",
+            [source],
+            T=tf.float32,
+            ksize=[1, 8, 8, 1],
+            strides=[1, 1, 1, 1],
+            padding="VALID",
+            data_format="NHWC",
+        )
+        self._const("pool_3/_reshape/shape", np.int32([1, features]))
+        inputs = ["pool_3", "pool_3/_reshape/shape"]
+        self._node("pool_3/_reshape", "Reshape", inputs, T=tf.float32, Tshape=tf.int32)
+        kernel, biases = weights.draw_softmax(self.rng, features, LOGITS)
+        self._const("softmax/weights", kernel)
+        self._const("softmax/biases", biases)
+        product, inputs = "softmax/logits/MatMul", ["pool_3/_reshape", "softmax/weights"]
+        self._node(product, "MatMul", inputs, T=tf.float32, transpose_a=False, transpose_b=False)
+        inputs = [product, "softmax/biases"]
+        self._node("softmax/logits", "BiasAdd", inputs, T=tf.float32, data_format="NHWC")
+        self._node("softmax", "Softmax", ["softmax/logits"], T=tf.float32)
+
+    def _unique(self, wanted: str) -> str:
+        count = self.uses[wanted]
+        self.uses[wanted] += 1
+        return f"{wanted}_{count}" if count else wanted
+
+
+def _set_attribute(field: Any, value: Any) -> None:
+    """Set the member of an AttrValue that fits the Python type of `value`."""
+    match value:
+        case bool():
+            field.b = value
+        case int():
+            field.i = value
+        case float():
+            field.f = value
+        case str():
+            field.s = value.encode()
+        case list():
+            field.list.i.extend(value)
+        case tf.DType():
+            field.type = value.as_datatype_enum
+        case tf.TensorShape():
+            field.shape.CopyFrom(value.as_proto())
+        case _:
+            field.tensor.CopyFrom(value)

@@ -1,0 +1,821 @@
+"""The catalogue: its facts, its look-up, and downloads from a real server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import http.server
+import io
+import logging
+import os
+import re
+import socket
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrain_tools import catalog
+from retrain_tools.errors import InputError
+
+INCEPTION_2015 = "inception-2015-12-05"
+INCEPTION_2016 = "inception_v3_2016_08_28_frozen"
+WIDTHS = ("1.0", "0.75", "0.50", "0.25")
+SIZES = (224, 192, 160, 128)
+MOBILENETS = [f"mobilenet_v1_{width}_{size}" for width in WIDTHS for size in SIZES]
+
+GRAPH = bytes(range(256)) * 400
+LABELS = b"tench\ngoldfish\n"
+
+
+@pytest.fixture(autouse=True)
+def no_surroundings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("RETRAIN_TOOLS_CATALOG", "RETRAIN_TOOLS_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("no_proxy", "*")
+
+
+# The facts
+
+
+def test_published_names() -> None:
+    assert sorted(catalog.entries()) == sorted([INCEPTION_2015, INCEPTION_2016, *MOBILENETS])
+
+
+def test_inception_2015() -> None:
+    assert catalog.entries()[INCEPTION_2015] == catalog.CatalogEntry(
+        name=INCEPTION_2015,
+        description="Inception v3 of December 2015, ImageNet 2012: the graph of classify_image.py "
+        "and of the first retrain.py",
+        url="https://storage.googleapis.com/download.tensorflow.org/models/image/imagenet/"
+        "inception-2015-12-05.tgz",
+        archive="inception-2015-12-05.tgz",
+        archive_bytes=88931400,
+        archive_sha256=None,
+        graph=catalog.Member(
+            "classify_image_graph_def.pb",
+            95673916,
+            "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6",
+        ),
+        labels=(
+            catalog.Member(
+                "imagenet_2012_challenge_label_map_proto.pbtxt",
+                64986,
+                "ad887453d527d9bec13ac0a1f078304d6705436a7e7e98dd7b1f673efcb0a444",
+            ),
+            catalog.Member(
+                "imagenet_synset_to_human_label_map.txt",
+                741401,
+                "5b8db22d2e2b0ad28b55c9c502eb45e018bc0c907524b8782958cca4805689ea",
+            ),
+        ),
+        aliases=("inception_v3",),
+        encoded_input="DecodeJpeg/contents:0",
+        pixel_input="Mul:0",
+        image_size=(299, 299),
+        mean=128.0,
+        std=128.0,
+        bottleneck="pool_3/_reshape:0",
+        depth=2048,
+        pooling=None,
+        final="softmax:0",
+    )
+
+
+def test_inception_2016() -> None:
+    assert catalog.entries()[INCEPTION_2016] == catalog.CatalogEntry(
+        name=INCEPTION_2016,
+        description="Inception v3 of August 2016 from slim, ImageNet 2012: the graph of "
+        "label_image.py",
+        url="https://storage.googleapis.com/download.tensorflow.org/models/"
+        "inception_v3_2016_08_28_frozen.pb.tar.gz",
+        archive="inception_v3_2016_08_28_frozen.pb.tar.gz",
+        archive_bytes=88668554,
+        archive_sha256="7045b72a954af4dce36346f478610acdccbf149168fa25c78e54e32f0c723d6d",
+        graph=catalog.Member("inception_v3_2016_08_28_frozen.pb", None, None),
+        labels=(catalog.Member("imagenet_slim_labels.txt", None, None),),
+        aliases=(),
+        encoded_input=None,
+        pixel_input="input:0",
+        image_size=(299, 299),
+        mean=127.5,
+        std=127.5,
+        bottleneck="InceptionV3/Logits/AvgPool_1a_8x8/AvgPool:0",
+        depth=2048,
+        pooling="avg",
+        final="InceptionV3/Predictions/Reshape_1:0",
+    )
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("size", SIZES)
+def test_mobilenets(width: str, size: int) -> None:
+    name = f"mobilenet_v1_{width}_{size}"
+    hashed = name == "mobilenet_v1_0.25_128"
+    halves = (f"mobilenet_0.5_{size}", f"mobilenet_v1_0.5_{size}") if width == "0.50" else ()
+    assert catalog.entries()[name] == catalog.CatalogEntry(
+        name=name,
+        description=f"MobileNet v1 of 2017, width {width}, {size}×{size} pixels, ImageNet 2012",
+        url=f"https://storage.googleapis.com/download.tensorflow.org/models/{name}_frozen.tgz",
+        archive=f"{name}_frozen.tgz",
+        archive_bytes=2617289 if hashed else None,
+        archive_sha256="30af63cf9039861bc03f86c7b8092fab754d51b27f042830c456ddbfa2b72fce"
+        if hashed
+        else None,
+        graph=catalog.Member(
+            f"{name}/frozen_graph.pb",
+            1998252 if hashed else None,
+            "76fec915bb13a76014a1863ff0976f848d8506388a76fe571e7b366541cc812f" if hashed else None,
+        ),
+        labels=(catalog.Member(f"{name}/labels.txt", None, None),),
+        aliases=(f"mobilenet_{width}_{size}", *halves),
+        encoded_input=None,
+        pixel_input="input:0",
+        image_size=(size, size),
+        mean=127.5,
+        std=127.5,
+        bottleneck="MobilenetV1/Predictions/Reshape:0",
+        depth=1001,
+        pooling=None,
+        final="MobilenetV1/Predictions/Reshape_1:0",
+    )
+
+
+def test_no_name_is_used_twice() -> None:
+    spellings = [s for e in catalog.entries().values() for s in (e.name, *e.aliases)]
+    assert len(spellings) == len(set(spellings)) == 18 + 1 + 16 + 8
+
+
+# Looking up
+
+
+@given(
+    prefix=st.sampled_from(["mobilenet_", "mobilenet_v1_"]),
+    width=st.sampled_from(["1.0", "0.75", "0.50", "0.5", "0.25"]),
+    size=st.sampled_from(SIZES),
+    suffix=st.sampled_from(["", "_quantized", "_quant"]),
+)
+def test_architecture_spellings(prefix: str, width: str, size: int, suffix: str) -> None:
+    entry = catalog.find_entry(f"{prefix}{width}_{size}{suffix}")
+    base = f"mobilenet_v1_{'0.50' if width == '0.5' else width}_{size}"
+    assert entry is not None
+    assert entry.url.endswith(f"/{base}_frozen.tgz")
+    assert entry.image_size == (size, size)
+    if suffix:
+        assert entry.name == f"{base}_quantized"
+        assert entry.graph == catalog.Member(f"{base}/quantized_graph.pb", None, None)
+    else:
+        assert entry == catalog.entries()[base]
+
+
+@given(st.text())
+def test_other_names_are_unknown(name: str) -> None:
+    spellings = {s for e in catalog.entries().values() for s in (e.name, *e.aliases)}
+    if name not in spellings:
+        assert catalog.find_entry(name) is None
+
+
+def test_find_entry() -> None:
+    assert catalog.find_entry("inception_v3") == catalog.entries()[INCEPTION_2015]
+    assert catalog.find_entry("Inception_V3") is None
+    assert catalog.find_entry("inception_v3_quantized") is None
+    assert catalog.find_entry("mobilenet_0.25_128_quantized_quant") is None
+
+
+@pytest.mark.parametrize(
+    ("nodes", "image_size", "name"),
+    [
+        (["Mul", "pool_3/_reshape", "final_result"], (299, 299), INCEPTION_2015),
+        (["Mul", "pool_3/_reshape"], None, INCEPTION_2015),
+        (["Mul", "pool_3/_reshape"], (224, 224), None),
+        (["Mul", "pool_3"], None, None),
+        (["input", "InceptionV3/Logits/AvgPool_1a_8x8/AvgPool"], (299, 299), INCEPTION_2016),
+        (["input", "MobilenetV1/Predictions/Reshape"], (192, 192), "mobilenet_v1_0.25_192"),
+        (["input", "MobilenetV1/Predictions/Reshape"], None, "mobilenet_v1_0.25_128"),
+        (["MobilenetV1/Predictions/Reshape"], None, None),
+        ([], None, None),
+    ],
+)
+def test_match_entry(
+    nodes: list[str], image_size: tuple[int, int] | None, name: str | None
+) -> None:
+    entry = catalog.match_entry(nodes, image_size)
+    assert (entry.name if entry else None) == name
+
+
+def test_match_entry_does_not_choose_between_preprocessings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    published = Path(catalog.__file__).parents[1] / "graphs" / f"{INCEPTION_2016}.toml"
+    text = published.read_text()
+    (tmp_path / "same.toml").write_text(text)
+    monkeypatch.setenv("RETRAIN_TOOLS_CATALOG", str(tmp_path))
+    nodes = ["input", "InceptionV3/Logits/AvgPool_1a_8x8/AvgPool"]
+    match = catalog.match_entry(nodes, (299, 299))
+    assert match is not None
+    assert match.name == INCEPTION_2016
+    (tmp_path / "other.toml").write_text(text.replace("mean = 127.5", "mean = 0"))
+    assert catalog.match_entry(nodes, (299, 299)) is None
+
+
+def test_default_model_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert catalog.default_model_dir().name == "retrain_tools"
+    monkeypatch.setenv("RETRAIN_TOOLS_HOME", str(tmp_path / "home"))
+    assert catalog.default_model_dir() == tmp_path / "home"
+
+
+# A folder of one's own
+
+
+def entry_text(
+    url: str = "http://127.0.0.1:9/toy.tgz",
+    archive: str = "",
+    graph: str = "",
+    graph_path: str = "toy/frozen_graph.pb",
+    aliases: str = '["toy_alias"]',
+) -> str:
+    return f"""
+description = "A toy"
+aliases = {aliases}
+
+[archive]
+url = "{url}"
+name = "toy.tgz"
+{archive}
+
+[graph]
+path = "{graph_path}"
+{graph}
+
+[[labels]]
+path = "toy/labels.txt"
+
+[input]
+pixel = "input:0"
+image_size = [8, 16]
+mean = 0
+std = 255
+
+[output]
+bottleneck = "features:0"
+depth = 4
+"""
+
+
+@pytest.fixture
+def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    folder = tmp_path / "catalog"
+    folder.mkdir()
+    monkeypatch.setenv("RETRAIN_TOOLS_CATALOG", str(folder))
+    return folder
+
+
+def test_own_entry(own: Path) -> None:
+    (own / "toy.toml").write_text(entry_text())
+    assert len(catalog.entries()) == 19
+    assert catalog.find_entry("toy_alias") == catalog.CatalogEntry(
+        name="toy",
+        description="A toy",
+        url="http://127.0.0.1:9/toy.tgz",
+        archive="toy.tgz",
+        archive_bytes=None,
+        archive_sha256=None,
+        graph=catalog.Member("toy/frozen_graph.pb", None, None),
+        labels=(catalog.Member("toy/labels.txt", None, None),),
+        aliases=("toy_alias",),
+        encoded_input=None,
+        pixel_input="input:0",
+        image_size=(8, 16),
+        mean=0.0,
+        std=255.0,
+        bottleneck="features:0",
+        depth=4,
+        pooling=None,
+        final=None,
+    )
+
+
+def test_own_entry_wins(own: Path) -> None:
+    (own / f"{INCEPTION_2016}.toml").write_text(entry_text())
+    (own / "toy.toml").write_text(entry_text(aliases='["inception_v3"]'))
+    assert len(catalog.entries()) == 19
+    assert catalog.entries()[INCEPTION_2016].description == "A toy"
+    by_alias = catalog.find_entry("inception_v3")
+    assert by_alias is not None
+    assert by_alias.name == "toy"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[archive]", "[archive", "{file} is not a TOML file: Expected ']' at the end of a table"),
+        ('"A toy"', '"A \\q"', "{file} is not a TOML file: Unescaped"),
+        ('pixel = "input:0"', "", "{file}: the key 'input.pixel' is missing; it must be a tensor"),
+        ('description = "A toy"', "", "{file}: the key 'description' is missing; it must be a str"),
+        ("[output]", "[outputs]", "{file}: the key 'output.bottleneck' is missing"),
+        ("mean = 0", "mean = 0\nmeen = 1", "{file}: unknown key 'input.meen'."),
+        ('name = "toy.tgz"', 'name = "toy.tgz"\nsha265 = ""', "unknown key 'archive.sha265'."),
+        ('"toy/labels.txt"', '"toy/labels.txt"\nsize = 1', "unknown key 'labels.size'."),
+        ("aliases = ", "alias = ", "{file}: unknown key 'alias'."),
+        ("mean = 0", 'mean = "0"', "{file}: 'input.mean' must be a number, not '0'."),
+        ("std = 255", "std = 0", "{file}: 'input.std' must be a positive number, not 0."),
+        ("[8, 16]", "[8]", "{file}: 'input.image_size' must be [height, width], not [8]."),
+        ("depth = 4", "depth = true", "'output.depth' must be a positive integer, not True."),
+        (
+            "depth = 4",
+            'depth = 4\npooling = "mean"',
+            "'output.pooling' must be 'avg', 'max' or 'flatten', not",
+        ),
+        ('"input:0"', '"input"', "must be a tensor name such as 'Mul:0', not 'input'."),
+        ('name = "toy.tgz"', 'name = "../toy.tgz"', "'archive.name' must be a file name, not"),
+        ("http://", "file://", "'archive.url' must be an http or https address, not 'file://"),
+        ("toy/labels.txt", "../labels.txt", "'labels.path' must be a path inside the archive, not"),
+        ("toy/labels.txt", "/labels.txt", "'labels.path' must be a path inside the archive, not"),
+        ('["toy_alias"]', '"toy_alias"', "'aliases' must be a list of strings, not 'toy_alias'."),
+        ('["toy_alias"]', "[]\narchive = 1", "{file} is not a TOML file: "),
+    ],
+)
+def test_broken_own_entry(own: Path, old: str, new: str, message: str) -> None:
+    file = own / "toy.toml"
+    assert old in entry_text()
+    file.write_text(entry_text().replace(old, new, 1))
+    with pytest.raises(InputError, match=re.escape(message.format(file=file))):
+        catalog.entries()
+
+
+def test_section_that_is_no_table(own: Path) -> None:
+    file = own / "toy.toml"
+    file.write_text('description = ""\narchive = 1\n')
+    with pytest.raises(InputError, match=re.escape(f"{file}: 'archive' must be a table, not 1.")):
+        catalog.entries()
+
+
+def test_missing_own_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RETRAIN_TOOLS_CATALOG", "/no/such")
+    with pytest.raises(InputError, match=r"^RETRAIN_TOOLS_CATALOG names no folder: /no/such$"):
+        catalog.entries()
+
+
+# Finding a file
+
+
+def test_existing_path_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "inception_v3").write_bytes(b"mine")
+    monkeypatch.chdir(tmp_path)
+    assert catalog.find_graph("inception_v3") == (Path("inception_v3"), None)
+    assert catalog.find_graph(str(tmp_path)) == (tmp_path, None)
+
+
+@pytest.mark.parametrize("graph", ["no/such", "nothing.pb", "nothing.pbtxt", "/tmp/no.pb"])
+def test_missing_path(graph: str) -> None:
+    with pytest.raises(InputError, match=f"^No such file: {graph}$"):
+        catalog.find_graph(graph)
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("inceptoin_v3")
+    assert str(raised.value) == (
+        "No file and no catalogue name 'inceptoin_v3'. Did you mean 'inception_v3'? Known names: "
+        "inception-2015-12-05, inception_v3, inception_v3_2016_08_28_frozen, "
+        "mobilenet_v1_{1.0,0.75,0.50,0.25}_{224,192,160,128}."
+    )
+    with pytest.raises(InputError, match=r"^No file and no catalogue name ''\. Known names: "):
+        catalog.find_graph("")
+
+
+def test_wrong_size_is_not_used(tmp_path: Path) -> None:
+    graph = tmp_path / "classify_image_graph_def.pb"
+    graph.write_bytes(b"short")
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("inception_v3", tmp_path)
+    assert str(raised.value) == (
+        f"{graph} is not the published inception-2015-12-05: expected 95673916 bytes, got 5. "
+        "Delete it to fetch it again."
+    )
+    assert graph.read_bytes() == b"short"
+
+
+def test_label_paths(tmp_path: Path) -> None:
+    mobilenet = catalog.entries()["mobilenet_v1_0.25_128"]
+    graph = tmp_path / "mobilenet_v1_0.25_128" / "frozen_graph.pb"
+    assert catalog.label_paths(mobilenet, graph) == []
+    graph.parent.mkdir()
+    (graph.parent / "labels.txt").write_bytes(LABELS)
+    assert catalog.label_paths(mobilenet, graph) == [graph.parent / "labels.txt"]
+    inception = catalog.entries()[INCEPTION_2015]
+    (tmp_path / "imagenet_synset_to_human_label_map.txt").write_bytes(b"")
+    assert catalog.label_paths(inception, tmp_path / "classify_image_graph_def.pb") == [
+        tmp_path / "imagenet_synset_to_human_label_map.txt"
+    ]
+
+
+# Downloading
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves `body` at every path; the other fields make it misbehave."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.body = b""
+        self.status = 200
+        self.break_after: int | None = None
+        self.knows_ranges = True
+        self.tells_total = True
+        self.chunked = False
+        self.pause = 0.0
+        self.ranges: list[str | None] = []
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}/toy.tgz"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        asked = self.headers["Range"]
+        self.server.ranges.append(asked)
+        time.sleep(self.server.pause)
+        body, status = self.server.body, self.server.status
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        if not self.server.knows_ranges:
+            start = 0
+        if start >= len(body) > 0:
+            self.send_response(416)
+            if self.server.tells_total:
+                self.send_header("Content-Range", f"bytes */{len(body)}")
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        self.send_response(206 if start else status)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+        part = body[start:][: self.server.break_after]
+        if self.server.chunked:
+            self.send_header("Transfer-Encoding", "chunked")
+            part = b"%x\r\n" % len(body) + part
+        else:
+            self.send_header("Content-Length", str(len(body) - start))
+        self.end_headers()
+        self.wfile.write(part)
+        self.close_connection = True
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def archive_of(*members: tuple[str, bytes] | tarfile.TarInfo) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as tar:
+        for member in members:
+            if isinstance(member, tarfile.TarInfo):
+                tar.addfile(member)
+            else:
+                info = tarfile.TarInfo(member[0])
+                info.size = len(member[1])
+                tar.addfile(info, io.BytesIO(member[1]))
+    return buffer.getvalue()
+
+
+TOY = archive_of(("./toy/frozen_graph.pb", GRAPH), ("./toy/labels.txt", LABELS), ("more", b"x"))
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    return tmp_path / "models"
+
+
+def files_in(folder: Path) -> list[str]:
+    return sorted(
+        path.relative_to(folder).as_posix()
+        for path in folder.rglob("*")
+        if path.is_file() and path.suffix != ".lock"
+    )
+
+
+def describe(own: Path, server: Server, archive: str = "", graph: str = "") -> None:
+    (own / "toy.toml").write_text(entry_text(server.url, archive, graph))
+
+
+def test_fetch_once(
+    own: Path, server: Server, models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.body = TOY
+    describe(
+        own,
+        server,
+        f'bytes = {len(TOY)}\nsha256 = "{hashlib.sha256(TOY).hexdigest()}"',
+        f'bytes = {len(GRAPH)}\nsha256 = "{hashlib.sha256(GRAPH).hexdigest()}"',
+    )
+    with caplog.at_level(logging.INFO, logger="retrain_tools.catalog"):
+        path, entry = catalog.find_graph("toy_alias", models)
+    assert path == models / "toy" / "frozen_graph.pb"
+    assert path.read_bytes() == GRAPH
+    assert entry == catalog.entries()["toy"]
+    assert catalog.label_paths(entry, path) == [models / "toy" / "labels.txt"]
+    assert (models / "toy" / "labels.txt").read_bytes() == LABELS
+    assert files_in(models) == ["toy/frozen_graph.pb", "toy/labels.txt"]
+    assert caplog.messages == [f"Downloading {server.url} ({len(TOY)} bytes) to {models}"]
+    assert catalog.find_graph("toy", str(models)) == (path, entry)
+    assert server.ranges == [None]
+
+
+def test_default_folder(
+    own: Path, server: Server, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.body = TOY
+    describe(own, server)
+    monkeypatch.setenv("RETRAIN_TOOLS_HOME", str(models))
+    assert catalog.find_graph("toy")[0] == models / "toy" / "frozen_graph.pb"
+
+
+def break_download(own: Path, server: Server, models: Path, after: int = 100) -> None:
+    describe(own, server)
+    server.body, server.break_after = TOY, after
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("toy", models)
+    assert str(raised.value) == (
+        f"Cannot download {server.url}: the connection broke after {after} of {len(TOY)} bytes; "
+        "run again to resume. Get toy/frozen_graph.pb from elsewhere and pass it: "
+        "--graph=/path/to/frozen_graph.pb"
+    )
+    assert files_in(models) == ["toy.tgz.part"]
+    server.break_after = None
+
+
+def test_resume(own: Path, server: Server, models: Path) -> None:
+    break_download(own, server, models)
+    path, _ = catalog.find_graph("toy", models)
+    assert server.ranges == [None, "bytes=100-"]
+    assert path.read_bytes() == GRAPH
+    assert files_in(models) == ["toy/frozen_graph.pb", "toy/labels.txt"]
+
+
+def test_server_without_ranges_starts_over(own: Path, server: Server, models: Path) -> None:
+    break_download(own, server, models)
+    server.knows_ranges = False
+    assert catalog.find_graph("toy", models)[0].read_bytes() == GRAPH
+    assert server.ranges == [None, "bytes=100-"]
+
+
+@pytest.mark.parametrize("tells_total", [True, False])
+def test_whole_part_needs_no_more(
+    own: Path, server: Server, models: Path, tells_total: bool
+) -> None:
+    describe(own, server, f"bytes = {len(TOY)}")
+    server.body, server.tells_total = TOY, tells_total
+    models.mkdir()
+    (models / "toy.tgz.part").write_bytes(TOY)
+    assert catalog.find_graph("toy", models)[0].read_bytes() == GRAPH
+    assert server.ranges == [f"bytes={len(TOY)}-"]
+
+
+def test_part_longer_than_the_file_starts_over(own: Path, server: Server, models: Path) -> None:
+    describe(own, server)
+    server.body = TOY
+    models.mkdir()
+    (models / "toy.tgz.part").write_bytes(TOY + b"?")
+    assert catalog.find_graph("toy", models)[0].read_bytes() == GRAPH
+    assert server.ranges == [f"bytes={len(TOY) + 1}-", None]
+
+
+def test_connection_broken_inside_a_chunk(own: Path, server: Server, models: Path) -> None:
+    describe(own, server)
+    server.body, server.chunked, server.break_after = TOY, True, 100
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("toy", models)
+    assert str(raised.value).startswith(f"Cannot download {server.url}: IncompleteRead(")
+    assert "; run again to resume. Get toy/frozen_graph.pb from elsewhere" in str(raised.value)
+
+
+def assert_refused(models: Path, message: str) -> None:
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("toy", models)
+    assert str(raised.value) == f"{message} The download was deleted."
+    assert files_in(models) == []
+
+
+def test_wrong_archive_size(own: Path, server: Server, models: Path) -> None:
+    server.body = TOY
+    describe(own, server, "bytes = 7")
+    assert_refused(models, f"toy.tgz.part: expected 7 bytes, got {len(TOY)}.")
+
+
+def test_wrong_archive_checksum(own: Path, server: Server, models: Path) -> None:
+    server.body = TOY
+    describe(own, server, f'sha256 = "{"0" * 64}"')
+    actual = hashlib.sha256(TOY).hexdigest()
+    assert_refused(models, f"toy.tgz.part: expected SHA-256 {'0' * 64}, got {actual}.")
+
+
+def test_wrong_graph_size(own: Path, server: Server, models: Path) -> None:
+    server.body = TOY
+    describe(own, server, graph="bytes = 7")
+    assert_refused(models, f"frozen_graph.pb: expected 7 bytes, got {len(GRAPH)}.")
+
+
+def test_wrong_graph_checksum(own: Path, server: Server, models: Path) -> None:
+    server.body = TOY
+    describe(own, server, graph=f'sha256 = "{"0" * 64}"')
+    actual = hashlib.sha256(GRAPH).hexdigest()
+    assert_refused(models, f"frozen_graph.pb: expected SHA-256 {'0' * 64}, got {actual}.")
+
+
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><title>Log in</title>", b""])
+def test_answer_that_is_no_archive(own: Path, server: Server, models: Path, body: bytes) -> None:
+    server.body = body
+    describe(own, server, f"bytes = {len(TOY)}")
+    assert_refused(
+        models,
+        f"{server.url} did not give a gzip archive: {models / 'toy.tgz.part'} begins with {body!r}."
+        " A proxy or a login page may have answered instead.",
+    )
+
+
+def test_truncated_archive(own: Path, server: Server, models: Path) -> None:
+    server.body = TOY[: len(TOY) // 2]
+    describe(own, server)
+    assert_refused(
+        models,
+        f"{models / 'toy.tgz.part'} is damaged or cut short: Compressed file ended before the "
+        "end-of-stream marker was reached.",
+    )
+
+
+def test_flipped_byte(own: Path, server: Server, models: Path) -> None:
+    # The last eight bytes of gzip are its checksum and length: tar alone never reads them.
+    server.body = TOY[:-8] + bytes([TOY[-8] ^ 1]) + TOY[-7:]
+    describe(own, server)
+    with pytest.raises(InputError, match=r"toy\.tgz\.part is damaged or cut short: CRC check fail"):
+        catalog.find_graph("toy", models)
+    assert files_in(models) == []
+
+
+def link(name: str, target: str, kind: bytes = tarfile.SYMTYPE) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname = kind, target
+    return info
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([("../evil", b"!")], "{part} holds '../evil', which would lie outside its folder."),
+        ([("toy/../../evil", b"!")], "{part} holds 'toy/../../evil', which would lie outside"),
+        ([("{outside}/evil", b"!")], "{part} holds '{outside}/evil', which would lie outside"),
+        ([link("toy/frozen_graph.pb", "/etc/passwd")], "'toy/frozen_graph.pb' in {part} is a link"),
+        (
+            [link("toy/frozen_graph.pb", "toy/labels.txt", tarfile.LNKTYPE)],
+            "'toy/frozen_graph.pb' in {part} is a link or a folder, not a file.",
+        ),
+        ([("toy/other.pb", b"!")], "{part} holds no 'toy/frozen_graph.pb'."),
+    ],
+)
+def test_hostile_archive(
+    own: Path,
+    server: Server,
+    models: Path,
+    tmp_path: Path,
+    members: list[tuple[str, bytes] | tarfile.TarInfo],
+    message: str,
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    hostile = [
+        m if isinstance(m, tarfile.TarInfo) else (m[0].format(outside=outside), m[1])
+        for m in members
+    ]
+    good = [] if "frozen_graph" in message else [("toy/frozen_graph.pb", GRAPH)]
+    server.body = archive_of(("toy/labels.txt", LABELS), *good, *hostile)
+    describe(own, server)
+    expected = message.format(part=models / "toy.tgz.part", outside=outside)
+    with pytest.raises(InputError, match=f"^{re.escape(expected)}"):
+        catalog.find_graph("toy", models)
+    assert files_in(tmp_path) == ["catalog/toy.toml"]
+
+
+def test_folder_link_in_the_archive_is_not_followed(
+    own: Path, server: Server, models: Path, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    server.body = archive_of(
+        link("toy", str(outside)), ("toy/labels.txt", LABELS), ("toy/frozen_graph.pb", GRAPH)
+    )
+    describe(own, server)
+    path, _ = catalog.find_graph("toy", models)
+    assert path.read_bytes() == GRAPH
+    assert not path.parent.is_symlink()
+    assert files_in(outside) == []
+
+
+@pytest.mark.parametrize("status", [404, 403, 503])
+def test_http_error(own: Path, server: Server, models: Path, status: int) -> None:
+    server.body, server.status = b"no", status
+    describe(own, server, graph=f"bytes = {len(GRAPH)}")
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("toy", models)
+    reason = http.HTTPStatus(status).phrase
+    assert str(raised.value) == (
+        f"Cannot download {server.url}: HTTP {status} {reason}. Get toy/frozen_graph.pb "
+        f"({len(GRAPH)} bytes) from elsewhere and pass it: --graph=/path/to/frozen_graph.pb"
+    )
+    assert files_in(models) == []
+
+
+def test_refused_connection(own: Path, models: Path) -> None:
+    with socket.socket() as unheard:
+        unheard.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unheard.getsockname()[1]}/toy.tgz"
+        (own / "toy.toml").write_text(entry_text(url, graph_path="classify_image_graph_def.pb"))
+        with pytest.raises(InputError) as raised:
+            catalog.find_graph("toy", models)
+    assert re.fullmatch(
+        rf"Cannot download {url}: \[Errno \d+\] Connection refused\. "
+        r"Get classify_image_graph_def\.pb from elsewhere and pass it: "
+        r"--graph=/path/to/classify_image_graph_def\.pb",
+        str(raised.value),
+    )
+
+
+def test_silent_server(
+    own: Path, server: Server, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.body, server.pause = TOY, 1.0
+    describe(own, server)
+    monkeypatch.setattr(catalog, "_NETWORK_TIMEOUT", 0.1)
+    with pytest.raises(InputError, match=f"^Cannot download {server.url}: timed out. Get toy/"):
+        catalog.find_graph("toy", models)
+
+
+def test_archive_left_by_retrain_py(own: Path, server: Server, models: Path) -> None:
+    describe(own, server)
+    models.mkdir()
+    (models / "toy.tgz").write_bytes(TOY)
+    assert catalog.find_graph("toy", models)[0].read_bytes() == GRAPH
+    assert server.ranges == []
+    assert files_in(models) == ["toy.tgz", "toy/frozen_graph.pb", "toy/labels.txt"]
+
+
+def test_bad_archive_left_by_retrain_py_is_kept(own: Path, server: Server, models: Path) -> None:
+    describe(own, server, f"bytes = {len(TOY)}")
+    models.mkdir()
+    left = models / "toy.tgz"
+    left.write_bytes(TOY[:100])
+    with pytest.raises(InputError) as raised:
+        catalog.find_graph("toy", models)
+    assert str(raised.value) == (
+        f"toy.tgz: expected {len(TOY)} bytes, got 100. Delete {left} to fetch it again."
+    )
+    assert files_in(models) == ["toy.tgz"]
+
+
+def test_quantized_graph_of_the_same_archive(own: Path, server: Server, models: Path) -> None:
+    name = "mobilenet_v1_0.25_128"
+    server.body = archive_of(
+        (f"{name}/frozen_graph.pb", GRAPH),
+        (f"{name}/quantized_graph.pb", GRAPH[:100]),
+        ("toy/labels.txt", LABELS),
+    )
+    (own / f"{name}.toml").write_text(
+        entry_text(
+            server.url, graph_path=f"{name}/frozen_graph.pb", aliases='["mobilenet_0.25_128"]'
+        )
+    )
+    path, entry = catalog.find_graph("mobilenet_0.25_128_quantized", models)
+    assert path == models / name / "quantized_graph.pb"
+    assert path.read_bytes() == GRAPH[:100]
+    assert entry is not None
+    assert entry.name == "mobilenet_v1_0.25_128_quantized"
+
+
+def test_two_processes_make_one_download(own: Path, server: Server, models: Path) -> None:
+    server.body, server.pause = TOY, 0.5
+    describe(own, server)
+    code = f"from retrain_tools import catalog; catalog.find_graph('toy', {str(models)!r})"
+    root = Path(catalog.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    both = [subprocess.Popen([sys.executable, "-c", code], env=environment) for _ in range(2)]
+    assert [process.wait(60) for process in both] == [0, 0]
+    assert server.ranges == [None]
+    assert files_in(models) == ["toy/frozen_graph.pb", "toy/labels.txt"]
