@@ -14,6 +14,9 @@ from absl import flags
 from retrain_tools.errors import InputError
 
 _HELP_FLAGS = frozenset({"-h", "-help", "--help", "--helpfull", "--helpshort"})
+LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
+"""The values of retrain.py's --logging_verbosity."""
+
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 

@@ -22,6 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrain_tools import catalog
+from retrain_tools.catalog_entry import CatalogEntry, Member
 from retrain_tools.errors import InputError
 
 INCEPTION_2015 = "inception-2015-12-05"
@@ -49,7 +50,7 @@ def test_published_names() -> None:
 
 
 def test_inception_2015() -> None:
-    assert catalog.entries()[INCEPTION_2015] == catalog.CatalogEntry(
+    assert catalog.entries()[INCEPTION_2015] == CatalogEntry(
         name=INCEPTION_2015,
         description="Inception v3 of December 2015, ImageNet 2012: the graph of classify_image.py "
         "and of the first retrain.py",
@@ -58,18 +59,18 @@ def test_inception_2015() -> None:
         archive="inception-2015-12-05.tgz",
         archive_bytes=88931400,
         archive_sha256=None,
-        graph=catalog.Member(
+        graph=Member(
             "classify_image_graph_def.pb",
             95673916,
             "009d6814d1bc560d4e7b236e170e9b2d5ca6f4b57bd8037f6db05776204415c6",
         ),
         labels=(
-            catalog.Member(
+            Member(
                 "imagenet_2012_challenge_label_map_proto.pbtxt",
                 64986,
                 "ad887453d527d9bec13ac0a1f078304d6705436a7e7e98dd7b1f673efcb0a444",
             ),
-            catalog.Member(
+            Member(
                 "imagenet_synset_to_human_label_map.txt",
                 741401,
                 "5b8db22d2e2b0ad28b55c9c502eb45e018bc0c907524b8782958cca4805689ea",
@@ -89,7 +90,7 @@ def test_inception_2015() -> None:
 
 
 def test_inception_2016() -> None:
-    assert catalog.entries()[INCEPTION_2016] == catalog.CatalogEntry(
+    assert catalog.entries()[INCEPTION_2016] == CatalogEntry(
         name=INCEPTION_2016,
         description="Inception v3 of August 2016 from slim, ImageNet 2012: the graph of "
         "label_image.py",
@@ -98,8 +99,8 @@ def test_inception_2016() -> None:
         archive="inception_v3_2016_08_28_frozen.pb.tar.gz",
         archive_bytes=88668554,
         archive_sha256="7045b72a954af4dce36346f478610acdccbf149168fa25c78e54e32f0c723d6d",
-        graph=catalog.Member("inception_v3_2016_08_28_frozen.pb", None, None),
-        labels=(catalog.Member("imagenet_slim_labels.txt", None, None),),
+        graph=Member("inception_v3_2016_08_28_frozen.pb", None, None),
+        labels=(Member("imagenet_slim_labels.txt", None, None),),
         aliases=(),
         encoded_input=None,
         pixel_input="input:0",
@@ -119,7 +120,7 @@ def test_mobilenets(width: str, size: int) -> None:
     name = f"mobilenet_v1_{width}_{size}"
     hashed = name == "mobilenet_v1_0.25_128"
     halves = (f"mobilenet_0.5_{size}", f"mobilenet_v1_0.5_{size}") if width == "0.50" else ()
-    assert catalog.entries()[name] == catalog.CatalogEntry(
+    assert catalog.entries()[name] == CatalogEntry(
         name=name,
         description=f"MobileNet v1 of 2017, width {width}, {size}×{size} pixels, ImageNet 2012",
         url=f"https://storage.googleapis.com/download.tensorflow.org/models/{name}_frozen.tgz",
@@ -128,12 +129,12 @@ def test_mobilenets(width: str, size: int) -> None:
         archive_sha256="30af63cf9039861bc03f86c7b8092fab754d51b27f042830c456ddbfa2b72fce"
         if hashed
         else None,
-        graph=catalog.Member(
+        graph=Member(
             f"{name}/frozen_graph.pb",
             1998252 if hashed else None,
             "76fec915bb13a76014a1863ff0976f848d8506388a76fe571e7b366541cc812f" if hashed else None,
         ),
-        labels=(catalog.Member(f"{name}/labels.txt", None, None),),
+        labels=(Member(f"{name}/labels.txt", None, None),),
         aliases=(f"mobilenet_{width}_{size}", *halves),
         encoded_input=None,
         pixel_input="input:0",
@@ -169,7 +170,7 @@ def test_architecture_spellings(prefix: str, width: str, size: int, suffix: str)
     assert entry.image_size == (size, size)
     if suffix:
         assert entry.name == f"{base}_quantized"
-        assert entry.graph == catalog.Member(f"{base}/quantized_graph.pb", None, None)
+        assert entry.graph == Member(f"{base}/quantized_graph.pb", None, None)
     else:
         assert entry == catalog.entries()[base]
 
@@ -279,15 +280,15 @@ def own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 def test_own_entry(own: Path) -> None:
     (own / "toy.toml").write_text(entry_text())
     assert len(catalog.entries()) == 19
-    assert catalog.find_entry("toy_alias") == catalog.CatalogEntry(
+    assert catalog.find_entry("toy_alias") == CatalogEntry(
         name="toy",
         description="A toy",
         url="http://127.0.0.1:9/toy.tgz",
         archive="toy.tgz",
         archive_bytes=None,
         archive_sha256=None,
-        graph=catalog.Member("toy/frozen_graph.pb", None, None),
-        labels=(catalog.Member("toy/labels.txt", None, None),),
+        graph=Member("toy/frozen_graph.pb", None, None),
+        labels=(Member("toy/labels.txt", None, None),),
         aliases=("toy_alias",),
         encoded_input=None,
         pixel_input="input:0",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from retrain_tools.graphdef.navigate import consumers, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.navigate import consumers, full_name, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.tensors import Shape, tensor_shapes
 
 _PASS_THROUGH = ("Identity", "PlaceholderWithDefault", "StopGradient", "CheckNumerics")
@@ -68,15 +68,11 @@ def _depth(shape: Shape | None) -> int | None:
     return shape[-1] if shape else None
 
 
-def _full(name: str) -> str:
-    return name if ":" in name else f"{name}:0"
-
-
 def _skip(nodes: dict[str, Any], name: str, ops: tuple[str, ...]) -> str:
     """Follow first inputs upstream from the tensor `name` through nodes of these ops."""
     while nodes[node_name(name)].op in ops and nodes[node_name(name)].input:
         name = nodes[node_name(name)].input[0]
-    return _full(name)
+    return full_name(name)
 
 
 def _chain(nodes: dict[str, Any], name: str) -> list[str]:
@@ -108,11 +104,11 @@ def _classifier(
     # The main output of a graph with several (auxiliary heads, debugging) is most often the last.
     softmaxes = [name for name in results if "Softmax" in _ops_before(nodes, name)]
     name = (softmaxes or results)[-1]
-    logits = _full(name)
+    logits = full_name(name)
     while node_name(name) != node_name(pixel_input):
         node = nodes[node_name(name)]
         if node.op == "Softmax":
-            logits = _full(node.input[0])
+            logits = full_name(node.input[0])
         if node.op == "MatMul" or (
             node.op == "Conv2D" and _is_vector(shapes.get(f"{node.name}:0"))
         ):

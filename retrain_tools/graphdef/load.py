@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools import catalog
+from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import file_kind
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, make_spec
@@ -36,7 +37,7 @@ class FrozenGraph:
     graph_def: Any
     spec: GraphSpec
     path: Path
-    entry: catalog.CatalogEntry | None = None
+    entry: CatalogEntry | None = None
 
 
 def load_graph(

@@ -14,13 +14,17 @@ def node_name(tensor: str) -> str:
     return tensor.lstrip("^").split(":")[0]
 
 
+def full_name(name: str) -> str:
+    """Return the full tensor name of a node's data input: `a/b` becomes `a/b:0`."""
+    return name if ":" in name else f"{name}:0"
+
+
 def tensor_name(name: str) -> str:
-    """Return the full tensor name of a node input or of a name as people type it.
+    """Return the full tensor name of a name as people type it.
 
     `a/b` becomes `a/b:0`; the `import/` that older scripts put in front is taken off.
     """
-    name = name.strip().removeprefix("import/")
-    return name if ":" in name else f"{name}:0"
+    return full_name(name.strip().removeprefix("import/"))
 
 
 def nodes_by_name(graph_def: Any) -> dict[str, Any]:
@@ -44,8 +48,10 @@ def consumers(graph_def: Any) -> dict[str, list[Any]]:
 
 def check_tensor(name: str, nodes: Collection[str], where: str) -> str:
     """Return the full tensor name of `name`, or raise what `where` could have been meant."""
-    full = tensor_name(name)
-    if node_name(full) not in nodes:
+    full = full_name(name.strip())
+    if node_name(full) not in nodes:  # some graphs do hold nodes called import/…
+        full = tensor_name(name)
+    if node_name(full) not in nodes or not full.partition(":")[2].isdecimal():
         known = [f"{node}:0" for node in nodes]
         raise InputError(
             f"No tensor {full!r} in {where} ({len(nodes)} nodes).{did_you_mean(full, known)} "

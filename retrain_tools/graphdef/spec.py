@@ -7,15 +7,16 @@ import logging
 from typing import Any
 
 from retrain_tools import catalog
+from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.bottleneck import bottleneck_candidates
+from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.navigate import (
     attribute,
     check_tensor,
     constant_value,
+    full_name,
     node_name,
     nodes_by_name,
-    tensor_name,
     upstream,
 )
 from retrain_tools.quiet_tensorflow import tf
@@ -82,8 +83,8 @@ class SpecOverrides:
 
 
 def make_spec(
-    graph_def: Any, where: str, entry: catalog.CatalogEntry | None, overrides: SpecOverrides
-) -> tuple[GraphSpec, catalog.CatalogEntry | None]:
+    graph_def: Any, where: str, entry: CatalogEntry | None, overrides: SpecOverrides
+) -> tuple[GraphSpec, CatalogEntry | None]:
     """Work out the spec of a graph: from the user, else the catalogue, else the graph itself.
 
     Args:
@@ -97,22 +98,16 @@ def make_spec(
         InputError: a named tensor does not exist, or no picture input or size can be found.
     """
     nodes = nodes_by_name(graph_def)
-    encoded, decoded, pixels = _inputs(graph_def, nodes, where, overrides)
+    encoded, decoded, pixels = _inputs(graph_def, nodes, where, overrides.input_layer)
     resized = _resized(nodes, pixels)
-    size = _image_size(nodes, pixels, resized, entry, where, overrides)
+    own_size = _own_size(nodes, pixels, resized)
+    size = _image_size(own_size, pixels, encoded, entry, where, overrides)
     entry = entry or catalog.match_entry(set(nodes), size)
     mean, std = _scaling(encoded, entry, where, overrides)
-    known = entry.bottleneck if entry and node_name(entry.bottleneck) in nodes else None
     if overrides.bottleneck_tensor is not None:
         bottleneck = check_tensor(overrides.bottleneck_tensor, nodes, where)
     else:
-        candidates = bottleneck_candidates(graph_def, pixels, known)
-        if not candidates:
-            raise InputError(
-                f"Nothing in {where} is computed from {pixels!r}; name the tensor that takes "
-                "pictures with --input_layer."
-            )
-        bottleneck = candidates[0].tensor
+        bottleneck = _bottlenecks(graph_def, nodes, pixels, entry, where)[0].tensor
     final = entry.final if entry and node_name(entry.final or "") in nodes else None
     if overrides.output_layer is not None:
         final = check_tensor(overrides.output_layer, nodes, where)
@@ -122,16 +117,52 @@ def make_spec(
     return spec, entry
 
 
+def find_bottlenecks(
+    graph_def: Any, where: str, entry: CatalogEntry | None, input_layer: str | None = None
+) -> list[Candidate]:
+    """Return the tensors worth caching, best first, the catalogue's own at the head.
+
+    Unlike a whole spec, this takes no picture size and no scaling.
+
+    Args:
+        graph_def: the graph.
+        where: its file, for error messages.
+        entry: its catalogue entry when it was asked for by name.
+        input_layer: the tensor that takes the picture, if the user named it.
+
+    Raises:
+        InputError: no tensor is seen to take pictures, or nothing is computed from it.
+    """
+    nodes = nodes_by_name(graph_def)
+    _, _, pixels = _inputs(graph_def, nodes, where, input_layer)
+    size = _own_size(nodes, pixels, _resized(nodes, pixels))
+    entry = entry or catalog.match_entry(set(nodes), size)
+    return _bottlenecks(graph_def, nodes, pixels, entry, where)
+
+
+def _bottlenecks(
+    graph_def: Any, nodes: dict[str, Any], pixels: str, entry: CatalogEntry | None, where: str
+) -> list[Candidate]:
+    known = entry.bottleneck if entry and node_name(entry.bottleneck) in nodes else None
+    candidates = bottleneck_candidates(graph_def, pixels, known)
+    if not candidates:
+        raise InputError(
+            f"Nothing in {where} is computed from {pixels!r}; name the tensor that takes "
+            "pictures with --input_layer."
+        )
+    return candidates
+
+
 def _inputs(
-    graph_def: Any, nodes: dict[str, Any], where: str, overrides: SpecOverrides
+    graph_def: Any, nodes: dict[str, Any], where: str, input_layer: str | None
 ) -> tuple[str | None, str | None, str]:
     """Find the encoded input, the decoded picture (None for both if absent) and the pixel input."""
     decoders = [n for n in graph_def.node if n.op in _DECODERS and n.input]
     encoded = decoded = None
     if decoders:
-        encoded, decoded = f"{node_name(decoders[0].input[0])}:0", f"{decoders[0].name}:0"
-    if overrides.input_layer is not None:
-        name = check_tensor(overrides.input_layer, nodes, where)
+        encoded, decoded = full_name(decoders[0].input[0]), f"{decoders[0].name}:0"
+    if input_layer is not None:
+        name = check_tensor(input_layer, nodes, where)
         takes_bytes = attribute(nodes[node_name(name)], "dtype").type == tf.string.as_datatype_enum
         if not takes_bytes:
             return None, None, name
@@ -141,8 +172,13 @@ def _inputs(
         pixels = _pixels_after_decoding(graph_def, nodes, decoded)
         if pixels is not None:
             return encoded, decoded, pixels
+    if input_layer is not None:
+        raise InputError(
+            f"{encoded!r} of {where} takes bytes, but no picture decoded from them goes on to a "
+            "layer; name a tensor that takes pixels with --input_layer."
+        )
     floats = [
-        f"{n.name}:0"
+        n
         for n in graph_def.node
         if n.op in _PLACEHOLDERS and _may_be_pixels(n) and not n.name.endswith("InputPlaceholder")
     ]
@@ -151,7 +187,9 @@ def _inputs(
             f"No tensor of {where} is seen to take pictures; name it with --input_layer. "
             f"List them: list_tensors --graph={where}"
         )
-    return None, None, floats[0]
+    # One whose shape is a picture's before one without a shape, which may be a dropout rate.
+    best = max(floats, key=lambda n: len(attribute(n, "shape").shape.dim))
+    return None, None, f"{best.name}:0"
 
 
 def _reaches(nodes: dict[str, Any], decoder: Any, tensor: str) -> bool:
@@ -178,7 +216,7 @@ def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) 
     if not layers:
         return None
     first = min(layers, key=lambda name: len(before[name]))  # files need not be in running order
-    pixels = tensor_name(nodes[first].input[0])
+    pixels = full_name(nodes[first].input[0])
     rest = upstream(nodes, [first], stop=[node_name(pixels)])
     return pixels if start not in rest or start == node_name(pixels) else None
 
@@ -188,23 +226,27 @@ def _resized(nodes: dict[str, Any], pixels: str) -> str | None:
     return f"{found[0]}:0" if len(found) == 1 else None
 
 
+def _own_size(nodes: dict[str, Any], pixels: str, resized: str | None) -> tuple[int, int] | None:
+    """Return the (height, width) that the graph itself asks for; None if it does not say."""
+    dims = attribute(nodes[node_name(pixels)], "shape").shape.dim
+    if len(dims) == 4 and dims[1].size > 0 and dims[2].size > 0:
+        return dims[1].size, dims[2].size
+    if resized is not None:
+        value = constant_value(nodes, nodes[node_name(resized)].input[1])
+        if value is not None:
+            return int(value[0]), int(value[1])
+    return None
+
+
 def _image_size(
-    nodes: dict[str, Any],
+    own_size: tuple[int, int] | None,
     pixels: str,
-    resized: str | None,
-    entry: catalog.CatalogEntry | None,
+    encoded: str | None,
+    entry: CatalogEntry | None,
     where: str,
     overrides: SpecOverrides,
 ) -> tuple[int, int]:
-    height, width = 0, 0
-    dims = attribute(nodes[node_name(pixels)], "shape").shape.dim
-    if len(dims) == 4 and dims[1].size > 0 and dims[2].size > 0:
-        height, width = dims[1].size, dims[2].size
-    elif resized is not None:
-        value = constant_value(nodes, nodes[node_name(resized)].input[1])
-        height, width = (0, 0) if value is None else (int(value[0]), int(value[1]))
-    elif entry is not None:
-        height, width = entry.image_size
+    height, width = own_size or (entry.image_size if entry else (0, 0))
     height = height if overrides.input_height is None else overrides.input_height
     width = width if overrides.input_width is None else overrides.input_width
     if height <= 0 or width <= 0:
@@ -212,12 +254,18 @@ def _image_size(
             f"{where} does not say how large its pictures are ({pixels!r} has no fixed size); "
             "give --input_height and --input_width (above 0)."
         )
+    if encoded is not None and own_size and own_size != (height, width):
+        raise InputError(
+            f"{where} resizes pictures to {own_size[0]}×{own_size[1]} itself, not to "
+            f"{height}×{width}; leave --input_height and --input_width out, or pass "
+            f"--input_layer={pixels} to have pictures prepared outside of the graph."
+        )
     return height, width
 
 
 def _scaling(
     encoded: str | None,
-    entry: catalog.CatalogEntry | None,
+    entry: CatalogEntry | None,
     where: str,
     overrides: SpecOverrides,
 ) -> tuple[float, float]:
@@ -226,6 +274,8 @@ def _scaling(
     std = std if overrides.input_std is None else overrides.input_std
     if std == 0:
         raise InputError("--input_std=0 would divide by zero; known values: 127.5, 128, 255.")
+    if encoded is not None and (overrides.input_mean, overrides.input_std) != (None, None):
+        log.warning("%s prepares pixels itself: --input_mean and --input_std are not used.", where)
     unsaid = overrides.input_mean is None or overrides.input_std is None
     if encoded is None and entry is None and unsaid:
         log.warning(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import full_name, node_name
 from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.quiet_tensorflow import tf
 
@@ -91,7 +91,7 @@ def graph_inputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
 def graph_outputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
     """Return the tensors that no node takes, of nodes that compute something."""
     taken = {
-        name if ":" in name else f"{name}:0"
+        full_name(name)
         for node in graph_def.node
         for name in node.input
         if not name.startswith("^")

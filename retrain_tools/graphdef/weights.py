@@ -6,7 +6,7 @@ every large constant is a placeholder of the same name and shape, and the arrays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,23 +56,31 @@ def stand_in(name: str, array: npt.NDArray[Any]) -> Any:
     return node
 
 
-def import_light(light: Any, weights: Mapping[str, Any]) -> None:
+def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] = ()) -> list[Any]:
     """Put a light graph into TensorFlow's current default graph, under its own names.
 
     Args:
         light: the light graph.
-        weights: for each weight, the tensor of the current graph that takes its place.
+        tensors: for each weight (or other node), by name, the tensor of the current graph that
+            takes its place.
+        fetches: full tensor names.
+
+    Returns:
+        The tensors that `fetches` name; in a graph with other nodes their names may differ.
 
     Raises:
         ValueError: TensorFlow does not accept the graph.
     """
     used = {node_name(name) for node in light.node for name in node.input}
-    tensors = {f"{name}:0": tensor for name, tensor in weights.items() if name in used}
+    replaced = {f"{name}:0": tensor for name, tensor in tensors.items() if name in used}
     rest = tf.compat.v1.GraphDef()
     rest.versions.CopyFrom(light.versions)
     rest.library.CopyFrom(light.library)
-    rest.node.extend(node for node in light.node if node.name not in weights)
-    tf.compat.v1.import_graph_def(rest, name="", input_map=tensors)
+    rest.node.extend(node for node in light.node if node.name not in tensors)
+    imported = tf.compat.v1.import_graph_def(
+        rest, name="", input_map=replaced, return_elements=list(fetches) or None
+    )
+    return list(imported or [])
 
 
 def _is_large_constant(node: Any) -> bool:

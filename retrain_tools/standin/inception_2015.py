@@ -28,6 +28,7 @@ GRAPH_DEF_PRODUCER = 8
 """The last GraphDef version that may hold BatchNormWithGlobalNormalization."""
 
 _MIN_CHANNELS = 4
+_LAST_BLOCK = list(MIXED)[-1]
 
 
 def make_reference_graph(
@@ -155,6 +156,7 @@ class _Builder:
             max(_MIN_CHANNELS, round(layer.channels * self.width)),
             layer.stride,
             layer.padding,
+            weights.LAST_BETA if name.startswith(_LAST_BLOCK) else weights.BETA,
         )
         self._const(f"{name}/conv2d_params", drawn.kernel)
         self._node(

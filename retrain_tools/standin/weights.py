@@ -1,7 +1,9 @@
 """Random weights for the stand-in graph, with batch norm statistics that fit real pictures.
 
-Nothing is trained. But a random network whose every channel is brought to mean 0 and variance 1 on
-pictures keeps what tells them apart, layer after layer, so a linear head on its features learns.
+Nothing is trained, yet a linear head on the features has to learn. Three things see to that: batch
+norm brings every channel to mean 0 and variance 1 on pictures; most values then pass the Relu as
+they are (a deep network that rectifies half of them is chaotic, and forgets the picture); and half
+of the first kernels see texture instead of colour.
 """
 
 from __future__ import annotations
@@ -18,7 +20,17 @@ from retrain_tools.quiet_tensorflow import tf
 VARIANCE_EPSILON = 0.001
 """The `variance_epsilon` of every batch norm in inception-2015-12-05."""
 
+# The mean of beta, in standard deviations of a channel. Measured on the drawn photos at width 0.25
+# (held-out accuracy of a logistic regression): 0.78 with 0 everywhere, 0.95 to 0.97 with 1.5. The
+# last block has less, so that the features are as large as the original's, 0.3 to 1 on average:
+# larger ones make plain gradient descent at the usual learning rate of 0.01 swing.
+BETA = 1.5
+LAST_BETA = 0.5
 _BETA_SPREAD = 0.1
+
+# The part of the first kernels that add up to 0 over the picture plane.
+_TEXTURE_SHARE = 0.5
+_RGB = 3
 _SOFTMAX_SPREAD = 0.01
 
 Floats = npt.NDArray[np.float32]
@@ -50,6 +62,7 @@ def draw_conv(
     channels: int,
     stride: int,
     padding: str,
+    beta_mean: float,
 ) -> tuple[ConvWeights, Any]:
     """Draw a convolution, fit its batch norm to what comes out, and return that, rectified.
 
@@ -62,16 +75,20 @@ def draw_conv(
         channels: channels out.
         stride: of both directions, in pixels.
         padding: "SAME" or "VALID".
+        beta_mean: what beta is drawn around; see `BETA`.
 
     Returns:
         The constants, and the eager float32 tensor [batch, height, width, channels] that the
         convolution, batch norm and Relu make of `images`.
     """
     height, width = kernel_size
-    fan_in = height * width * images.shape[-1]
-    kernel = rng.standard_normal((height, width, images.shape[-1], channels), np.float32)
-    kernel *= np.float32(np.sqrt(2 / fan_in))
-    beta = rng.standard_normal(channels, np.float32) * np.float32(_BETA_SPREAD)
+    channels_in = images.shape[-1]
+    kernel = rng.standard_normal((height, width, channels_in, channels), np.float32)
+    if channels_in == _RGB:
+        texture = kernel[..., : round(channels * _TEXTURE_SHARE)]
+        texture -= texture.mean(axis=(0, 1), keepdims=True)
+    kernel *= np.float32(np.sqrt(2 / (height * width * channels_in)))
+    beta = (beta_mean + _BETA_SPREAD * rng.standard_normal(channels)).astype(np.float32)
     output = tf.nn.conv2d(images, kernel, stride, padding)
     # NumPy sums in one fixed order whatever the number of threads: same seed, same bytes.
     values = output.numpy().reshape(-1, channels)

@@ -1,0 +1,158 @@
+"""One graph of the catalogue, and reading it from its TOML file."""
+
+from __future__ import annotations
+
+import functools
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from retrain_tools.errors import InputError
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file inside an archive; `bytes` and `sha256` are None where nobody published them."""
+
+    path: str
+    bytes: int | None
+    sha256: str | None
+
+
+@dataclass(frozen=True)
+class CatalogEntry:
+    """A published graph.
+
+    Its picture input is `pixel_input` = (pixels - mean) / std with pixels in 0..255, float32
+    [batch, height, width, 3]; `image_size` is (height, width). `encoded_input` takes the bytes of
+    one JPEG file and is None if the graph has no decoder. `bottleneck` holds `depth` floats per
+    picture; `pooling` says how to get them from a 4-D tensor and is None for a 2-D one. `final`
+    holds the scores of the published classes.
+    """
+
+    name: str
+    description: str
+    url: str
+    archive: str
+    archive_bytes: int | None
+    archive_sha256: str | None
+    graph: Member
+    labels: tuple[Member, ...]
+    aliases: tuple[str, ...]
+    encoded_input: str | None
+    pixel_input: str
+    image_size: tuple[int, int]
+    mean: float
+    std: float
+    bottleneck: str
+    depth: int
+    pooling: str | None
+    final: str | None
+
+
+def stays_inside(path: str) -> bool:
+    """Tell whether a path inside an archive is relative, without drive letter or `..`."""
+    parts = re.split(r"[/\\]", path)
+    return parts[0] != "" and ":" not in parts[0] and ".." not in parts
+
+
+def _is_size(value: object) -> bool:
+    return type(value) is int and value > 0  # `isinstance` would let true pass
+
+
+def _is_list_of(kind: type, value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _is_text(pattern: str, value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(pattern, value) is not None
+
+
+_KINDS: dict[str, Callable[[Any], bool]] = {
+    "a string": lambda v: isinstance(v, str),
+    "a list of strings": lambda v: _is_list_of(str, v),
+    "a list of tables": lambda v: _is_list_of(dict, v),
+    "a number": lambda v: type(v) in (int, float),
+    "a positive number": lambda v: type(v) in (int, float) and v > 0,
+    "a positive integer": _is_size,
+    "[height, width]": lambda v: _is_list_of(int, v) and len(v) == 2 and all(map(_is_size, v)),
+    "an http or https address": lambda v: _is_text(r"https?://\S+", v),
+    "a file name": lambda v: _is_text(r"\w[\w.+-]*", v),
+    "a path inside the archive": lambda v: isinstance(v, str) and stays_inside(v),
+    "64 lower-case hexadecimal digits": lambda v: _is_text("[0-9a-f]{64}", v),
+    "a tensor name such as 'Mul:0'": lambda v: _is_text(r"[A-Za-z0-9.][\w.\-/>]*:\d+", v),
+    "'avg', 'max' or 'flatten'": lambda v: v in ("avg", "max", "flatten"),
+}
+
+
+def read_entry(file: Path) -> CatalogEntry:
+    """Return the graph that a file of the catalogue describes; its name is the file's stem.
+
+    Raises:
+        InputError: the file is no TOML, or a key is missing, unknown or has a wrong value.
+    """
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not a TOML file: {error}") from error
+    take = functools.partial(_take, file, table)
+    tensor = "a tensor name such as 'Mul:0'"
+    labels = take("labels", "a list of tables", [])
+    entry = CatalogEntry(
+        name=file.stem,
+        description=take("description", "a string"),
+        aliases=tuple(take("aliases", "a list of strings", [])),
+        url=take("archive.url", "an http or https address"),
+        archive=take("archive.name", "a file name"),
+        archive_bytes=take("archive.bytes", "a positive integer", None),
+        archive_sha256=take("archive.sha256", "64 lower-case hexadecimal digits", None),
+        graph=_take_member(file, table, "graph"),
+        labels=tuple(_take_member(file, {"labels": label}, "labels") for label in labels),
+        encoded_input=take("input.encoded", tensor, None),
+        pixel_input=take("input.pixel", tensor),
+        image_size=tuple(take("input.image_size", "[height, width]")),
+        mean=float(take("input.mean", "a number")),
+        std=float(take("input.std", "a positive number")),
+        bottleneck=take("output.bottleneck", tensor),
+        depth=take("output.depth", "a positive integer"),
+        pooling=take("output.pooling", "'avg', 'max' or 'flatten'", None),
+        final=take("output.final", tensor, None),
+    )
+    _refuse_rest(file, table)
+    return entry
+
+
+def _take_member(file: Path, table: dict[str, Any], section: str) -> Member:
+    take = functools.partial(_take, file, table)
+    member = Member(
+        path=take(f"{section}.path", "a path inside the archive"),
+        bytes=take(f"{section}.bytes", "a positive integer", None),
+        sha256=take(f"{section}.sha256", "64 lower-case hexadecimal digits", None),
+    )
+    _refuse_rest(file, {section: table[section]})
+    return member
+
+
+def _take(file: Path, table: dict[str, Any], key: str, kind: str, default: Any = ...) -> Any:
+    """Remove and return the value of `key`, so that what is left at the end is unknown."""
+    section, _, name = key.rpartition(".")
+    values = table.get(section, {}) if section else table
+    if not isinstance(values, dict):
+        raise InputError(f"{file}: '{section}' must be a table, not {values!r}.")
+    value = values.pop(name, default)
+    if value is ...:
+        raise InputError(f"{file}: the key '{key}' is missing; it must be {kind}.")
+    if value is not default and not _KINDS[kind](value):
+        raise InputError(f"{file}: '{key}' must be {kind}, not {value!r}.")
+    return value
+
+
+def _refuse_rest(file: Path, table: Mapping[str, Any]) -> None:
+    for section, rest in table.items():
+        if not isinstance(rest, dict):
+            raise InputError(f"{file}: unknown key '{section}'.")
+        for key in rest:
+            raise InputError(f"{file}: unknown key '{section}.{key}'.")

@@ -1,0 +1,66 @@
+"""How good a head is: accuracy, precision and recall per class, confusion matrix."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.head.training import Classes, Head, Vectors, accuracy, cross_entropy
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """A head's result on some pictures.
+
+    Attributes:
+        accuracy: share of pictures labelled right; None without pictures.
+        cross_entropy: mean; None without pictures.
+        confusion: int64 [classes, classes], true class by row, given class by column.
+        predicted: int64 [N], the class given to each picture.
+    """
+
+    accuracy: float | None
+    cross_entropy: float | None
+    confusion: npt.NDArray[np.int64]
+    predicted: Classes
+
+    def as_dict(self, labels: Sequence[str]) -> dict[str, Any]:
+        """Return everything for `metrics.json`; a share of nothing is None."""
+        right = np.diag(self.confusion)
+        per_class = {
+            label: {
+                "images": int(self.confusion[i].sum()),
+                "precision": _share(right[i], self.confusion[:, i].sum()),
+                "recall": _share(right[i], self.confusion[i].sum()),
+            }
+            for i, label in enumerate(labels)
+        }
+        return {
+            "images": int(self.confusion.sum()),
+            "accuracy": self.accuracy,
+            "cross_entropy": self.cross_entropy,
+            "per_class": per_class,
+            "confusion_matrix": self.confusion.tolist(),
+        }
+
+
+def evaluate(head: Head, vectors: Vectors, classes: Classes) -> Evaluation:
+    """Score bottlenecks [N, depth] of known classes [N]; N may be 0."""
+    count = len(head.biases)
+    confusion = np.zeros((count, count), np.int64)
+    if not len(classes):
+        return Evaluation(None, None, confusion, classes)
+    scores = head.scores(vectors)
+    predicted = scores.argmax(axis=1)
+    np.add.at(confusion, (classes, predicted), 1)
+    return Evaluation(
+        accuracy(scores, classes), cross_entropy(scores, classes), confusion, predicted
+    )
+
+
+def _share(part: int, whole: int) -> float | None:
+    return float(part / whole) if whole else None

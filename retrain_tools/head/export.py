@@ -1,0 +1,167 @@
+"""Puts a trained head on its graph: retrain.py's output_graph.pb and output_labels.txt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrain_tools import files
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.navigate import (
+    copy_nodes,
+    node_name,
+    nodes_by_name,
+    unique_name,
+    upstream,
+)
+from retrain_tools.graphdef.sides import make_picture_side
+from retrain_tools.graphdef.tensors import tensor_shapes
+from retrain_tools.head.training import Head
+from retrain_tools.quiet_tensorflow import tf
+
+
+def write_labels(path: str, labels: Sequence[str]) -> None:
+    """Write one label a line, in the order of the head's classes."""
+    files.write_text(path, "\n".join(labels) + "\n")
+
+
+def write_graph(path: str, graph_def: Any) -> None:
+    """Write a binary GraphDef in one step."""
+    with files.replacing(Path(path)) as file:
+        file.write(graph_def.SerializeToString())
+
+
+def retrained_graph(
+    frozen: FrozenGraph,
+    head: Head,
+    pooling: str = "avg",
+    final_tensor_name: str = "final_result",
+    encoded_input: bool = True,
+) -> Any:
+    """Return the source graph up to the bottleneck with the head behind it.
+
+    The nodes and names are those of retrain.py: `input/BottleneckInputPlaceholder` (`input_1/…`
+    where `input` is taken), `final_training_ops/…` and the final tensor. The ops are as old as
+    they are, and attributes with default values are left out, so that TensorFlow 1 reads the graph
+    as well as TensorFlow 2. The source's own nodes and GraphDef version are kept.
+
+    Args:
+        frozen: the source graph.
+        head: the trained layer.
+        pooling: how a bottleneck of rank above 2 becomes a vector.
+        final_tensor_name: the name of the softmax node.
+        encoded_input: give a graph that takes only pixels an encoded input too: its placeholder
+            then takes what decoding and scaling give, unless it is fed.
+
+    Raises:
+        InputError: the final tensor's name is taken.
+    """
+    bottleneck = frozen.spec.bottleneck
+    nodes = nodes_by_name(frozen.graph_def)
+    wanted = upstream(nodes, [bottleneck])
+    result = copy_nodes(frozen.graph_def, lambda node: node.name in wanted)
+    if encoded_input and frozen.spec.encoded_input is None:
+        _put_picture_side_in_front(result, frozen)
+    names = {node.name for node in result.node}
+    if final_tensor_name in names or not final_tensor_name:
+        raise InputError(
+            f"--final_tensor_name={final_tensor_name!r} is the name of a node of "
+            f"{frozen.path}; choose another."
+        )
+    vector = _pool(result, frozen, bottleneck, pooling, len(head.weights))
+    result.node.extend(_head_nodes(vector, head, final_tensor_name, names))
+    for node in result.node:
+        _strip_defaults(node)
+    return result
+
+
+def _put_picture_side_in_front(graph_def: Any, frozen: FrozenGraph) -> None:
+    spec = frozen.spec
+    entrance = nodes_by_name(graph_def)[node_name(spec.pixel_input)]
+    if entrance.op != "Placeholder":
+        return
+    side = make_picture_side(spec, {node.name for node in graph_def.node})
+    shape = tf.compat.v1.AttrValue()
+    shape.shape.CopyFrom(tf.TensorShape([None, *spec.image_size, 3]).as_proto())
+    if "shape" in entrance.attr and entrance.attr["shape"].shape.dim:
+        shape.CopyFrom(entrance.attr["shape"])
+    default = new_node(
+        entrance.name,
+        "PlaceholderWithDefault",
+        [node_name(side.pixels)],
+        dtype=tf.float32,
+        shape=shape,
+    )
+    entrance.CopyFrom(default)
+    graph_def.node.extend(side.graph_def.node)
+
+
+def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, depth: int) -> str:
+    """Add the pooling of a feature map where there is one; return the name of the vector."""
+    shape = tensor_shapes(frozen.graph_def).get(bottleneck)
+    if shape is not None and len(shape) <= 2:
+        return bottleneck
+    name = unique_name("bottleneck_pooling", {node.name for node in graph_def.node})
+    if pooling == "flatten" or shape is None:
+        graph_def.node.append(new_constant(f"{name}/shape", np.array([-1, depth], np.int32)))
+        graph_def.node.append(
+            new_node(name, "Reshape", [bottleneck, f"{name}/shape"], T=tf.float32)
+        )
+        return name
+    axes = np.arange(1, len(shape) - 1, dtype=np.int32)
+    graph_def.node.append(new_constant(f"{name}/axes", axes))
+    op = "Mean" if pooling == "avg" else "Max"
+    graph_def.node.append(new_node(name, op, [bottleneck, f"{name}/axes"], T=tf.float32))
+    return name
+
+
+def _head_nodes(vector: str, head: Head, final: str, taken: set[str]) -> list[Any]:
+    depth, _ = head.weights.shape
+    scope = unique_name("input", taken)
+    ops = unique_name("final_training_ops", taken)
+    shape = tf.compat.v1.AttrValue()
+    shape.shape.CopyFrom(tf.TensorShape([None, depth]).as_proto())
+    entrance = f"{scope}/BottleneckInputPlaceholder"
+    weights, biases = f"{ops}/weights/final_weights", f"{ops}/biases/final_biases"
+    product, total = f"{ops}/Wx_plus_b/MatMul", f"{ops}/Wx_plus_b/add"
+    f32 = tf.float32
+    return [
+        new_node(entrance, "PlaceholderWithDefault", [vector], dtype=f32, shape=shape),
+        new_constant(weights, head.weights),
+        new_node(f"{weights}/read", "Identity", [weights], T=f32),
+        new_constant(biases, head.biases),
+        new_node(f"{biases}/read", "Identity", [biases], T=f32),
+        new_node(product, "MatMul", [entrance, f"{weights}/read"], T=f32),
+        new_node(total, "Add", [product, f"{biases}/read"], T=f32),
+        new_node(final, "Softmax", [total], T=f32),
+    ]
+
+
+def _strip_defaults(node: Any) -> None:
+    """Drop attributes that say what holds anyway: an older TensorFlow may not know them."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    if definition is None:
+        return
+    for attribute in definition.attr:
+        name = attribute.name
+        has_default = name in node.attr and attribute.HasField("default_value")
+        if has_default and node.attr[name] == attribute.default_value:
+            del node.attr[name]
+
+
+def write_checkpoint(path: str, head: Head) -> None:
+    """Write the head's variables as a checkpoint, under retrain.py's names."""
+    scope = "final_retrain_ops"
+    tf.raw_ops.SaveV2(
+        prefix=path,
+        tensor_names=[f"{scope}/biases/final_biases", f"{scope}/weights/final_weights"],
+        shape_and_slices=["", ""],
+        tensors=[head.biases, head.weights],
+    )

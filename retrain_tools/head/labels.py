@@ -1,0 +1,74 @@
+"""Label files: one label a line, or the two label maps of the 2015 graph."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from retrain_tools import catalog
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.load import FrozenGraph
+
+_BESIDE_A_GRAPH = ("output_labels.txt", "retrained_labels.txt")
+_SYNSET_NAMES = "imagenet_synset_to_human_label_map.txt"
+_TARGET_CLASS = re.compile(
+    r'entry\s*\{\s*target_class:\s*(\d+)\s*target_class_string:\s*"(n\d+)"\s*\}'
+)
+
+
+def read_labels(path: str | Path, count: int) -> list[str]:
+    """Return the labels of `count` scores.
+
+    Args:
+        path: a text file with one label a line, or `imagenet_2012_challenge_label_map_proto.pbtxt`
+            with `imagenet_synset_to_human_label_map.txt` beside it. Classes that the map does not
+            know get an empty label, as classify_image.py gave them.
+        count: how many scores the graph gives.
+
+    Raises:
+        InputError: a file is missing, not text, or has another number of labels.
+    """
+    path = Path(path)
+    text = _read(path)
+    if pairs := _TARGET_CLASS.findall(text):
+        names = _synset_names(path.parent / _SYNSET_NAMES)
+        by_class = {int(number): names.get(synset, "") for number, synset in pairs}
+        if max(by_class) >= count:
+            raise InputError(
+                f"{path} labels classes up to {max(by_class)}, but the graph gives {count} scores."
+            )
+        return [by_class.get(number, "") for number in range(count)]
+    labels = text.splitlines()
+    if len(labels) != count:
+        raise InputError(f"{path} has {len(labels)} labels, but the graph gives {count} scores.")
+    return labels
+
+
+def find_labels(frozen: FrozenGraph) -> Path:
+    """Return the label file that lies beside the graph.
+
+    Raises:
+        InputError: there is none.
+    """
+    beside = [frozen.path.parent / name for name in _BESIDE_A_GRAPH]
+    is_retrained = frozen.spec.final == "final_result:0"
+    if frozen.entry is not None and not is_retrained:
+        beside = catalog.label_paths(frozen.entry, frozen.path)
+    for path in beside:
+        if path.is_file():
+            return path
+    raise InputError(f"No label file lies beside {frozen.path}; name it with --labels.")
+
+
+def _synset_names(path: Path) -> dict[str, str]:
+    lines = [line.partition("\t") for line in _read(path).splitlines()]
+    return {synset: name for synset, tab, name in lines if tab}
+
+
+def _read(path: Path) -> str:
+    if not path.is_file():
+        raise InputError(f"No such label file: {path}")
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is not a text file of labels.") from error

@@ -1,0 +1,82 @@
+"""The retrained network as a SavedModel that takes a batch of encoded pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.sides import body, picture_side
+from retrain_tools.graphdef.weights import import_light
+from retrain_tools.head.training import Head
+from retrain_tools.quiet_tensorflow import tf
+
+
+def check_folder(folder: str) -> None:
+    """Raise InputError if `folder` cannot take a new SavedModel: it is a file, or not empty."""
+    path = Path(folder)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(f"--saved_model_dir={folder} exists and is not an empty folder.")
+
+
+def next_version(folder: str) -> str:
+    """Return FOLDER/1, or the number after the highest one there: TensorFlow Serving's way."""
+    path = Path(folder)
+    names = [child.name for child in path.iterdir()] if path.is_dir() else []
+    numbers = [int(name) for name in names if re.fullmatch(r"\d+", name)]
+    return str(path / str(max(numbers, default=0) + 1))
+
+
+def write_saved_model(
+    folder: str, frozen: FrozenGraph, head: Head, labels: Sequence[str], pooling: str = "avg"
+) -> None:
+    """Write a SavedModel with one signature.
+
+    `serving_default` takes `image_bytes`, string [N], encoded pictures, and gives `scores`,
+    float32 [N, classes], and `labels`, string [N, classes], each row in the order of the scores.
+    The picture side is the graph's own; the body has its old batch norms folded, because
+    TensorFlow 2 functions refuse them.
+    """
+    module = tf.Module()
+    spec = frozen.spec
+    side = picture_side(frozen.graph_def, spec)
+    light, weights = body(frozen.graph_def, spec, [spec.bottleneck])
+    for graph_def in (side.graph_def, light):
+        graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
+    module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in weights.items()}
+    module.head = [tf.Variable(value) for value in (head.weights, head.biases)]
+    names = tf.constant(list(labels))
+
+    def prepare(encoded: Any) -> Any:
+        [pixels] = import_light(side.graph_def, {node_name(side.encoded): encoded}, [side.pixels])
+        return tf.reshape(pixels, [*spec.image_size, 3])
+
+    def classify(image_bytes: Any) -> dict[str, Any]:
+        signature = tf.TensorSpec([*spec.image_size, 3], tf.float32)
+        pixels = tf.map_fn(prepare, image_bytes, fn_output_signature=signature)
+        tensors = {name: tf.convert_to_tensor(value) for name, value in module.weights.items()}
+        tensors[node_name(spec.pixel_input)] = pixels
+        [values] = import_light(light, tensors, [spec.bottleneck])
+        kernel, biases = module.head
+        scores = tf.nn.softmax(_pool(values, pooling, len(head.weights)) @ kernel + biases)
+        shown = tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1])
+        return {"scores": scores, "labels": shown}
+
+    images = tf.TensorSpec([None], tf.string, "image_bytes")
+    module.classify = tf.function(classify, input_signature=[images])
+    tf.saved_model.save(module, folder, signatures={"serving_default": module.classify})
+
+
+def _pool(values: Any, pooling: str, depth: int) -> Any:
+    """Do to a tensor what `features.extractor.pool` does to an array."""
+    if values.shape.rank is not None and values.shape.rank > 2 and pooling != "flatten":
+        axes = np.arange(1, values.shape.rank - 1)
+        reduce = tf.reduce_mean if pooling == "avg" else tf.reduce_max
+        values = reduce(values, axes)
+    return tf.reshape(values, [-1, depth])

@@ -1,0 +1,181 @@
+"""Trains the head: a softmax layer on bottlenecks, by plain gradient descent as retrain.py does."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.errors import InputError
+
+Vectors = npt.NDArray[np.float32]
+Classes = npt.NDArray[np.int64]
+Batch = tuple[Vectors, Classes]
+
+# From retrain.py: the initial weights' standard deviation, and the range of its random indexes.
+_INITIAL_DEVIATION = 0.001
+_INDEX_RANGE = 2**27
+
+
+@dataclasses.dataclass(frozen=True)
+class Head:
+    """The retrained layer.
+
+    Attributes:
+        weights: float32 [depth, classes].
+        biases: float32 [classes].
+    """
+
+    weights: Vectors
+    biases: Vectors
+
+    def scores(self, vectors: Vectors) -> Vectors:
+        """Return the softmax of the layer for bottlenecks [N, depth]: float32 [N, classes]."""
+        logits = vectors @ self.weights + self.biases
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """retrain.py's training flags and their defaults.
+
+    Attributes:
+        how_many_training_steps: batches to train on.
+        learning_rate: constant.
+        train_batch_size: pictures per step; negative takes all of them.
+        validation_batch_size: pictures per validation; negative takes all of them.
+        eval_step_interval: steps between evaluations.
+        seed: of everything random.
+    """
+
+    how_many_training_steps: int = 4000
+    learning_rate: float = 0.01
+    train_batch_size: int = 100
+    validation_batch_size: int = 100
+    eval_step_interval: int = 10
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("how_many_training_steps", "eval_step_interval"):
+            if getattr(self, name) < 1:
+                raise InputError(f"--{name} must be at least 1.")
+        for name in ("train_batch_size", "validation_batch_size"):
+            if getattr(self, name) == 0:
+                raise InputError(f"--{name} cannot be 0; a negative number takes all pictures.")
+        if not self.learning_rate > 0:
+            raise InputError("--learning_rate must be above 0.")
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+    """What is known after one training step.
+
+    Attributes:
+        number: from 0.
+        head: after the step; its arrays are changed by the next one.
+        batch_cross_entropy: mean over the step's batch, before the step.
+        batch_accuracy: over the step's batch, before the step.
+        evaluation: (training accuracy, training cross entropy, validation accuracy, validation
+            cross entropy, pictures validated) after the step, where the cadence asks for it. The
+            validation figures are None without validation pictures.
+    """
+
+    number: int
+    head: Head
+    batch_cross_entropy: float
+    batch_accuracy: float
+    evaluation: tuple[float, float, float | None, float | None, int] | None
+
+
+def sample_rows(
+    rng: np.random.Generator, rows_per_class: Sequence[npt.NDArray[np.int64]], count: int
+) -> npt.NDArray[np.int64]:
+    """Draw rows as retrain.py does: a class uniformly, then one of its pictures, with replacement.
+
+    Args:
+        rng: source of randomness.
+        rows_per_class: the rows of each class in the split; classes without any are not drawn.
+        count: how many; negative gives every row once.
+    """
+    classes = [rows for rows in rows_per_class if len(rows)]
+    if not classes:
+        return np.zeros(0, np.int64)
+    if count < 0:
+        return np.concatenate(classes)
+    chosen = rng.integers(len(classes), size=count)
+    index = rng.integers(_INDEX_RANGE, size=count)
+    return np.array(
+        [classes[c][i % len(classes[c])] for c, i in zip(chosen, index, strict=True)], np.int64
+    )
+
+
+def initial_head(rng: np.random.Generator, depth: int, classes: int) -> Head:
+    """Return retrain.py's start: weights from a normal cut at 2 deviations, biases 0."""
+    weights = rng.standard_normal((depth, classes))
+    while (outside := np.abs(weights) > 2).any():
+        weights[outside] = rng.standard_normal(int(outside.sum()))
+    return Head((weights * _INITIAL_DEVIATION).astype(np.float32), np.zeros(classes, np.float32))
+
+
+def cross_entropy(scores: Vectors, classes: Classes) -> float:
+    """Return the mean negative logarithm of the true class's score."""
+    true = scores[np.arange(len(classes)), classes]
+    return float(-np.log(np.maximum(true, np.finfo(np.float32).tiny)).mean())
+
+
+def accuracy(scores: Vectors, classes: Classes) -> float:
+    """Return the share of pictures whose best score is the true class's."""
+    return float((scores.argmax(axis=1) == classes).mean())
+
+
+def train(
+    start: Head,
+    settings: TrainingSettings,
+    training_batch: Callable[[], Batch],
+    validation_batch: Callable[[], Batch],
+    on_step: Callable[[Step], None],
+) -> Head:
+    """Train and return the head after the last step.
+
+    Mean softmax cross entropy, constant learning rate, no momentum. Every `eval_step_interval`
+    steps and after the last one, the step's own batch and one validation batch are evaluated.
+
+    Args:
+        start: the head to start from.
+        settings: how long and how fast.
+        training_batch: gives the next batch.
+        validation_batch: gives a batch to validate on; may be empty.
+        on_step: hears of every step.
+    """
+    weights, biases = start.weights.copy(), start.biases.copy()
+    rate = np.float32(settings.learning_rate)
+    for number in range(settings.how_many_training_steps):
+        vectors, classes = training_batch()
+        scores = Head(weights, biases).scores(vectors)
+        loss, share = cross_entropy(scores, classes), accuracy(scores, classes)
+        error = scores
+        error[np.arange(len(classes)), classes] -= 1
+        error *= rate / np.float32(len(classes))
+        weights -= vectors.T @ error
+        biases -= error.sum(axis=0)
+        head = Head(weights, biases)
+        is_last = number + 1 == settings.how_many_training_steps
+        evaluation = None
+        if is_last or number % settings.eval_step_interval == 0:
+            after = head.scores(vectors)
+            checked = _check(head, *validation_batch())
+            evaluation = (accuracy(after, classes), cross_entropy(after, classes), *checked)
+        on_step(Step(number, head, loss, share, evaluation))
+    return Head(weights, biases)
+
+
+def _check(
+    head: Head, vectors: Vectors, classes: Classes
+) -> tuple[float | None, float | None, int]:
+    if not len(classes):
+        return None, None, 0
+    scores = head.scores(vectors)
+    return accuracy(scores, classes), cross_entropy(scores, classes), len(classes)

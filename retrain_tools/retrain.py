@@ -1,0 +1,158 @@
+"""Retrain the last layer of a frozen graph on your own classes, as TensorFlow's retrain.py did.
+
+  python -m retrain_tools.retrain --graph=classify_image_graph_def.pb --image_dir=flower_photos
+
+IMAGE_DIR holds one folder of pictures per class. The results go to OUTPUT_DIR: output_graph.pb,
+output_labels.txt, saved_model/N, metrics.json, bottlenecks/ and logs/ (for TensorBoard).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+
+from retrain_tools import command_line
+from retrain_tools.errors import InputError
+from retrain_tools.features.extractor import POOLINGS
+from retrain_tools.features.fill import CacheOptions
+from retrain_tools.graphdef.load import load_graph
+from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.head.retraining import RetrainSettings, retrain
+from retrain_tools.head.saved_model import next_version
+from retrain_tools.head.training import TrainingSettings
+from retrain_tools.images.distort import Distortions
+
+_STRINGS = {
+    "image_dir": (None, "Folder with one folder of pictures per class."),
+    "graph": (None, "Frozen GraphDef file, or the name of a catalogued graph."),
+    "architecture": (
+        "inception_v3",
+        "retrain.py's name of a graph, if --graph is not given.",
+    ),
+    "model_dir": (None, "Where catalogued graphs are kept. Default: the user's cache folder."),
+    "output_dir": ("retrained", "Folder for every result whose own flag is not given."),
+    "output_graph": (None, "The retrained graph. Default: OUTPUT_DIR/output_graph.pb."),
+    "output_labels": (None, "Its labels. Default: OUTPUT_DIR/output_labels.txt."),
+    "saved_model_dir": (None, "The SavedModel. Default: OUTPUT_DIR/saved_model/N, N counting up."),
+    "summaries_dir": (None, "Curves for TensorBoard. Default: OUTPUT_DIR/logs."),
+    "bottleneck_dir": (None, "The bottleneck cache. Default: OUTPUT_DIR/bottlenecks."),
+    "metrics": (None, "All figures as JSON. Default: OUTPUT_DIR/metrics.json."),
+    "intermediate_output_graphs_dir": (None, "Default: OUTPUT_DIR/intermediate."),
+    "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
+    "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
+    "bottleneck_tensor": (None, "Tensor to retrain on. Default: the graph's best."),
+    "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
+    "tfhub_module": (None, "Not supported: name a frozen graph with --graph instead."),
+}
+_INTEGERS = {
+    "how_many_training_steps": (4000, "Training steps."),
+    "testing_percentage": (10, "Percentage of pictures for testing."),
+    "validation_percentage": (10, "Percentage of pictures for validation."),
+    "eval_step_interval": (10, "Steps between evaluations."),
+    "train_batch_size": (100, "Pictures per training step; -1 for all."),
+    "test_batch_size": (-1, "Pictures in the final test; -1 for all."),
+    "validation_batch_size": (100, "Pictures per validation; -1 for all."),
+    "intermediate_store_frequency": (0, "Steps between intermediate graphs; 0 for none."),
+    "random_crop": (0, "Margin to crop training pictures from, in percent."),
+    "random_scale": (0, "How much to enlarge training pictures at most, in percent."),
+    "random_brightness": (0, "How far to change training pictures' brightness, in percent."),
+    "seed": (0, "Of everything random; the same seed gives the same result."),
+}
+_BOOLEANS = {
+    "flip_left_right": (False, "Mirror half of the training pictures."),
+    "print_misclassified_test_images": (False, "List the test pictures that got a wrong label."),
+    "keep_folder_names": (False, "Use folder names as labels as they are, not in lower case."),
+    "encoded_input": (True, "Let the output graph of a pixel graph take encoded pictures too."),
+    "trust_cache": (False, "Take bottlenecks without manifest as they are, unchecked."),
+}
+_FLAGS = (
+    {name: flags.DEFINE_string(name, *rest) for name, rest in _STRINGS.items()}
+    | {name: flags.DEFINE_integer(name, *rest) for name, rest in _INTEGERS.items()}
+    | {name: flags.DEFINE_boolean(name, *rest) for name, rest in _BOOLEANS.items()}
+    | {
+        "learning_rate": flags.DEFINE_float("learning_rate", 0.01, "Of the gradient descent."),
+        "pooling": flags.DEFINE_enum(
+            "pooling", "avg", POOLINGS, "How a tensor that is no vector becomes one."
+        ),
+        "split_key": flags.DEFINE_enum(
+            "split_key",
+            "path",
+            ["path", "basename"],
+            "What the split is hashed from: the path as typed (retrain.py), or the file name.",
+        ),
+        "logging_verbosity": flags.DEFINE_enum(
+            "logging_verbosity", "INFO", command_line.LOG_LEVELS, "Which log lines to show."
+        ),
+    }
+)
+
+
+def main(_: list[str]) -> None:
+    """Run the script."""
+    given = {name: holder.value for name, holder in _FLAGS.items()}
+    command_line.set_log_level(given["logging_verbosity"])
+    command_line.require(_FLAGS["image_dir"])
+    if given["tfhub_module"]:
+        raise InputError(
+            "--tfhub_module cannot be used: TF Hub modules are no frozen graphs. Its default is the "
+            "network of --graph=inception_v3_2016_08_28_frozen."
+        )
+    frozen = load_graph(
+        given["graph"] or given["architecture"],
+        given["model_dir"],
+        SpecOverrides(bottleneck_tensor=given["bottleneck_tensor"]),
+    )
+    result = retrain(frozen, _settings(given))
+    if given["print_misclassified_test_images"]:
+        print("=== MISCLASSIFIED TEST IMAGES ===")
+        for path, label in result.misclassified:
+            print(f"{path}  {label}")
+    count = int(result.test.confusion.sum())
+    if result.test.accuracy is not None:
+        print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
+    print(f"Results: {given['output_dir']}")
+
+
+def _settings(given: dict[str, Any]) -> RetrainSettings:
+    def place(name: str, default: str) -> str:
+        return given[name] or str(Path(given["output_dir"]) / default)
+
+    def fields(kind: type) -> dict[str, Any]:
+        return {f.name: given[f.name] for f in dataclasses.fields(kind) if f.name in given}
+
+    return RetrainSettings(
+        **fields(RetrainSettings)
+        | {
+            "output_graph": place("output_graph", "output_graph.pb"),
+            "output_labels": place("output_labels", "output_labels.txt"),
+            "metrics": place("metrics", "metrics.json"),
+            "summaries_dir": place("summaries_dir", "logs"),
+            "intermediate_output_graphs_dir": place(
+                "intermediate_output_graphs_dir", "intermediate"
+            ),
+            "saved_model_dir": given["saved_model_dir"]
+            or next_version(str(Path(given["output_dir"]) / "saved_model")),
+            "training": TrainingSettings(**fields(TrainingSettings)),
+            "distortions": Distortions(**fields(Distortions)),
+            "cache": CacheOptions(
+                folder=place("bottleneck_dir", "bottlenecks"),
+                suffix=given["bottleneck_suffix"],
+                # retrain.py of 2017 put the architecture, as typed, into the names.
+                preferred_suffix="" if given["graph"] else f"_{given['architecture']}",
+                pooling=given["pooling"],
+                trust=given["trust_cache"],
+            ),
+        }
+    )
+
+
+def script() -> None:
+    """Run as a console script."""
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    script()
