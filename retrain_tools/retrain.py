@@ -97,8 +97,8 @@ def main(_: list[str]) -> None:
     command_line.require(_FLAGS["image_dir"])
     if given["tfhub_module"]:
         raise InputError(
-            "--tfhub_module cannot be used: TF Hub modules are no frozen graphs. Its default is the "
-            "network of --graph=inception_v3_2016_08_28_frozen."
+            "--tfhub_module cannot be used: TF Hub modules are no frozen graphs. Its default is "
+            "the network of --graph=inception_v3_2016_08_28_frozen."
         )
     frozen = load_graph(
         given["graph"] or given["architecture"],

@@ -60,6 +60,8 @@ def _kind_by_start(start: bytes) -> str | None:
         return "is a TensorFlow Lite model; pass the frozen GraphDef it was made from"
     if start.startswith(_PICTURE_STARTS):
         return "is a picture; pass it as an image and a .pb file as the graph"
+    if start.startswith(b"model_checkpoint_path"):
+        return "only names the newest checkpoint of its folder; a checkpoint is no graph either"
     if b"saved_model_schema_version" in start:
         return "is a SavedModel in text form, not a frozen GraphDef; freeze a signature first"
     # SavedModel's field 1 is a small schema number, GraphDef's field 1 is a node.
@@ -91,10 +93,10 @@ def truncation(data: bytes) -> str | None:
     while position < len(data):
         tag, after_tag = _varint(data, position)
         if tag is None or tag & 7 not in (0, 2) or not 1 <= tag >> 3 <= 5:
-            return None if tag is not None else _cut_off(fields, len(data), None)
+            return _cut_off(fields, len(data), None) if tag is None and fields else None
         value, after_value = _varint(data, after_tag)
         if value is None:
-            return _cut_off(fields, len(data), None)
+            return _cut_off(fields, len(data), None) if fields else None
         position = after_value + (value if tag & 7 == 2 else 0)
         if position > len(data):
             return _cut_off(fields, len(data), position) if fields else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import graphlib
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import file_kind
+from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, make_spec
 from retrain_tools.quiet_tensorflow import tf
 
@@ -66,7 +68,8 @@ def read_graph_def(path: str | Path) -> Any:
 
     Raises:
         InputError: the file is missing, is something else (it says what), is cut off, or its graph
-            is inconsistent (a node name twice, an input that no node makes, variables inside).
+            is inconsistent (a node name twice, an input that no node makes, a circle, variables
+            inside).
     """
     path = Path(path)
     if not path.exists():
@@ -131,13 +134,28 @@ def _check_names(graph_def: Any, path: Path) -> None:
         names.add(node.name)
     for node in graph_def.node:
         for name in node.input:
-            if name.lstrip("^").split(":")[0] not in names:
+            if node_name(name) not in names:
                 raise InputError(
                     f"{path} is damaged: node {node.name!r} takes {name!r}, which no node makes."
                 )
+    _check_order(graph_def, path)
     variables = [node.name for node in graph_def.node if node.op in _VARIABLES]
     if variables:
         raise InputError(
             f"{path} is not frozen: it has {len(variables)} variables ({variables[0]!r} is the "
             "first), whose values are in a checkpoint; freeze it first."
         )
+
+
+def _check_order(graph_def: Any, path: Path) -> None:
+    """Refuse a graph that could never run, on which a walk along the inputs would never end."""
+    # The one edge that may lead back is that of a while loop, from NextIteration to Merge.
+    loops = {node.name for node in graph_def.node if node.op == "NextIteration"}
+    order = graphlib.TopologicalSorter(
+        {node.name: {node_name(i) for i in node.input} - loops for node in graph_def.node}
+    )
+    try:
+        order.prepare()
+    except graphlib.CycleError as error:
+        circle = " → ".join(reversed(error.args[1]))
+        raise InputError(f"{path} is damaged: its nodes go in a circle: {circle}.") from error

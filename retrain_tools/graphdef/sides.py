@@ -130,6 +130,7 @@ def body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[Any, 
             node.CopyFrom(new_node(entrance, "Placeholder", dtype=tf.float32))
             shape = tf.TensorShape([None, *spec.image_size, 3])
             node.attr["shape"].shape.CopyFrom(shape.as_proto())
-    part = remove_pass_through(part, keep=[node_name(fetch) for fetch in fetches])
-    part, weights = fold_batch_norms(part, weights)
+    fetched = [node_name(fetch) for fetch in fetches]
+    part = remove_pass_through(part, keep=fetched)
+    part, weights = fold_batch_norms(part, weights, keep=fetched)
     return make_batchable(part, spec.pixel_input), weights

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Any
 
-from retrain_tools.graphdef.navigate import full_name, node_name
+from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.navigate import attribute, full_name, node_name
 from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.quiet_tensorflow import tf
+
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+_WITHOUT_RESULT = ("NoOp", "Assert")
+_UNREGISTERED = re.compile("Op type not registered '([^']+)'")  # TensorFlow's words
 
 Shape = tuple[int | None, ...]
 
@@ -39,21 +45,40 @@ class Tensor:
 def list_tensors(graph_def: Any) -> list[Tensor]:
     """Return every tensor of the graph in file order, with the shapes TensorFlow can infer.
 
-    A graph with an op that this TensorFlow does not have is still listed: dtypes then come from
-    the nodes' own attributes and shapes from constants and placeholders.
+    A graph with an op that this TensorFlow does not have is still listed: what such an op makes
+    has the dtype of its own attributes and an unknown shape. If TensorFlow refuses the graph even
+    so, all dtypes come from attributes, and shapes from constants and placeholders.
     """
-    graph = tf.Graph()
-    try:
-        with graph.as_default():
-            tf.compat.v1.import_graph_def(light_copy(graph_def), name="")
-    except (ValueError, tf.errors.OpError):
-        return [_tensor_by_attributes(node) for node in graph_def.node]
+    graph = _import_without_unknown_ops(light_copy(graph_def))
     tensors = []
     for node in graph_def.node:
-        for output in graph.get_operation_by_name(node.name).outputs:
+        operation = None if graph is None else graph.get_operation_by_name(node.name)
+        if operation is None or (operation.type != node.op and node.op != "Const"):
+            tensors += _tensors_by_attributes(node, graph_def.versions.producer)
+            continue
+        for output in operation.outputs:
             dims = None if output.shape.rank is None else tuple(output.shape.as_list())
             tensors.append(Tensor(output.name, output.dtype.name, dims, node.op))
     return tensors
+
+
+def _import_without_unknown_ops(light: Any) -> Any | None:
+    """Return a light graph as a tf.Graph, unknown ops replaced; None if TensorFlow refuses it."""
+    while True:
+        graph = tf.Graph()
+        try:
+            with graph.as_default():
+                tf.compat.v1.import_graph_def(light, name="")
+        except (ValueError, tf.errors.OpError) as error:
+            unknown = _UNREGISTERED.search(str(error))
+            nodes = [node for node in light.node if unknown and node.op == unknown[1]]
+            if not nodes or not all(_dtype_by_attributes(node) for node in nodes):
+                return None
+            for node in nodes:
+                dtype = tf.as_dtype(_dtype_by_attributes(node))
+                node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype))
+        else:
+            return graph
 
 
 def tensor_shapes(graph_def: Any) -> dict[str, Shape | None]:
@@ -61,15 +86,23 @@ def tensor_shapes(graph_def: Any) -> dict[str, Shape | None]:
     return {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
 
 
-def _tensor_by_attributes(node: Any) -> Tensor:
-    dtype = next((node.attr[key].type for key in ("dtype", "DstT", "T") if key in node.attr), 0)
-    shape = None
+def _dtype_by_attributes(node: Any) -> int:
+    return next((node.attr[key].type for key in ("dtype", "DstT", "T") if key in node.attr), 0)
+
+
+def _tensors_by_attributes(node: Any, producer: int) -> list[Tensor]:
+    if node.op in _WITHOUT_RESULT:
+        return []
+    dtype, shape = _dtype_by_attributes(node), None
     if node.op == "Const":
-        shape = node.attr["value"].tensor.tensor_shape
-    elif "shape" in node.attr and not node.attr["shape"].shape.unknown_rank:
-        shape = node.attr["shape"].shape
-    dims = None if shape is None else tuple(d.size if d.size >= 0 else None for d in shape.dim)
-    return Tensor(f"{node.name}:0", tf.as_dtype(dtype).name if dtype else "?", dims, node.op)
+        shape = attribute(node, "value").tensor.tensor_shape
+    elif node.op in _PLACEHOLDERS and (attribute(node, "shape").shape.dim or producer >= 24):
+        # Before GraphDef version 24, the shape [] of a placeholder means "unknown".
+        shape = attribute(node, "shape").shape
+    dims = None
+    if shape is not None and not shape.unknown_rank:
+        dims = tuple(d.size if d.size >= 0 else None for d in shape.dim)
+    return [Tensor(f"{node.name}:0", tf.as_dtype(dtype).name if dtype else "?", dims, node.op)]
 
 
 def graph_inputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
@@ -81,9 +114,7 @@ def graph_inputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
 
     def is_input(tensor: Tensor) -> bool:
         node = nodes[node_name(tensor.name)]
-        return node.op in ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault") or (
-            node.op == "Const" and node.name in decoded
-        )
+        return node.op in _PLACEHOLDERS or (node.op == "Const" and node.name in decoded)
 
     return [tensor for tensor in tensors if is_input(tensor)]
 
@@ -96,5 +127,5 @@ def graph_outputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
         for name in node.input
         if not name.startswith("^")
     }
-    not_results = ("Const", "Placeholder", "PlaceholderV2", "CheckNumerics", "Assert", "NoOp")
+    not_results = ("Const", "Placeholder", "PlaceholderV2", "CheckNumerics")
     return [t for t in tensors if t.name not in taken and t.op not in not_results]

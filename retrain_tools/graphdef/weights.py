@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import attribute, node_name
 from retrain_tools.quiet_tensorflow import tf
 
 Weights = dict[str, npt.NDArray[Any]]
@@ -86,5 +86,5 @@ def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] 
 def _is_large_constant(node: Any) -> bool:
     if node.op != "Const":
         return False
-    shape = node.attr["value"].tensor.tensor_shape
+    shape = attribute(node, "value").tensor.tensor_shape
     return int(np.prod([dim.size for dim in shape.dim])) > _LARGEST_VALUE_KEPT

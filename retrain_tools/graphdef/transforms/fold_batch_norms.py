@@ -6,12 +6,14 @@ TensorFlow 2 function. Folded, the same network is a convolution and a BiasAdd.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from retrain_tools.graphdef.build import new_node
 from retrain_tools.graphdef.navigate import (
+    attribute,
     constant_value,
     consumers,
     copy_nodes,
@@ -25,13 +27,20 @@ from retrain_tools.quiet_tensorflow import tf
 _OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
 
 
-def fold_batch_norms(light: Any, weights: Weights) -> tuple[Any, Weights]:
+def fold_batch_norms(
+    light: Any, weights: Weights, keep: Collection[str] = ()
+) -> tuple[Any, Weights]:
     """Return the light graph and its weights with BatchNormWithGlobalNormalization folded away.
 
     With scale = gamma / sqrt(variance + epsilon) (gamma only if scale_after_normalization), the
     kernel is multiplied by scale per output channel, and the bias is beta - mean * scale. A batch
     norm stays when its convolution or its kernel has another consumer, or its statistics are not
     constants.
+
+    Args:
+        light: the light graph; it is not changed.
+        weights: its weights; they are not changed.
+        keep: names of nodes whose values must stay, such as those to be fetched.
     """
     nodes = nodes_by_name(light)
     used_by = consumers(light)
@@ -43,7 +52,9 @@ def fold_batch_norms(light: Any, weights: Weights) -> tuple[Any, Weights]:
             continue
         convolution = nodes[node_name(node.input[0])]
         statistics = [constant_value(nodes, name, weights) for name in node.input[1:5]]
-        if not _is_foldable(convolution, used_by, weights) or any(s is None for s in statistics):
+        if convolution.name in keep or any(value is None for value in statistics):
+            continue
+        if not _is_foldable(convolution, used_by, weights):
             continue
         mean, variance, beta, gamma = (np.asarray(value, np.float64) for value in statistics)
         scale = 1.0 / np.sqrt(variance + node.attr["variance_epsilon"].f)
@@ -68,6 +79,8 @@ def fold_batch_norms(light: Any, weights: Weights) -> tuple[Any, Weights]:
 
 def _is_foldable(convolution: Any, used_by: dict[str, list[Any]], weights: Weights) -> bool:
     if convolution.op not in ("Conv2D", "DepthwiseConv2dNative"):
+        return False
+    if attribute(convolution, "data_format").s not in (b"", b"NHWC"):
         return False
     kernel_name = node_name(convolution.input[1])
     alone = len(used_by[convolution.name]) == 1 and len(used_by[kernel_name]) == 1
