@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import collections
+import bisect
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,14 @@ _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
 
 class DamagedBottleneckError(Exception):
     """A cache file does not hold what it should; the message says what is wrong."""
+
+
+class WrongDepthError(DamagedBottleneckError):
+    """A cache file holds sound numbers, but more or fewer (`found`) than it should."""
+
+    def __init__(self, found: int, wanted: int) -> None:
+        super().__init__(f"{found} values instead of {wanted}")
+        self.found = found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,7 +90,8 @@ class Cache:
         """Return the picture's float32 [depth] values, or None if they are not cached.
 
         Raises:
-            DamagedBottleneckError: the file is not `depth` finite numbers with commas between.
+            DamagedBottleneckError: the file is not `depth` finite numbers with commas between; a
+                WrongDepthError if only their number is wrong.
         """
         try:
             text = self.path(image).read_bytes()
@@ -90,7 +99,7 @@ class Cache:
             return None
         vector = parse_bottleneck(text)
         if len(vector) != self.depth:
-            raise DamagedBottleneckError(f"{len(vector)} values instead of {self.depth}")
+            raise WrongDepthError(len(vector), self.depth)
         return vector
 
     def write(self, image: ImageFile, vector: Vector) -> None:
@@ -123,22 +132,29 @@ def parse_bottleneck(text: bytes) -> Vector:
     return vector
 
 
-def find_suffix(folder: Path, images: Iterable[ImageFile], preferred: str) -> str:
+def find_suffix(folder: Path, images: Sequence[ImageFile], preferred: str) -> str:
     """Return the naming that the bottleneck folder uses already, else `preferred`.
 
     Raises:
         InputError: there are files of several namings and none of them is the preferred one.
     """
-    found: collections.Counter[str] = collections.Counter()
+    found: set[str] = set()
     listings: dict[Path, list[str]] = {}
-    for image in list(images)[:_IMAGES_LOOKED_AT_FOR_SUFFIX]:
+    known = {image.relative for image in images}
+    for image in images[:: max(1, len(images) // _IMAGES_LOOKED_AT_FOR_SUFFIX)]:
         parent = (folder / image.relative).parent
         if parent not in listings:
-            listings[parent] = [c.name for c in parent.iterdir()] if parent.is_dir() else []
+            listings[parent] = sorted(c.name for c in parent.iterdir()) if parent.is_dir() else []
         own = Path(image.relative).name
-        for name in listings[parent]:
-            if name.startswith(own) and name.endswith(".txt"):
-                found[name.removeprefix(own).removesuffix(".txt")] += 1
+        names = listings[parent]
+        for name in names[bisect.bisect_left(names, own) :]:
+            if not name.startswith(own):
+                break
+            rest = name.removeprefix(own)
+            # `1.jpg.png.txt` is not a file of `1.jpg` where there is a picture `1.jpg.png`.
+            longer = any(f"{image.relative}{rest[:end]}" in known for end in range(1, len(rest)))
+            if rest.endswith(".txt") and not longer:
+                found.add(rest.removesuffix(".txt"))
     if preferred in found or not found:
         return preferred
     if len(found) > 1:

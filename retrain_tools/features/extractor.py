@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
@@ -42,15 +43,17 @@ def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float3
     """Turn a batch of any rank into one vector per picture.
 
     Args:
-        values: float32 [N, ...]. Rank 2 is taken as it is.
+        values: float32 [N, ...]. Rank 2 is taken as it is, [N] as [N, 1].
         pooling: `avg` or `max` over all but the first and last dimension, or `flatten`.
 
     Returns:
         float32 [N, depth].
 
     Raises:
-        InputError: `none` for a tensor that is not [N, depth].
+        InputError: `none` for a tensor that is not [N, depth], or a tensor without rows.
     """
+    if values.ndim == 0:
+        raise InputError("The tensor is one number for all pictures, not a row for each.")
     if values.ndim <= 2:
         return values.reshape(len(values), -1)
     if pooling == "flatten":
@@ -139,6 +142,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 assignments.append((assign, value, array))
                 tensors[name] = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
             import_light(light, tensors)
+            for fetch in self._fetches:
+                graph.get_tensor_by_name(fetch)  # a ValueError or KeyError says what is wrong
         session = self._session(graph)
         for assign, value, array in assignments:
             session.run(assign, {value: array})
@@ -184,14 +189,20 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         return np.asarray(self._run(self._pictures, self._decoded, {self._contents: data}))
 
     def _run_side(self, fetch: str, feeds: dict[Any, Any]) -> npt.NDArray[np.float32]:
-        pixels = self._run(self._pictures, fetch, feeds)
-        return np.asarray(pixels, np.float32).reshape(*self._size, 3)
+        pixels = np.asarray(self._run(self._pictures, fetch, feeds), np.float32)
+        if pixels.size != math.prod((*self._size, 3)):
+            raise PictureError(
+                f"comes out of the graph's picture side as {list(pixels.shape)} "
+                f"instead of {[1, *self._size, 3]}"
+            )
+        return pixels.reshape(*self._size, 3)
 
     @staticmethod
     def _run(session: Any, fetch: Any, feeds: dict[Any, Any]) -> Any:
         try:
             return session.run(fetch, feeds)
-        except tf.errors.OpError as error:
+        # A ValueError: the graph's decoder gives another number of channels than was decoded.
+        except (ValueError, tf.errors.OpError) as error:
             raise PictureError(f"cannot be decoded: {_first_sentence(error)}") from error
 
     def run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
@@ -208,6 +219,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
 
     def run_each(self, pixels: Sequence[npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         """Like `run` for any number of pictures, in batches the graph takes, on all cores."""
+        if not pixels:
+            return [np.empty((0, depth), np.float32) for depth in self.depths]
         size = self.batch_size
         batches = [np.stack(pixels[i : i + size]) for i in range(0, len(pixels), size)]
         with ThreadPoolExecutor(self._workers) as pool_of_workers:
@@ -283,15 +296,27 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 pixels[index] = self.prepare(path)
             except PictureError as error:
                 results[index] = error
-        if pixels:
-            values = self.run(np.stack(list(pixels.values())))
-            for row, index in enumerate(pixels):
-                vectors = [value[row] for value in values]
-                finite = all(np.isfinite(vector).all() for vector in vectors)
-                results[index] = (
-                    vectors if finite else PictureError("gives values that are not finite numbers")
-                )
+        results.update(zip(pixels, self._vectors(list(pixels.values())), strict=True))
         return [(path, results[index]) for index, path in enumerate(paths)]
+
+    def _vectors(self, pixels: Sequence[npt.NDArray[np.float32]]) -> list[Result]:
+        """Run prepared pictures in one batch; if that fails, one by one, to blame the right one."""
+        if not pixels:
+            return []
+        try:
+            values = self.run(np.stack(pixels))
+        except tf.errors.OpError as error:
+            if len(pixels) == 1:
+                return [PictureError(f"makes the graph fail: {_first_sentence(error)}")]
+            return [result for one in pixels for result in self._vectors([one])]
+        results: list[Result] = []
+        for row in range(len(pixels)):
+            vectors = [value[row] for value in values]
+            finite = all(np.isfinite(vector).all() for vector in vectors)
+            results.append(
+                vectors if finite else PictureError("gives values that are not finite numbers")
+            )
+        return results
 
 
 @contextlib.contextmanager
@@ -299,7 +324,7 @@ def _naming(where: str) -> Iterator[None]:
     """Turn TensorFlow's refusal of a graph into an InputError that names the file."""
     try:
         yield
-    except (ValueError, tf.errors.OpError) as error:
+    except (KeyError, ValueError, tf.errors.OpError) as error:
         reason = _first_sentence(error)
         raise InputError(f"{where} cannot be opened by TensorFlow: {reason}") from error
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import csv
 import dataclasses
 import io
 import logging
-import math
+import threading
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from retrain_tools import files
 from retrain_tools.errors import InputError
+from retrain_tools.features.adopt import adopt, refuse_other_depth
 from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
     Vector,
+    WrongDepthError,
     find_suffix,
     fingerprint,
     read_manifest,
@@ -35,11 +36,6 @@ from retrain_tools.images.folders import ImageFile
 from retrain_tools.progress import progress
 
 log = logging.getLogger(__name__)
-
-_PICTURES_TO_SPOT_CHECK = 5
-# The same network on another TensorFlow, or with another JPEG decoder, differs by up to 4 %
-# (relative L2 at pool_3); the legacy resizer taken for the new one gives 8 %, another network more.
-_SAME_NETWORK = 0.05
 
 
 @dataclasses.dataclass
@@ -110,12 +106,15 @@ def fill_cache(
         frozen: the graph; `spec.bottleneck` is the tensor.
         images: the pictures.
         options: where and how.
-        keep: gets every picture's values as well, in any order, one at a time.
+        keep: gets every picture's values as well, in any order, one at a time, maybe in another
+            thread.
 
     Raises:
         InputError: the folder belongs to another graph, a cache without manifest does not match,
-            no picture can be used, or one cannot and `fail_on_error` is set.
+            two pictures share a bottleneck file, no picture can be used, or one cannot and
+            `fail_on_error` is set.
     """
+    images = _without_repeats(images)
     folder = Path(options.folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; --bottleneck_dir takes a folder.")
@@ -123,6 +122,11 @@ def fill_cache(
     suffix = options.suffix
     if suffix is None:
         suffix = find_suffix(folder, images, options.preferred_suffix)
+    if "/" in suffix:
+        raise InputError(
+            f"--bottleneck_suffix={suffix} is part of a file name and cannot hold '/'; retrain.py "
+            "wrote '~' for it in the names of modules."
+        )
     shape = tensor_shapes(frozen.graph_def).get(tensor)
     is_vector = shape is not None and len(shape) <= 2
     identity = Identity(
@@ -143,12 +147,15 @@ def fill_cache(
                 opened.append(stack.enter_context(new))
             return opened[0]
 
-        depth = manifest["depth"] if manifest else _depth(shape, options.pooling)
-        cache = Cache(folder, suffix, depth or extractor().depths[0])
+        depth = manifest["depth"] if manifest else extractor().depths[0]
+        cache = Cache(folder, suffix, depth)
         report = FillReport(cache, identity)
-        waiting = _read_cached(cache, images, report, keep)
+        waiting, other_depths = _read_cached(cache, images, report, keep)
         if manifest is None:
-            checked = _adopt(cache, images, waiting, options.trust, extractor)
+            if other_depths and not report.reused:
+                refuse_other_depth(cache, other_depths, tensor)
+            found = [image for image in images if image.path not in waiting]
+            checked = adopt(cache, found, options.trust, extractor)
             graph = str(frozen.path)
             write_manifest(folder, suffix, identity, cache.depth, graph, adopted=checked)
         if waiting:
@@ -157,13 +164,21 @@ def fill_cache(
     return report
 
 
-def _depth(shape: tuple[int | None, ...] | None, pooling: str) -> int | None:
-    """Values per picture by the inferred shape; None where the shape does not tell."""
-    if shape is None or len(shape) < 2 or None in shape[1:]:
-        return None
-    if len(shape) > 2 and pooling in ("none",):
-        return None  # the extractor raises the right error
-    return math.prod(d or 0 for d in shape[1:]) if pooling == "flatten" else shape[-1]
+def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
+    """Return each picture once.
+
+    Raises:
+        InputError: two pictures of different folders would have the same bottleneck file.
+    """
+    by_place: dict[str, ImageFile] = {}
+    for image in images:
+        other = by_place.setdefault(image.relative, image)
+        if other.path != image.path:
+            raise InputError(
+                f"{other.path} and {image.path} would share the bottleneck of {image.relative}; "
+                "give each folder of pictures its own --bottleneck_dir."
+            )
+    return list(by_place.values())
 
 
 def _read_cached(
@@ -171,15 +186,23 @@ def _read_cached(
     images: Sequence[ImageFile],
     report: FillReport,
     keep: Callable[[ImageFile, Vector], None] | None,
-) -> dict[str, tuple[ImageFile, bool]]:
-    """Read what is cached; return the pictures to compute by path, and whether each was damaged."""
+) -> tuple[dict[str, tuple[ImageFile, bool]], collections.Counter[int]]:
+    """Read what is cached.
+
+    Returns:
+        The pictures to compute by path, each with whether its file is damaged; and how many of
+        those files hold so many sound numbers, only not `cache.depth`.
+    """
     waiting: dict[str, tuple[ImageFile, bool]] = {}
+    other_depths: collections.Counter[int] = collections.Counter()
     for image in images:
         try:
             vector = cache.read(image)
         except DamagedBottleneckError as error:
             log.info("damaged bottleneck, computed again: %s: %s", cache.path(image), error)
             waiting[image.path] = (image, True)
+            if isinstance(error, WrongDepthError):
+                other_depths[error.found] += 1
             continue
         if vector is None:
             waiting[image.path] = (image, False)
@@ -187,60 +210,7 @@ def _read_cached(
         report.reused += 1
         if keep is not None:
             keep(image, vector)
-    return waiting
-
-
-def _adopt(
-    cache: Cache,
-    images: Sequence[ImageFile],
-    waiting: dict[str, tuple[ImageFile, bool]],
-    trust: bool,
-    extractor: Callable[[], Extractor],
-) -> dict[str, object] | None:
-    """Check a cache that has no manifest; return what was checked, None for a new cache.
-
-    Raises:
-        InputError: recomputed pictures do not agree with their cache files.
-    """
-    cached = [image for image in images if image.path not in waiting]
-    if not cached:
-        return None
-    if trust:
-        log.info("%d bottlenecks without a manifest are taken unchecked", len(cached))
-        return {"bottlenecks": len(cached), "checked": 0}
-    step = max(1, len(cached) // _PICTURES_TO_SPOT_CHECK)
-    chosen = {image.path: image for image in cached[::step][:_PICTURES_TO_SPOT_CHECK]}
-    results: dict[str, Result] = {}
-    for _ in extractor().map_batches(chosen, results.update):
-        pass
-    errors = {}
-    lines = []
-    for path, result in results.items():
-        if isinstance(result, PictureError):
-            continue
-        old, new = cache.read(chosen[path]), result[0]
-        assert old is not None  # noqa: S101 - it was read a moment ago
-        errors[path] = float(np.linalg.norm(new - old) / max(float(np.linalg.norm(old)), 1e-30))
-        shown = [", ".join(f"{value:.4g}" for value in v[:3]) for v in (old, new)]
-        lines.append(
-            f"{chosen[path].relative}: {errors[path]:.1%} (cached {shown[0]}, …; now {shown[1]}, …)"
-        )
-    if any(error > _SAME_NETWORK for error in errors.values()):
-        raise InputError(
-            f"The {len(cached)} bottlenecks in {cache.folder} have no manifest and do not agree "
-            f"with this graph; pictures computed again differ by more than {_SAME_NETWORK:.0%}: "
-            f"{'; '.join(sorted(lines))}. Use another --bottleneck_dir, or pass --trust_cache "
-            "to take them as they are."
-        )
-    if not errors:
-        raise InputError(
-            f"The bottlenecks in {cache.folder} have no manifest and cannot be checked: none of "
-            "the pictures tried can be read. Pass --trust_cache to take them as they are."
-        )
-    worst = max(errors.values())
-    log.info("%d bottlenecks adopted; %d computed again, worst difference %.2g %%",
-             len(cached), len(errors), 100 * worst)  # fmt: skip
-    return {"bottlenecks": len(cached), "checked": len(errors), "worst_relative_error": worst}
+    return waiting, other_depths
 
 
 def _compute(
@@ -251,21 +221,25 @@ def _compute(
     options: CacheOptions,
     keep: Callable[[ImageFile, Vector], None] | None,
 ) -> None:
+    one_at_a_time = threading.Lock()  # `write` runs in the extractor's threads
+
     def write(results: list[tuple[str, Result]]) -> None:
         for path, result in results:
             image, damaged = waiting[path]
             if isinstance(result, PictureError):
                 if options.fail_on_error:
                     raise InputError(f"{path} {result}.")
-                report.failed.append((image, str(result)))
+                with one_at_a_time:
+                    report.failed.append((image, str(result)))
                 continue
             cache.write(image, result[0])
-            if damaged:
-                report.repaired += 1
-            else:
-                report.computed += 1
-            if keep is not None:
-                keep(image, result[0])
+            with one_at_a_time:
+                if damaged:
+                    report.repaired += 1
+                else:
+                    report.computed += 1
+                if keep is not None:
+                    keep(image, result[0])
 
     start = time.monotonic()
     try:

@@ -51,8 +51,9 @@ def check_tensor(name: str, nodes: Collection[str], where: str) -> str:
     full = full_name(name.strip())
     if node_name(full) not in nodes:  # some graphs do hold nodes called import/…
         full = tensor_name(name)
-    if node_name(full) not in nodes or not full.partition(":")[2].isdecimal():
-        known = [f"{node}:0" for node in nodes]
+    node, _, index = full.partition(":")
+    if node not in nodes or not index.isdecimal():
+        known = [f"{known}:0" for known in nodes]
         raise InputError(
             f"No tensor {full!r} in {where} ({len(nodes)} nodes).{did_you_mean(full, known)} "
             f"List them: list_tensors --graph={where}"

@@ -14,6 +14,10 @@ FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
 
 # Where Pillow starts to suspect a decompression bomb. As float32 RGB it is 1 GiB.
 MAX_PIXELS = 89_478_485
+_PILLOW_REFUSES_ABOVE = 2 * MAX_PIXELS
+
+# Sizes are checked here. Once at import, because catch_warnings is not safe in several threads.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class PictureError(Exception):
@@ -26,6 +30,7 @@ def read_picture(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
     Args:
         path: the file.
         max_pixels: the largest width × height to accept: a small file can claim to be huge.
+            Pillow accepts no more than 178,956,970, whatever is given here.
 
     Returns:
         The bytes and one of FORMATS.
@@ -40,15 +45,14 @@ def read_picture(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
     if not data:
         raise PictureError("is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-                width, height = picture.size
-                found = "JPEG" if picture.format == "MPO" else str(picture.format)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            found = "JPEG" if picture.format == "MPO" else str(picture.format)
     except UnidentifiedImageError as error:
         raise PictureError("is not a JPEG, PNG, GIF, BMP or WebP picture") from error
     except Image.DecompressionBombError as error:
-        raise PictureError(f"is larger than the limit of {max_pixels:,} pixels") from error
+        limit = min(max_pixels, _PILLOW_REFUSES_ABOVE)
+        raise PictureError(f"is larger than the limit of {limit:,} pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise PictureError(f"has a damaged header: {error}") from error
     if width * height > max_pixels:

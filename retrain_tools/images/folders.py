@@ -41,7 +41,8 @@ def find_images(image_dir: str) -> list[ImageFile]:
     """Return the pictures below `image_dir`, at any depth, sorted by path.
 
     A picture is a file whose name ends in one of EXTENSIONS in any capitalisation and does not
-    start with a dot. Links to folders are followed, each real folder once.
+    start with a dot. Links to folders are followed, each real folder once; beside a link to it,
+    the folder itself counts.
 
     Raises:
         InputError: the folder does not exist, is a file, or holds no picture.
@@ -54,13 +55,16 @@ def find_images(image_dir: str) -> list[ImageFile]:
         raise InputError(f"{image_dir} is a file; --image_dir takes a folder of pictures.")
     images = []
     visited: set[str] = set()
-    for folder, subfolders, names in os.walk(image_dir, followlinks=True):
+    for folder, subfolders, names in os.walk(image_dir, onerror=_warn, followlinks=True):
         real = os.path.realpath(folder)
         if real in visited:
             subfolders.clear()
             continue
         visited.add(real)
-        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        subfolders[:] = sorted(
+            (name for name in subfolders if not name.startswith(".")),
+            key=lambda name: (Path(folder, name).is_symlink(), name),
+        )
         below = os.path.relpath(folder, image_dir)
         for name in names:
             if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
@@ -69,6 +73,10 @@ def find_images(image_dir: str) -> list[ImageFile]:
     if not images:
         raise InputError(f"No pictures in {image_dir}: no file ends in {', '.join(EXTENSIONS)}.")
     return sorted(images)
+
+
+def _warn(error: OSError) -> None:
+    log.warning("%s cannot be read (%s) and is left out", error.filename, error.strerror)
 
 
 def label_of(folder: str) -> str:

@@ -201,7 +201,13 @@ def forest(rng: np.random.Generator, height: int, width: int) -> Pixels:
     return _mix(picture, floor, np.clip((y / tall - 0.88) * 8, 0, 1))
 
 
-_DYES = ((0.8, 0.12, 0.2), (0.12, 0.3, 0.65), (0.1, 0.5, 0.45), (0.85, 0.35, 0.55), (0.2, 0.15, 0.3))
+_DYES = (
+    (0.8, 0.12, 0.2),
+    (0.12, 0.3, 0.65),
+    (0.1, 0.5, 0.45),
+    (0.85, 0.35, 0.55),
+    (0.95, 0.6, 0.1),
+)
 
 
 def polka_dots(rng: np.random.Generator, height: int, width: int) -> Pixels:
@@ -224,7 +230,7 @@ def zebra_stripes(rng: np.random.Generator, height: int, width: int) -> Pixels:
     down, across = _rotated(rng, height, width)
     bend = rng.uniform(0.15, 0.4) * clouds(rng, height, width, 2.5)
     ripple = 0.04 * np.sin(across * rng.uniform(4, 9) + rng.uniform(0, 6))
-    phase = (down + bend + ripple) / rng.uniform(0.07, 0.18)
+    phase = (down + bend + ripple) / rng.uniform(0.06, 0.15)
     wave = np.sin(2 * math.pi * phase) + rng.uniform(-0.25, 0.25)
     dark, light = _near(rng, (0.1, 0.08, 0.07), 0.03), _near(rng, (0.9, 0.86, 0.78), 0.05)
     hair = clouds(rng, height, width, 60)

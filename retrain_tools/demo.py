@@ -1,0 +1,98 @@
+"""The whole job on drawn photos, offline, in a minute or two: a first look, and a check.
+
+  python -m retrain_tools.demo
+
+It draws a small labelled photo set, writes a stand-in for the Inception graph of 2015 (same names,
+ops and shapes, but seeded weights), caches bottlenecks, retrains, and labels new pictures.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from absl import flags
+
+from retrain_tools import command_line
+from retrain_tools.features.fill import CacheOptions
+from retrain_tools.graphdef.load import load_graph
+from retrain_tools.head.export import write_graph
+from retrain_tools.head.labelling import label_images
+from retrain_tools.head.retraining import RetrainSettings, retrain
+from retrain_tools.head.saved_model import next_version
+from retrain_tools.head.training import TrainingSettings
+from retrain_tools.standin.inception_2015 import make_reference_graph
+from retrain_tools.standin.photos import CLASSES, draw_photos
+
+log = logging.getLogger("retrain_tools.demo")
+
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo_output", "Folder for everything it makes.")
+_WIDTH = flags.DEFINE_float(
+    "width", 0.5, "Size of the stand-in: 1 has the channels of the real graph.", lower_bound=0.05
+)
+_PER_CLASS = flags.DEFINE_integer("per_class", 30, "Photos to draw per class.", lower_bound=3)
+_STEPS = flags.DEFINE_integer("how_many_training_steps", 1000, "Training steps.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the weights and the training.", lower_bound=0)
+
+
+def main(_: list[str]) -> None:
+    """Run the script."""
+    place = Path(_OUTPUT_DIR.value)
+    photos, graph = place / "photos", place / "stand_in_graph.pb"
+    log.info("Drawing %d photos in %d classes", _PER_CLASS.value * len(CLASSES), len(CLASSES))
+    draw_photos(photos, _PER_CLASS.value)
+    log.info("Writing a stand-in for the Inception graph of 2015")
+    write_graph(str(graph), make_reference_graph(_WIDTH.value, _SEED.value))
+    log.info("Computing bottlenecks and retraining")
+    settings = RetrainSettings(
+        image_dir=str(photos),
+        cache=CacheOptions(folder=str(place / "bottlenecks")),
+        output_graph=str(place / "output_graph.pb"),
+        output_labels=str(place / "output_labels.txt"),
+        metrics=str(place / "metrics.json"),
+        saved_model_dir=next_version(str(place / "saved_model")),
+        summaries_dir=str(place / "logs"),
+        training=TrainingSettings(how_many_training_steps=_STEPS.value, seed=_SEED.value),
+        split_key="basename",  # so that the split does not depend on where the demo runs
+    )
+    result = retrain(load_graph(str(graph)), settings)
+    log.info("Labelling new pictures")
+    new = draw_photos(place / "new_photos", per_class=1, seed=1)
+    labelled = label_images(
+        load_graph(settings.output_graph), lambda _: result.labels, [str(path) for path in new], 1
+    )
+    print("New pictures (folder name = what was drawn):")
+    for picture in labelled:
+        label, score = picture.best[0]
+        print(f"  {picture.path}: {label} ({score:.2f})")
+    count = int(result.test.confusion.sum())
+    print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
+    print("Made:")
+    for path in (photos, graph, *_results(settings)):
+        print(f"  {path}")
+    print(
+        "The stand-in's weights are random: it shows that everything works, not what the real\n"
+        "network can do. For that, take the real graph and your own folders of pictures:\n"
+        "  python -m retrain_tools.retrain --graph=inception-2015-12-05 --image_dir=YOUR_FOLDER\n"
+        "(it is downloaded once, 89 MB; or pass --graph=/path/to/classify_image_graph_def.pb)"
+    )
+
+
+def _results(settings: RetrainSettings) -> list[str]:
+    return [
+        settings.cache.folder,
+        settings.output_graph,
+        settings.output_labels,
+        settings.saved_model_dir,
+        settings.metrics,
+        settings.summaries_dir,
+    ]
+
+
+def script() -> None:
+    """Run as a console script."""
+    command_line.run(main)
+
+
+if __name__ == "__main__":
+    script()

@@ -1,0 +1,187 @@
+from __future__ import annotations
+
+import csv
+from typing import Any
+
+import numpy as np
+import pytest
+
+from retrain_tools.graphdef.load import read_graph_def
+from retrain_tools.graphdef.tensors import (
+    Tensor,
+    graph_inputs,
+    graph_outputs,
+    list_tensors,
+    tensor_shapes,
+)
+from retrain_tools.quiet_tensorflow import tf
+
+from .tiny_graphs import (
+    MOBILENET_QUANTIZED,
+    NEAR_REAL,
+    add,
+    add_constant,
+    empty_graph,
+    inception_like,
+    jpeg,
+    pixels_graph,
+    real,
+)
+
+
+def names(tensors: list[Tensor]) -> list[str]:
+    return [tensor.name for tensor in tensors]
+
+
+def test_tensors_of_a_graph_of_2015() -> None:
+    found = {tensor.name: tensor for tensor in list_tensors(inception_like())}
+    for expected in (
+        Tensor("DecodeJpeg/contents:0", "string", None, "Placeholder"),
+        Tensor("DecodeJpeg:0", "uint8", (None, None, 3), "DecodeJpeg"),
+        Tensor("ExpandDims/dim:0", "int32", (), "Const"),
+        Tensor("Mul:0", "float32", (1, 8, 8, 3), "Mul"),
+        Tensor("conv/conv2d_params:0", "float32", (3, 3, 3, 8), "Const"),
+        Tensor("conv:0", "float32", (1, 4, 4, 8), "Relu"),
+        Tensor("mixed/join:0", "float32", (1, 4, 4, 28), "Concat"),
+        Tensor("pool_3:0", "float32", (1, 1, 1, 28), "AvgPool"),
+        Tensor("pool_3/_reshape:0", "float32", (1, 28), "Reshape"),
+        Tensor("softmax:0", "float32", (1, 5), "Softmax"),
+    ):
+        assert found[expected.name] == expected
+
+
+@pytest.mark.parametrize("make", [inception_like, pixels_graph])
+def test_every_tensor_is_as_tensorflow_imports_it(make: Any) -> None:
+    graph_def = make()
+    with tf.Graph().as_default() as graph:
+        tf.compat.v1.import_graph_def(graph_def, name="")
+    expected = [
+        (t.name, t.dtype.name, t.shape.rank and t.shape.as_list(), t.op.type)
+        for operation in graph.get_operations()
+        for t in operation.outputs
+    ]
+    found = [
+        (t.name, t.dtype, list(t.shape) if t.shape else t.shape and 0, t.op)
+        for t in list_tensors(graph_def)
+    ]
+    assert [(n, d, s or None, o) for n, d, s, o in found] == [
+        (n, d, s or None, o) for n, d, s, o in expected
+    ]
+
+
+def test_each_output_of_a_node_is_a_tensor() -> None:
+    with tf.Graph().as_default() as graph:
+        tf.split(tf.compat.v1.placeholder(tf.float32, [6, 2], "x"), 3, name="parts")
+        tf.no_op("nothing")
+    listed = list_tensors(graph.as_graph_def())
+    assert [name for name in names(listed) if name.startswith("parts")] == [
+        "parts/split_dim:0",
+        "parts:0",
+        "parts:1",
+        "parts:2",
+    ]
+    assert "nothing:0" not in names(listed)
+    # What no node takes, output by output.
+    assert names(graph_outputs(graph.as_graph_def(), listed)) == ["parts:0", "parts:1", "parts:2"]
+
+
+def test_unknown_ops_leave_the_other_shapes_alone() -> None:
+    graph_def = empty_graph(producer=24)
+    shape = tf.TensorShape([None, 4])
+    add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=shape)
+    add(graph_def, "first", "NoSuchOp", ["x"], T=tf.float32)
+    add(graph_def, "second", "NoSuchOpEither", ["first"], T=tf.float32)
+    add(graph_def, "y", "Shape", ["x"], T=tf.float32)
+    add(graph_def, "z", "Relu", ["second"], T=tf.float32)
+    add(graph_def, "n", "NoOp", ["^z"])
+    assert list_tensors(graph_def) == [
+        Tensor("x:0", "float32", (None, 4), "Placeholder"),
+        Tensor("first:0", "float32", None, "NoSuchOp"),
+        Tensor("second:0", "float32", None, "NoSuchOpEither"),
+        Tensor("y:0", "int32", (2,), "Shape"),
+        Tensor("z:0", "float32", None, "Relu"),
+    ]
+
+
+@pytest.mark.parametrize(("producer", "scalar"), [(8, None), (24, ())])
+def test_a_graph_that_tensorflow_refuses_is_listed_by_attributes(
+    producer: int, scalar: tuple[int, ...] | None
+) -> None:
+    graph_def = empty_graph(producer)
+    add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 4]))
+    add(graph_def, "s", "Placeholder", dtype=tf.string, shape=tf.TensorShape([]))
+    add_constant(graph_def, "c", np.zeros((2, 3, 5), np.float32))
+    add_constant(graph_def, "scalar", np.int32(1))
+    add(graph_def, "mystery", "NoSuchOp", ["x"])
+    add(graph_def, "cast", "Cast", ["mystery"], SrcT=tf.float32, DstT=tf.int64)
+    add(graph_def, "n", "NoOp", ["^x"])
+    assert list_tensors(graph_def) == [
+        Tensor("x:0", "float32", (None, 4), "Placeholder"),
+        Tensor("s:0", "string", scalar, "Placeholder"),
+        Tensor("c:0", "float32", (2, 3, 5), "Const"),
+        Tensor("scalar:0", "int32", (), "Const"),
+        Tensor("mystery:0", "?", None, "NoSuchOp"),
+        Tensor("cast:0", "int64", None, "Cast"),
+    ]
+
+
+def test_newer_and_missing_attributes_are_tolerated() -> None:
+    graph_def = inception_like()
+    for node in graph_def.node:
+        if node.op == "Relu":
+            node.attr["_made_by_a_later_version"].b = True
+        node.attr.pop("Tshape", None)
+    assert tensor_shapes(graph_def)["pool_3/_reshape:0"] == (1, 28)
+
+
+@pytest.mark.parametrize("example", [None, jpeg()])
+def test_inputs_and_outputs(example: bytes | None) -> None:
+    graph_def = inception_like(example)
+    add(graph_def, "d", "PlaceholderWithDefault", ["Mul/y"], dtype=tf.float32)
+    add(graph_def, "end", "NoOp", ["^softmax"])
+    listed = list_tensors(graph_def)
+    assert names(graph_inputs(graph_def, listed)) == ["DecodeJpeg/contents:0", "d:0"]
+    assert names(graph_outputs(graph_def, listed)) == ["softmax:0", "d:0"]
+
+
+@pytest.mark.parametrize(
+    ("shape", "text"),
+    [(None, "unknown"), ((), "[]"), ((1, None, 2048), "[1, ?, 2048]")],
+)
+def test_shape_as_people_write_it(shape: tuple[int | None, ...] | None, text: str) -> None:
+    assert Tensor("a:0", "float32", shape, "A").shape_text == text
+
+
+def test_listing_does_not_change_the_graph() -> None:
+    for graph_def in (inception_like(), pixels_graph(), unknown := empty_graph()):
+        if graph_def is unknown:
+            add(graph_def, "mystery", "NoSuchOp")
+            add(graph_def, "empty", "Const")
+        before = graph_def.SerializeToString(deterministic=True)
+        listed = list_tensors(graph_def)
+        graph_inputs(graph_def, listed)
+        graph_outputs(graph_def, listed)
+        assert graph_def.SerializeToString(deterministic=True) == before
+
+
+def test_the_real_graph_of_2015_is_as_the_reference_lists_it() -> None:
+    listed = list_tensors(read_graph_def(real(NEAR_REAL)))
+    with real("../reference/inception-2015-12-05.nodes.tsv").open(encoding="utf-8") as file:
+        reference = [row[:4] for row in csv.reader(file, delimiter="\t") if row[0][0] != "#"]
+
+    def as_there(tensor: Tensor) -> str:
+        if tensor.shape is None:
+            return "?"
+        return "x".join("?" if d is None else str(d) for d in tensor.shape) or "scalar"
+
+    assert [
+        [tensor.name.removesuffix(":0"), tensor.op, tensor.dtype, as_there(tensor)]
+        for tensor in listed
+    ] == reference
+
+
+def test_a_quantized_graph_is_listed() -> None:
+    listed = list_tensors(read_graph_def(real(MOBILENET_QUANTIZED)))
+    assert len(listed) == 180
+    assert {tensor.dtype for tensor in listed} >= {"quint8", "float32"}
+    assert listed[0] == Tensor("input:0", "float32", (1, 128, 128, 3), "Placeholder")
