@@ -133,7 +133,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             tensors = {}
             for name, array in weights.items():
                 if array.nbytes < _HELD_AS_VARIABLE:
-                    tensors[name] = tf.constant(array, name=name)
+                    tensors[name] = tf.constant(array)
                     continue
                 shape, dtype = array.shape, array.dtype
                 handle = tf.raw_ops.VarHandleOp(dtype=dtype, shape=shape, shared_name=name)
@@ -141,9 +141,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 assign = tf.raw_ops.AssignVariableOp(resource=handle, value=value)
                 assignments.append((assign, value, array))
                 tensors[name] = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
-            import_light(light, tensors)
-            for fetch in self._fetches:
-                graph.get_tensor_by_name(fetch)  # a ValueError or KeyError says what is wrong
+            # By what the import gives: a name may have been changed to keep it unique.
+            wanted = [self._entrance, *self._fetches]
+            self._entrance, *self._fetches = import_light(light, tensors, wanted)
         session = self._session(graph)
         for assign, value, array in assignments:
             session.run(assign, {value: array})
@@ -240,7 +240,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         except tf.errors.OpError as error:
             raise InputError(f"The graph cannot be run: {_first_sentence(error)}") from error
         if any(len(value) != 1 for values in alone for value in values):
-            raise InputError(f"{self._fetches} do not give one row per picture.")
+            names = ", ".join(fetch.name for fetch in self._fetches)
+            raise InputError(f"{names}: not one row of values per picture.")
         try:
             together = self.run(pair)
         except (tf.errors.OpError, ValueError):

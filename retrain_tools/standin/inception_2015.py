@@ -125,7 +125,7 @@ class _Builder:
         self._const("ExpandDims/dim", np.int32(0))
         inputs = ["Cast", "ExpandDims/dim"]
         self._node("ExpandDims", "ExpandDims", inputs, T=tf.float32, Tdim=tf.int32)
-        self._const("ResizeBilinear/size", np.int32([PICTURE_SIDE, PICTURE_SIDE]))
+        self._const("ResizeBilinear/size", np.array([PICTURE_SIDE, PICTURE_SIDE], np.int32))
         inputs = ["ExpandDims", "ResizeBilinear/size"]
         self._node("ResizeBilinear", "ResizeBilinear", inputs, T=tf.float32, align_corners=False)
         self._const("Sub/y", np.float32(128))
@@ -228,7 +228,7 @@ class _Builder:
             padding="VALID",
             data_format="NHWC",
         )
-        self._const("pool_3/_reshape/shape", np.int32([1, features]))
+        self._const("pool_3/_reshape/shape", np.array([1, features], np.int32))
         inputs = ["pool_3", "pool_3/_reshape/shape"]
         self._node("pool_3/_reshape", "Reshape", inputs, T=tf.float32, Tshape=tf.int32)
         kernel, biases = weights.draw_softmax(self.rng, features, LOGITS)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
-Pixels = npt.NDArray[np.float32]
-"""A picture, [height, width, 3] float32 in [0, 1], or one plane of it, [height, width]."""
+Pixels = npt.NDArray[np.floating[Any]]
+"""A picture, [height, width, 3] in [0, 1], or one plane of it, [height, width]."""
 Colour = Sequence[float] | Pixels
+"""Red, green and blue in [0, 1]."""
 Scene = Callable[[np.random.Generator, int, int], Pixels]
 
 
@@ -32,7 +34,7 @@ def _axes(height: int, width: int) -> tuple[Pixels, Pixels]:
     return y, x
 
 
-def _mix(below: Colour | Pixels, above: Colour | Pixels, share: Pixels) -> Pixels:
+def _mix(below: Colour, above: Colour, share: Pixels) -> Pixels:
     """Blend two colours or pictures; `share` [height, width] in [0, 1] is the part of `above`."""
     part = share[..., None]
     return np.asarray(below, np.float32) * (1 - part) + np.asarray(above, np.float32) * part

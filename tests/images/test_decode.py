@@ -1,0 +1,212 @@
+"""Reading picture files: the format by content, what Pillow decodes, and every reason to refuse."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from retrain_tools.images.decode import (
+    MAX_PIXELS,
+    PictureError,
+    decode_with_pillow,
+    read_picture,
+)
+from retrain_tools.quiet_tensorflow import tf
+
+RGBA = np.random.default_rng(0).integers(0, 256, (13, 9, 4), np.uint8)
+COLOUR = Image.fromarray(RGBA[:, :, :3])
+WITH_ALPHA = Image.fromarray(RGBA)
+
+
+def encoded(picture, file_format, **options):
+    data = io.BytesIO()
+    picture.save(data, file_format, **options)
+    return data.getvalue()
+
+
+def png_that_claims(width, height):
+    """A PNG of a few bytes whose header says that it is huge."""
+
+    def chunk(kind, data):
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 100))
+        + chunk(b"IEND", b"")
+    )
+
+
+def read(tmp_path, data, name="picture.jpg", **options):
+    path = tmp_path / name
+    path.write_bytes(data)
+    return read_picture(str(path), **options)
+
+
+def reason(tmp_path, data, **options):
+    with pytest.raises(PictureError) as error:
+        read(tmp_path, data, **options)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+@pytest.mark.parametrize("name", ["right", "wrong.jpg", "wrong.png"])
+def test_the_format_is_told_by_content_not_by_name(tmp_path, file_format, name):
+    data = encoded(COLOUR, file_format)
+    assert read(tmp_path, data, name) == (data, file_format)
+
+
+def test_a_phone_s_multi_picture_jpeg_is_a_jpeg(tmp_path):
+    data = encoded(COLOUR, "MPO", save_all=True, append_images=[COLOUR])
+    assert read(tmp_path, data)[1] == "JPEG"
+
+
+BMP_24 = encoded(COLOUR, "BMP")
+PILLOW_IS_TENSORFLOW = {
+    "BMP 24 bits": BMP_24,
+    "BMP 32 bits": encoded(WITH_ALPHA, "BMP"),
+    "BMP 8 bits grey": encoded(COLOUR.convert("L"), "BMP"),
+    "WebP lossless": encoded(COLOUR, "WEBP", lossless=True),
+    "WebP lossy": encoded(COLOUR, "WEBP", quality=70),
+}
+
+
+@pytest.mark.parametrize("data", PILLOW_IS_TENSORFLOW.values(), ids=PILLOW_IS_TENSORFLOW)
+def test_pillow_decodes_what_tensorflow_decodes(data):
+    decoded = decode_with_pillow(data)
+    assert decoded.dtype == np.uint8
+    expected = tf.io.decode_image(data, channels=3, expand_animations=False)
+    np.testing.assert_array_equal(decoded, expected)
+
+
+@pytest.mark.parametrize("lossless", [True, False])
+def test_alpha_of_a_webp_is_dropped_not_blended(lossless):
+    """TensorFlow decodes a WebP with alpha only to four channels."""
+    data = encoded(WITH_ALPHA, "WEBP", lossless=lossless, exact=True)
+    expected = tf.io.decode_image(data, channels=4, expand_animations=False)[:, :, :3]
+    np.testing.assert_array_equal(decode_with_pillow(data), expected)
+
+
+def test_the_first_frame_of_an_animated_webp():
+    frames = {"save_all": True, "append_images": [Image.new("RGB", COLOUR.size)]}
+    data = encoded(COLOUR, "WEBP", lossless=True, **frames)
+    np.testing.assert_array_equal(decode_with_pillow(data), RGBA[:, :, :3])
+
+
+def test_a_bmp_of_indexed_colours():
+    """TensorFlow takes the indices for grey values; the picture is what the palette says."""
+    indexed = COLOUR.quantize(16)
+    data = encoded(indexed, "BMP")
+    np.testing.assert_array_equal(decode_with_pillow(data), np.asarray(indexed.convert("RGB")))
+
+
+def test_a_bmp_of_one_bit():
+    """TensorFlow has no decoder for it."""
+    black_and_white = COLOUR.convert("1")
+    expected = np.repeat(np.asarray(black_and_white, np.uint8)[:, :, None] * 255, 3, axis=2)
+    np.testing.assert_array_equal(decode_with_pillow(encoded(black_and_white, "BMP")), expected)
+
+
+def test_an_empty_file(tmp_path):
+    assert reason(tmp_path, b"") == "is empty"
+
+
+@pytest.mark.parametrize("data", [b"not a picture", b"<html>404</html>", b"\0" * 1000, b"\xff\xd8"])
+def test_something_that_is_no_picture(tmp_path, data):
+    assert reason(tmp_path, data) == "is not a JPEG, PNG, GIF, BMP or WebP picture"
+
+
+def test_a_picture_of_another_format(tmp_path):
+    data = encoded(COLOUR, "TIFF")
+    assert reason(tmp_path, data) == "is not a JPEG, PNG, GIF, BMP or WebP picture"
+
+
+def test_a_damaged_header(tmp_path):
+    data = encoded(COLOUR, "WEBP")
+    assert reason(tmp_path, data[:16]).startswith("has a damaged header: ")
+
+
+def test_a_picture_cut_off():
+    for data in (BMP_24[:-40], encoded(COLOUR, "WEBP")[:-20]):
+        with pytest.raises(PictureError, match=r"^cannot be decoded: "):
+            decode_with_pillow(data)
+
+
+def test_a_folder_a_broken_link_and_a_missing_file(tmp_path):
+    (tmp_path / "link.jpg").symlink_to(tmp_path / "gone.jpg")
+    for path, why in (
+        (tmp_path, "cannot be read: Is a directory"),
+        (tmp_path / "link.jpg", "cannot be read: No such file or directory"),
+        (tmp_path / "gone.jpg", "cannot be read: No such file or directory"),
+    ):
+        with pytest.raises(PictureError) as error:
+            read_picture(str(path))
+        assert str(error.value) == why
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "why"),
+    [
+        (9_460, 9_460, "is 9460 × 9460, more than the limit of 89,478,485 pixels"),
+        (50_000, 50_000, "is larger than the limit of 89,478,485 pixels"),
+    ],
+)
+def test_a_small_file_that_claims_to_be_huge(tmp_path, width, height, why):
+    assert width * height > MAX_PIXELS
+    data = png_that_claims(width, height)
+    assert len(data) < 100
+    assert reason(tmp_path, data) == why
+
+
+@pytest.mark.filterwarnings("ignore:Image size")  # pytest undoes the filter of the module
+def test_the_limit_can_be_moved_and_is_told_truly(tmp_path):
+    assert read(tmp_path, png_that_claims(20, 5), max_pixels=100)[1] == "PNG"
+    assert reason(tmp_path, png_that_claims(20, 5), max_pixels=99) == (
+        "is 20 × 5, more than the limit of 99 pixels"
+    )
+    assert read(tmp_path, png_that_claims(10_000, 10_000), max_pixels=10**8)[1] == "PNG"
+    # Pillow's own refusal cannot be moved.
+    assert reason(tmp_path, png_that_claims(20_000, 20_000), max_pixels=10**9) == (
+        "is larger than the limit of 178,956,970 pixels"
+    )
+
+
+STARTS = [encoded(COLOUR, f)[:60] for f in ("JPEG", "PNG", "GIF", "BMP", "WEBP")]
+
+
+@given(st.binary(max_size=200), st.sampled_from([b"", *STARTS]))
+def test_random_bytes_are_refused_with_a_reason_or_read(tmp_path_factory, data, start):
+    path = tmp_path_factory.getbasetemp() / "random.bin"
+    path.write_bytes(start + data)
+    try:
+        _, found = read_picture(str(path))
+        if found in ("BMP", "WEBP"):
+            decode_with_pillow(start + data)
+    except PictureError as error:
+        assert str(error)
+
+
+@given(st.sampled_from(list(PILLOW_IS_TENSORFLOW)), st.data())
+def test_changed_bytes_are_refused_with_a_reason_or_decoded(tmp_path_factory, kind, data):
+    damaged = bytearray(PILLOW_IS_TENSORFLOW[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    path = tmp_path_factory.getbasetemp() / "damaged.bin"
+    path.write_bytes(damaged)
+    try:
+        _, found = read_picture(str(path), max_pixels=100_000)
+        if found in ("BMP", "WEBP"):
+            assert decode_with_pillow(bytes(damaged)).shape[2] == 3
+    except PictureError as error:
+        assert str(error)

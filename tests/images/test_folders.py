@@ -1,0 +1,209 @@
+"""Folders of pictures: what is found, under which label, and what is said when nothing fits."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from retrain_tools.errors import InputError
+from retrain_tools.images.folders import (
+    ImageFile,
+    find_images,
+    images_by_label,
+    label_of,
+)
+
+
+def make(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return str(root)
+
+
+def relatives(root):
+    return [image.relative for image in find_images(str(root))]
+
+
+def test_every_extension_in_any_capitalisation(tmp_path):
+    names = ["a/1.jpg", "a/2.JPG", "a/3.Jpg", "a/4.jpeg", "a/5.JPEG", "a/6.PnG", "b/7.gif"]
+    names += ["b/8.BMP", "b/9.WebP"]
+    make(tmp_path, *names, "a/notes.txt", "a/jpg", "b/x.jpg.txt", "b/x.tiff")
+    assert relatives(tmp_path) == sorted(names)
+
+
+def test_nested_and_flat_pictures_with_their_folder(tmp_path):
+    make(tmp_path, "top.jpg", "a/1.jpg", "a/deep/er/2.jpg")
+    images = find_images(str(tmp_path))
+    assert [(i.relative, i.folder) for i in images] == [
+        ("a/1.jpg", "a"),
+        ("a/deep/er/2.jpg", "a"),
+        ("top.jpg", ""),
+    ]
+
+
+@pytest.mark.parametrize("typed", ["photos", "./photos", "photos/", "../here/photos"])
+def test_the_path_is_the_folder_as_typed(tmp_path, monkeypatch, typed):
+    """retrain.py hashes this string: any tidying would move pictures between the splits."""
+    here = tmp_path / "here"
+    make(here / "photos", "a/1.jpg")
+    monkeypatch.chdir(here)
+    [image] = find_images(typed)
+    assert image.path == f"{typed.removesuffix('/')}/a/1.jpg"
+    assert image.relative == "a/1.jpg"
+
+
+def test_names_with_a_leading_dot_are_left_out(tmp_path):
+    make(tmp_path, "a/1.jpg", "a/._1.jpg", "a/.hidden.jpg", ".cache/2.jpg", "a/.thumbs/3.jpg")
+    assert relatives(tmp_path) == ["a/1.jpg"]
+
+
+def test_linked_folders_and_files_are_followed(tmp_path):
+    make(tmp_path / "elsewhere", "1.jpg")
+    make(tmp_path / "photos", "a/2.jpg")
+    (tmp_path / "photos/b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "photos/a/3.jpg").symlink_to(tmp_path / "elsewhere/1.jpg")
+    assert relatives(tmp_path / "photos") == ["a/2.jpg", "a/3.jpg", "b/1.jpg"]
+
+
+def test_the_image_folder_may_be_a_link(tmp_path):
+    make(tmp_path / "real", "a/1.jpg")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    assert relatives(tmp_path / "link") == ["a/1.jpg"]
+
+
+def test_a_loop_of_links_ends(tmp_path):
+    make(tmp_path, "a/1.jpg")
+    (tmp_path / "a/up").symlink_to(tmp_path)
+    (tmp_path / "a/self").symlink_to(tmp_path / "a")
+    assert relatives(tmp_path) == ["a/1.jpg"]
+
+
+def test_a_folder_wins_over_a_link_to_it(tmp_path):
+    make(tmp_path, "roses/1.jpg")
+    (tmp_path / "a_link").symlink_to(tmp_path / "roses")
+    assert relatives(tmp_path) == ["roses/1.jpg"]
+
+
+def test_a_broken_link_is_kept_to_be_reported_later(tmp_path):
+    make(tmp_path, "a/1.jpg")
+    (tmp_path / "a/2.jpg").symlink_to(tmp_path / "gone.jpg")
+    assert relatives(tmp_path) == ["a/1.jpg", "a/2.jpg"]
+
+
+def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):
+    make(tmp_path, "a.jpg/1.jpg")
+    assert relatives(tmp_path) == ["a.jpg/1.jpg"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch, caplog):
+    """Tests may run as root, who can read everything, so the refusal is made by hand."""
+    make(tmp_path, "a/1.jpg", "b/2.jpg")
+    scandir = os.scandir
+
+    def refuse(path):
+        if str(path).endswith("b"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert relatives(tmp_path) == ["a/1.jpg"]
+    assert f"{tmp_path}/b cannot be read (Permission denied) and is left out" in caplog.text
+
+
+def test_names_that_are_not_ascii_or_not_even_utf8(tmp_path):
+    make(tmp_path, "blüten/日本.jpg", "a b/1,2.jpg", "-x/-1.jpg")
+    (tmp_path / "a b" / os.fsdecode(b"\xff.jpg")).write_bytes(b"x")
+    assert set(relatives(tmp_path)) == {
+        "blüten/日本.jpg",
+        "a b/1,2.jpg",
+        "a b/\udcff.jpg",
+        "-x/-1.jpg",
+    }
+
+
+def test_no_folder_named(tmp_path):
+    with pytest.raises(InputError, match=r"Name the folder of pictures with --image_dir\."):
+        find_images("")
+
+
+def test_missing_folder(tmp_path):
+    with pytest.raises(InputError, match=r"No such folder: .*/gone \(--image_dir\)"):
+        find_images(str(tmp_path / "gone"))
+
+
+def test_a_file_instead_of_a_folder(tmp_path):
+    make(tmp_path, "1.jpg")
+    with pytest.raises(InputError, match=r"1\.jpg is a file; --image_dir takes a folder"):
+        find_images(str(tmp_path / "1.jpg"))
+
+
+def test_a_folder_without_pictures_names_the_extensions(tmp_path):
+    make(tmp_path, "a/readme.txt")
+    with pytest.raises(InputError, match=r"No pictures in .*: no file ends in \.jpg, \.jpeg, "):
+        find_images(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("folder", "label"),
+    [
+        ("daisy", "daisy"),
+        ("Vanda insignis", "vanda insignis"),
+        ("Rnst.Bangkok Beauty", "rnst bangkok beauty"),
+        ("a__b--c", "a b c"),
+        ("Ascocenda_(hybrid)!", "ascocenda hybrid "),
+        ("Blüten", "bl ten"),
+        ("日本", " "),
+        ("2nd", "2nd"),
+    ],
+)
+def test_labels_are_normalised_as_retrain_py_does(folder, label):
+    assert label_of(folder) == label
+
+
+def image(relative):
+    return ImageFile(f"photos/{relative}", relative)
+
+
+def test_classes_in_the_order_of_their_folders():
+    by_label = images_by_label([image("Roses/1.jpg"), image("daisy/x/2.jpg"), image("daisy/3.jpg")])
+    assert {label: [i.relative for i in images] for label, images in by_label.items()} == {
+        "roses": ["Roses/1.jpg"],
+        "daisy": ["daisy/x/2.jpg", "daisy/3.jpg"],
+    }
+    assert list(by_label) == ["roses", "daisy"]
+
+
+def test_colliding_labels_name_both_folders_and_the_way_out():
+    images = [image("a-b/1.jpg"), image("a_b/2.jpg"), image("c/3.jpg")]
+    with pytest.raises(InputError) as error:
+        images_by_label(images)
+    assert str(error.value) == (
+        "The folders 'a-b' and 'a_b' both give the label 'a b'. Rename one, or pass "
+        "--keep_folder_names to use the names as they are."
+    )
+    assert list(images_by_label(images, keep_names=True)) == ["a-b", "a_b", "c"]
+
+
+def test_folders_without_latin_letters_need_keep_names():
+    images = [image("日本/1.jpg"), image("中国/2.jpg")]
+    with pytest.raises(InputError, match=r"both give the label ' '.*--keep_folder_names"):
+        images_by_label(images)
+    assert set(images_by_label(images, keep_names=True)) == {"日本", "中国"}
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [(["a/1.jpg", "a/2.jpg"], r"only one \('a'\)"), (["1.jpg", "2.jpg"], "none"), ([], "none")],
+)
+def test_fewer_than_two_classes(names, found):
+    with pytest.raises(InputError, match=rf"at least two classes.*there is {found}\."):
+        images_by_label([image(name) for name in names])
+
+
+def test_pictures_outside_the_class_folders_are_counted(caplog):
+    by_label = images_by_label([image("loose.jpg"), image("a/1.jpg"), image("b/2.jpg")])
+    assert sorted(by_label) == ["a", "b"]
+    assert "1 pictures lie outside the class folders and are left out" in caplog.text
