@@ -50,14 +50,8 @@ def describe_flags(main: Callable[[list[str]], None]) -> str:
         is_boolean = isinstance(flag, flags.BooleanFlag)
         name = f"--[no]{flag.name}" if is_boolean else f"--{flag.name}"
         default = "" if flag.default is None else f" (default: {_shown_default(flag)})"
-        choices = getattr(flag.parser, "enum_values", None)
-        chosen_from = f" One of {', '.join(choices)}." if choices else ""
         lines.append(f"  {name}{default}")
-        lines.extend(
-            textwrap.wrap(
-                f"{flag.help}{chosen_from}", 92, initial_indent=indent, subsequent_indent=indent
-            )
-        )
+        lines.extend(textwrap.wrap(flag.help, 92, initial_indent=indent, subsequent_indent=indent))
     return "\n".join(lines)
 
 

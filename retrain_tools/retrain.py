@@ -26,56 +26,92 @@ from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.distort import Distortions
 
 _STRINGS = {
-    "image_dir": (None, "Folder with one folder of pictures per class."),
-    "graph": (None, "Frozen GraphDef file, or the name of a catalogued graph."),
+    "image_dir": (None, "Folder with one folder of pictures per class; needed."),
+    "graph": (None, "Frozen GraphDef file to retrain, or the name of a catalogued graph."),
     "architecture": (
         "inception_v3",
-        "retrain.py's name of a graph, if --graph is not given.",
+        "retrain.py's name of a graph, such as mobilenet_1.0_224; used if --graph is not given.",
     ),
-    "model_dir": (None, "Where catalogued graphs are kept. Default: the user's cache folder."),
+    "model_dir": (
+        None,
+        "Where catalogued graphs are kept, and fetched to if they are not there. Default: the "
+        "user's cache folder.",
+    ),
     "output_dir": ("retrained", "Folder for every result whose own flag is not given."),
     "output_graph": (None, "The retrained graph. Default: OUTPUT_DIR/output_graph.pb."),
     "output_labels": (None, "Its labels. Default: OUTPUT_DIR/output_labels.txt."),
-    "saved_model_dir": (None, "The SavedModel. Default: OUTPUT_DIR/saved_model/N, N counting up."),
-    "summaries_dir": (None, "Curves for TensorBoard. Default: OUTPUT_DIR/logs."),
-    "bottleneck_dir": (None, "The bottleneck cache. Default: OUTPUT_DIR/bottlenecks."),
+    "saved_model_dir": (
+        None,
+        "The SavedModel: a folder that is missing or empty. Default: OUTPUT_DIR/saved_model/N, N "
+        "counting up.",
+    ),
+    "summaries_dir": (
+        None,
+        "Curves for TensorBoard; what is there is kept. Default: OUTPUT_DIR/logs.",
+    ),
+    "bottleneck_dir": (
+        None,
+        "The bottleneck cache: one file per picture, used again by the next run. Default: "
+        "OUTPUT_DIR/bottlenecks.",
+    ),
     "metrics": (None, "All figures as JSON. Default: OUTPUT_DIR/metrics.json."),
-    "intermediate_output_graphs_dir": (None, "Default: OUTPUT_DIR/intermediate."),
+    "intermediate_output_graphs_dir": (
+        None,
+        "Where --intermediate_store_frequency writes. Default: OUTPUT_DIR/intermediate.",
+    ),
     "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
-    "bottleneck_tensor": (None, "Tensor to retrain on. Default: the graph's best."),
+    "bottleneck_tensor": (
+        None,
+        "Tensor to retrain on. Default: what goes into the graph's last layer.",
+    ),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
     "tfhub_module": (None, "Not supported: name a frozen graph with --graph instead."),
 }
 _INTEGERS = {
     "how_many_training_steps": (4000, "Training steps."),
-    "testing_percentage": (10, "Percentage of pictures for testing."),
-    "validation_percentage": (10, "Percentage of pictures for validation."),
+    "testing_percentage": (10, "Percentage of pictures for the final test; 0 for no test."),
+    "validation_percentage": (10, "Percentage of pictures for validation; 0 for none."),
     "eval_step_interval": (10, "Steps between evaluations."),
     "train_batch_size": (100, "Pictures per training step; -1 for all."),
-    "test_batch_size": (-1, "Pictures in the final test; -1 for all."),
+    "test_batch_size": (
+        -1,
+        "Pictures in the final test: so many draws, as in training, or -1 for each picture once.",
+    ),
     "validation_batch_size": (100, "Pictures per validation; -1 for all."),
     "intermediate_store_frequency": (0, "Steps between intermediate graphs; 0 for none."),
     "random_crop": (0, "Margin to crop training pictures from, in percent."),
     "random_scale": (0, "How much to enlarge training pictures at most, in percent."),
     "random_brightness": (0, "How far to change training pictures' brightness, in percent."),
-    "seed": (0, "Of everything random; the same seed gives the same result."),
+    "seed": (0, "Seed of everything random; the same seed gives the same result."),
 }
 _BOOLEANS = {
-    "flip_left_right": (False, "Mirror half of the training pictures."),
+    "flip_left_right": (
+        False,
+        "Mirror half of the training pictures. Slow, as the other distortions are: every picture "
+        "of every step goes through the network, and no cached bottleneck serves.",
+    ),
     "print_misclassified_test_images": (False, "List the test pictures that got a wrong label."),
     "keep_folder_names": (False, "Use folder names as labels as they are, not in lower case."),
-    "encoded_input": (True, "Let the output graph of a pixel graph take encoded pictures too."),
-    "trust_cache": (False, "Take bottlenecks without manifest as they are, unchecked."),
+    "encoded_input": (
+        True,
+        "Let the output graph of a graph that takes pixels take encoded pictures (JPEG) too.",
+    ),
+    "trust_cache": (
+        False,
+        "Take the bottlenecks of another program as they are, without computing a few again.",
+    ),
 }
 _FLAGS = (
     {name: flags.DEFINE_string(name, *rest) for name, rest in _STRINGS.items()}
     | {name: flags.DEFINE_integer(name, *rest) for name, rest in _INTEGERS.items()}
     | {name: flags.DEFINE_boolean(name, *rest) for name, rest in _BOOLEANS.items()}
     | {
-        "learning_rate": flags.DEFINE_float("learning_rate", 0.01, "Of the gradient descent."),
+        "learning_rate": flags.DEFINE_float(
+            "learning_rate", 0.01, "Step size of gradient descent."
+        ),
         "pooling": flags.DEFINE_enum(
-            "pooling", "avg", POOLINGS, "How a tensor that is no vector becomes one."
+            "pooling", "avg", POOLINGS, "How a feature map becomes a vector; none refuses it."
         ),
         "split_key": flags.DEFINE_enum(
             "split_key",
@@ -90,8 +126,13 @@ _FLAGS = (
 )
 
 
-def main(_: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Run the script."""
+    if arguments:
+        raise InputError(
+            f"Unexpected {arguments[0]!r}: retrain takes flags only. A switch is --flip_left_right "
+            "or --noflip_left_right, and a value with spaces goes in quotes."
+        )
     given = {name: holder.value for name, holder in _FLAGS.items()}
     command_line.set_log_level(given["logging_verbosity"])
     command_line.require(_FLAGS["image_dir"])
@@ -105,7 +146,8 @@ def main(_: list[str]) -> None:
         given["model_dir"],
         SpecOverrides(bottleneck_tensor=given["bottleneck_tensor"]),
     )
-    result = retrain(frozen, _settings(given))
+    settings = _settings(given)
+    result = retrain(frozen, settings)
     if given["print_misclassified_test_images"]:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for path, label in result.misclassified:
@@ -113,7 +155,8 @@ def main(_: list[str]) -> None:
     count = int(result.test.confusion.sum())
     if result.test.accuracy is not None:
         print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
-    print(f"Results: {given['output_dir']}")
+    results = ("output_graph", "output_labels", "saved_model_dir", "metrics")
+    print(f"Results: {', '.join(getattr(settings, name) for name in results)}")
 
 
 def _settings(given: dict[str, Any]) -> RetrainSettings:

@@ -124,7 +124,8 @@ def parse_bottleneck(text: bytes) -> Vector:
         DamagedBottleneckError: something is not a number, or not a finite one.
     """
     try:
-        vector = np.array(text.split(b","), dtype=np.float32)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
+            vector = np.array(text.split(b","), dtype=np.float32)
     except ValueError as error:
         raise DamagedBottleneckError("not comma-separated numbers") from error
     if not np.isfinite(vector).all():

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.errors import InputError
 from retrain_tools.features.cache import Vector
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.images.decode import PictureError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
 from retrain_tools.quiet_tensorflow import tf
 
@@ -21,7 +25,17 @@ class DistortedPictures(contextlib.AbstractContextManager["DistortedPictures"]):
     """A graph ready to run on distorted pictures; it is opened when it is first needed."""
 
     def __init__(self, frozen: FrozenGraph, wanted: Distortions, options: CacheOptions) -> None:
-        """Remember what to do; nothing is opened yet."""
+        """Remember what to do; nothing is opened yet.
+
+        Raises:
+            InputError: the graph's picture side has no place for a resized picture.
+        """
+        spec = frozen.spec
+        if wanted.any and spec.encoded_input is not None and spec.resized is None:
+            raise InputError(
+                f"Distortions enter behind the one node that resizes pictures, which {frozen.path} "
+                "does not have; train without them."
+            )
         self._frozen, self._wanted, self._options = frozen, wanted, options
         self._size = frozen.spec.image_size
         self._opened = contextlib.ExitStack()
@@ -36,8 +50,7 @@ class DistortedPictures(contextlib.AbstractContextManager["DistortedPictures"]):
         """Return float32 [N, depth] for picture files, each distorted in its own random way.
 
         Raises:
-            PictureError: a file cannot be decoded any more.
-            InputError: the graph's picture side has no place for a resized picture.
+            InputError: a file cannot be decoded any more.
         """
         if self._extractor is None:
             tensor = self._frozen.spec.bottleneck
@@ -45,15 +58,30 @@ class DistortedPictures(contextlib.AbstractContextManager["DistortedPictures"]):
             self._extractor = self._opened.enter_context(new)
             self._resize = self._opened.enter_context(_resizer())
         draws = [draw(rng, self._wanted, self._size) for _ in paths]
-        with ThreadPoolExecutor() as workers:
-            pixels = list(workers.map(self._distort, paths, draws))
-        return self._extractor.run_each(pixels)[0]
+        size = self._extractor.batch_size
+        starts = range(0, len(paths), size)
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            parts = workers.map(
+                partial(self._run, self._extractor),
+                [paths[i : i + size] for i in starts],
+                [draws[i : i + size] for i in starts],
+            )
+            return np.concatenate(list(parts))
 
-    def _distort(self, path: str, numbers: Draw) -> Vector:
-        assert self._extractor is not None  # noqa: S101 - for mypy
-        picture = self._extractor.decode(path).astype(np.float32)
+    def _run(self, extractor: Extractor, paths: Sequence[str], draws: Sequence[Draw]) -> Vector:
+        pixels = [self._distort(extractor, *pair) for pair in zip(paths, draws, strict=True)]
+        return extractor.run(np.stack(pixels))[0]
+
+    def _distort(self, extractor: Extractor, path: str, numbers: Draw) -> Vector:
+        try:
+            picture = extractor.decode(path).astype(np.float32)
+        except PictureError as error:
+            raise InputError(
+                f"{path} {error}. It has a cached bottleneck, but distortions take the picture "
+                "itself; remove it, or train without distortions."
+            ) from error
         resized = self._resize(picture[np.newaxis], numbers.precrop)[0]
-        return self._extractor.scale(crop_and_light(resized, numbers, self._size))
+        return extractor.scale(crop_and_light(resized, numbers, self._size))
 
 
 @contextlib.contextmanager
@@ -64,5 +92,6 @@ def _resizer() -> Iterator[Callable[..., Vector]]:
         picture = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
         size = tf.compat.v1.placeholder(tf.int32, [2])
         resized = tf.raw_ops.ResizeBilinear(images=picture, size=size)
-    with tf.compat.v1.Session(graph=graph) as session:
+    # Not `with Session(…)`, which would make it the caller's default session.
+    with contextlib.closing(tf.compat.v1.Session(graph=graph)) as session:
         yield session.make_callable(resized, [picture, size])

@@ -7,6 +7,7 @@ import itertools
 import logging
 import math
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -50,10 +51,8 @@ def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float3
         float32 [N, depth].
 
     Raises:
-        InputError: `none` for a tensor that is not [N, depth], or a tensor without rows.
+        InputError: `none` for a tensor that is not [N, depth].
     """
-    if values.ndim == 0:
-        raise InputError("The tensor is one number for all pictures, not a row for each.")
     if values.ndim <= 2:
         return values.reshape(len(values), -1)
     if pooling == "flatten":
@@ -119,7 +118,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=1, inter_op_parallelism_threads=self._workers
         )
-        return self._sessions.enter_context(tf.compat.v1.Session(graph=graph, config=config))
+        session = tf.compat.v1.Session(graph=graph, config=config)
+        self._sessions.callback(session.close)  # `with` would make it the caller's default session
+        return session
 
     def _open_network(self, light: Any, weights: Weights) -> Any:
         """Return a session on the body, its kernels held in variables.
@@ -213,9 +214,21 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
 
         Returns:
             One float32 [N, depth] per fetch.
+
+        Raises:
+            ValueError: a value has not one row per picture. That is all right for one picture: a
+                graph that was made for one may have squeezed the rows away.
         """
-        values = self._network.run(self._fetches, {self._entrance: pixels})
-        return [pool(np.asarray(value, np.float32), self._pooling) for value in values]
+        count = len(pixels)
+        results = []
+        for value in self._network.run(self._fetches, {self._entrance: pixels}):
+            rows = np.asarray(value, np.float32)
+            if rows.ndim == 0 or len(rows) != count:
+                if count > 1:
+                    raise ValueError(f"{list(rows.shape)} is not a row for each of {count}")
+                rows = rows[np.newaxis]
+            results.append(pool(rows, self._pooling))
+        return results
 
     def run_each(self, pixels: Sequence[npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
         """Like `run` for any number of pictures, in batches the graph takes, on all cores."""
@@ -239,9 +252,6 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             alone = [self.run(pair[i : i + 1]) for i in range(2)]
         except tf.errors.OpError as error:
             raise InputError(f"The graph cannot be run: {_first_sentence(error)}") from error
-        if any(len(value) != 1 for values in alone for value in values):
-            names = ", ".join(fetch.name for fetch in self._fetches)
-            raise InputError(f"{names}: not one row of values per picture.")
         try:
             together = self.run(pair)
         except (tf.errors.OpError, ValueError):
@@ -306,7 +316,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             return []
         try:
             values = self.run(np.stack(pixels))
-        except tf.errors.OpError as error:
+        except (ValueError, tf.errors.OpError) as error:
             if len(pixels) == 1:
                 return [PictureError(f"makes the graph fail: {_first_sentence(error)}")]
             return [result for one in pixels for result in self._vectors([one])]
@@ -331,8 +341,16 @@ def _naming(where: str) -> Iterator[None]:
 
 
 def _first_sentence(error: Exception) -> str:
-    """Return what TensorFlow says without its node listings and stack."""
-    text = str(getattr(error, "message", error)).strip().splitlines()[0]
+    """Return what TensorFlow says without its node listings and stack.
+
+    A session puts "Graph execution error:", the Python stack and "Node: 'NAME'" before it, and if
+    several nodes failed at once also "2 root error(s) found." and a number.
+    """
+    lines = str(getattr(error, "message", error)).strip().splitlines()
+    after = [
+        i + 1 for i, line in enumerate(lines) if line.startswith("Node: ") or "root error" in line
+    ]
+    text = lines[after[-1]] if after and after[-1] < len(lines) else lines[0]
     for noise in ("{{node", "[[{{", "\t"):
         text = text.split(noise)[0]
-    return text.strip()
+    return re.sub(r"^\(\d+\) ", "", text.strip())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import graphlib
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import file_kind
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import attribute, node_name
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, make_spec
 from retrain_tools.quiet_tensorflow import tf
 
@@ -68,8 +69,8 @@ def read_graph_def(path: str | Path) -> Any:
 
     Raises:
         InputError: the file is missing, is something else (it says what), is cut off, or its graph
-            is inconsistent (a node name twice, an input that no node makes, a circle, variables
-            inside).
+            is inconsistent (a node name twice, an input that no node makes, a circle, a
+            constant that is not what it says, variables inside).
     """
     path = Path(path)
     if not path.exists():
@@ -122,7 +123,7 @@ def _parse_text(data: bytes, path: Path) -> Any:
     try:
         return text_format.Parse(data.decode("utf-8"), tf.compat.v1.GraphDef())
     except (text_format.ParseError, UnicodeDecodeError) as error:
-        where = str(error).splitlines()[0]
+        where = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{path} is a text GraphDef that cannot be read: {where}.") from error
 
 
@@ -139,6 +140,7 @@ def _check_names(graph_def: Any, path: Path) -> None:
                     f"{path} is damaged: node {node.name!r} takes {name!r}, which no node makes."
                 )
     _check_order(graph_def, path)
+    _check_constants(graph_def, path)
     variables = [node.name for node in graph_def.node if node.op in _VARIABLES]
     if variables:
         raise InputError(
@@ -159,3 +161,27 @@ def _check_order(graph_def: Any, path: Path) -> None:
     except graphlib.CycleError as error:
         circle = " → ".join(reversed(error.args[1]))
         raise InputError(f"{path} is damaged: its nodes go in a circle: {circle}.") from error
+
+
+def _check_constants(graph_def: Any, path: Path) -> None:
+    """Refuse constants that do not fit their own type and shape: some make TensorFlow abort."""
+    for node in graph_def.node:
+        if node.op == "Const" and not _is_sound(node):
+            raise InputError(
+                f"{path} is damaged: the constant {node.name!r} does not hold what its type and "
+                "shape say."
+            )
+
+
+def _is_sound(constant: Any) -> bool:
+    tensor = attribute(constant, "value").tensor
+    if tensor.dtype == 0 or tensor.dtype != attribute(constant, "dtype").type:
+        return False
+    try:
+        size = tf.as_dtype(tensor.dtype).size
+    except TypeError:
+        return False
+    count = math.prod(dim.size for dim in tensor.tensor_shape.dim)
+    if tensor.tensor_shape.unknown_rank or any(dim.size < 0 for dim in tensor.tensor_shape.dim):
+        return False
+    return not tensor.tensor_content or len(tensor.tensor_content) == count * size

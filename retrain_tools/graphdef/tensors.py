@@ -75,7 +75,7 @@ def _import_without_unknown_ops(light: Any) -> Any | None:
             if not nodes or not all(_dtype_by_attributes(node) for node in nodes):
                 return None
             for node in nodes:
-                dtype = tf.as_dtype(_dtype_by_attributes(node))
+                dtype = _dtype_by_attributes(node)
                 node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype))
         else:
             return graph
@@ -86,8 +86,12 @@ def tensor_shapes(graph_def: Any) -> dict[str, Shape | None]:
     return {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
 
 
-def _dtype_by_attributes(node: Any) -> int:
-    return next((node.attr[key].type for key in ("dtype", "DstT", "T") if key in node.attr), 0)
+def _dtype_by_attributes(node: Any) -> Any | None:
+    number = next((node.attr[key].type for key in ("dtype", "DstT", "T") if key in node.attr), 0)
+    try:
+        return tf.as_dtype(number)
+    except TypeError:  # not said, or a type that this TensorFlow does not have
+        return None
 
 
 def _tensors_by_attributes(node: Any, producer: int) -> list[Tensor]:
@@ -102,7 +106,7 @@ def _tensors_by_attributes(node: Any, producer: int) -> list[Tensor]:
     dims = None
     if shape is not None and not shape.unknown_rank:
         dims = tuple(d.size if d.size >= 0 else None for d in shape.dim)
-    return [Tensor(f"{node.name}:0", tf.as_dtype(dtype).name if dtype else "?", dims, node.op)]
+    return [Tensor(f"{node.name}:0", dtype.name if dtype else "?", dims, node.op)]
 
 
 def graph_inputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:

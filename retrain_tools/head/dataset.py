@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,10 @@ class Dataset:
 
     Attributes:
         labels: in the order of the classes.
-        images: the picture of each row.
-        vectors: float32 [N, depth].
+        images: the picture of each row, those that cannot be used included.
+        vectors: float32 [N, depth]; zeros for a picture that cannot be used.
         classes: int64 [N].
-        rows: for each split, the rows of each class.
+        rows: for each split, the rows of each class; only pictures that can be used.
     """
 
     labels: list[str]
@@ -52,22 +53,31 @@ def make_dataset(
     Raises:
         InputError: see `fill_cache` and `fill_empty_splits`.
     """
-    vectors: dict[ImageFile, Vectors] = {}
-    wanted = [image for parts in splits.values() for name in SPLITS for image in parts[name]]
-    report = fill_cache(frozen, wanted, cache, keep=vectors.__setitem__)
-    usable = {
-        label: {name: [image for image in parts[name] if image in vectors] for name in SPLITS}
-        for label, parts in splits.items()
-    }
-    filled = fill_empty_splits(usable, *split)
-    images: list[ImageFile] = []
-    classes: list[int] = []
+    filled = fill_empty_splits(splits, *split)  # says what is wrong before hours of work
+    images = [image for parts in splits.values() for name in SPLITS for image in parts[name]]
+    row_of = {image: row for row, image in enumerate(images)}
+    matrix: list[Vectors] = []  # one, made when the depth is known
+    usable = np.zeros(len(images), np.bool_)
+    one_at_a_time = threading.Lock()
+
+    def keep(image: ImageFile, vector: Vectors) -> None:
+        with one_at_a_time:
+            if not matrix:
+                matrix.append(np.zeros((len(images), len(vector)), np.float32))
+        matrix[0][row_of[image]] = vector
+        usable[row_of[image]] = True
+
+    report = fill_cache(frozen, images, cache, keep=keep)
+    if report.failed:
+        left = {
+            label: {name: [i for i in parts[name] if usable[row_of[i]]] for name in SPLITS}
+            for label, parts in splits.items()
+        }
+        filled = fill_empty_splits(left, *split)
+    classes = np.zeros(len(images), np.int64)
     rows: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in SPLITS}
     for number, parts in enumerate(filled.values()):
         for name in SPLITS:
-            first = len(images)
-            images += parts[name]
-            classes += [number] * len(parts[name])
-            rows[name].append(np.arange(first, len(images), dtype=np.int64))
-    matrix = np.stack([vectors[image] for image in images])
-    return Dataset(list(filled), images, matrix, np.array(classes, np.int64), rows), report
+            rows[name].append(np.array([row_of[image] for image in parts[name]], np.int64))
+            classes[rows[name][-1]] = number
+    return Dataset(list(filled), images, matrix[0], classes, rows), report

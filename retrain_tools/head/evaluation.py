@@ -54,11 +54,11 @@ def evaluate(head: Head, vectors: Vectors, classes: Classes) -> Evaluation:
     confusion = np.zeros((count, count), np.int64)
     if not len(classes):
         return Evaluation(None, None, confusion, classes)
-    scores = head.scores(vectors)
-    predicted = scores.argmax(axis=1)
+    logits = head.logits(vectors)
+    predicted = logits.argmax(axis=1)
     np.add.at(confusion, (classes, predicted), 1)
     return Evaluation(
-        accuracy(scores, classes), cross_entropy(scores, classes), confusion, predicted
+        accuracy(logits, classes), cross_entropy(logits, classes), confusion, predicted
     )
 
 

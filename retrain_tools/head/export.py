@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from retrain_tools.graphdef.sides import make_picture_side
 from retrain_tools.graphdef.tensors import tensor_shapes
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*")  # TensorFlow's rule
 
 
 def write_labels(path: str, labels: Sequence[str]) -> None:
@@ -59,7 +62,7 @@ def retrained_graph(
             then takes what decoding and scaling give, unless it is fed.
 
     Raises:
-        InputError: the final tensor's name is taken.
+        InputError: the final tensor's name is taken, or none that TensorFlow takes.
     """
     bottleneck = frozen.spec.bottleneck
     nodes = nodes_by_name(frozen.graph_def)
@@ -67,28 +70,39 @@ def retrained_graph(
     result = copy_nodes(frozen.graph_def, lambda node: node.name in wanted)
     if encoded_input and frozen.spec.encoded_input is None:
         _put_picture_side_in_front(result, frozen)
-    names = {node.name for node in result.node}
-    if final_tensor_name in names or not final_tensor_name:
-        raise InputError(
-            f"--final_tensor_name={final_tensor_name!r} is the name of a node of "
-            f"{frozen.path}; choose another."
-        )
     vector = _pool(result, frozen, bottleneck, pooling, len(head.weights))
-    result.node.extend(_head_nodes(vector, head, final_tensor_name, names))
+    result.node.extend(_head_nodes(vector, head, {node.name for node in result.node}))
+    _check_final_name(final_tensor_name, {node.name for node in result.node}, frozen)
+    logits = result.node[-1].name
+    result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=tf.float32))
     for node in result.node:
         _strip_defaults(node)
     return result
 
 
+def _check_final_name(name: str, taken: set[str], frozen: FrozenGraph) -> None:
+    if not _NODE_NAME.fullmatch(name):
+        raise InputError(
+            f"--final_tensor_name={name!r} cannot be the name of a node: it takes letters, digits "
+            "and any of _ . - / (and no ':0')."
+        )
+    if name in taken:
+        raise InputError(
+            f"--final_tensor_name={name!r} is the name of a node that {frozen.path} or the new "
+            "layer needs; choose another."
+        )
+
+
 def _put_picture_side_in_front(graph_def: Any, frozen: FrozenGraph) -> None:
     spec = frozen.spec
     entrance = nodes_by_name(graph_def)[node_name(spec.pixel_input)]
-    if entrance.op != "Placeholder":
-        return
+    dims = entrance.attr["shape"].shape.dim if "shape" in entrance.attr else []
+    if entrance.op != "Placeholder" or (dims and dims[0].size not in (1, -1)):
+        return  # a computed tensor, or one that takes nothing but batches
     side = make_picture_side(spec, {node.name for node in graph_def.node})
     shape = tf.compat.v1.AttrValue()
     shape.shape.CopyFrom(tf.TensorShape([None, *spec.image_size, 3]).as_proto())
-    if "shape" in entrance.attr and entrance.attr["shape"].shape.dim:
+    if dims:
         shape.CopyFrom(entrance.attr["shape"])
     default = new_node(
         entrance.name,
@@ -107,20 +121,35 @@ def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, de
     if shape is not None and len(shape) <= 2:
         return bottleneck
     name = unique_name("bottleneck_pooling", {node.name for node in graph_def.node})
-    if pooling == "flatten" or shape is None:
+    if pooling == "flatten":
         graph_def.node.append(new_constant(f"{name}/shape", np.array([-1, depth], np.int32)))
         graph_def.node.append(
             new_node(name, "Reshape", [bottleneck, f"{name}/shape"], T=tf.float32)
         )
         return name
-    axes = np.arange(1, len(shape) - 1, dtype=np.int32)
-    graph_def.node.append(new_constant(f"{name}/axes", axes))
+    axes = f"{name}/axes"
+    if shape is not None:
+        graph_def.node.append(new_constant(axes, np.arange(1, len(shape) - 1, dtype=np.int32)))
+    else:
+        graph_def.node.extend(_axes_at_run_time(axes, bottleneck))
     op = "Mean" if pooling == "avg" else "Max"
-    graph_def.node.append(new_node(name, op, [bottleneck, f"{name}/axes"], T=tf.float32))
+    graph_def.node.append(new_node(name, op, [bottleneck, axes], T=tf.float32))
     return name
 
 
-def _head_nodes(vector: str, head: Head, final: str, taken: set[str]) -> list[Any]:
+def _axes_at_run_time(name: str, tensor: str) -> list[Any]:
+    """Return nodes that give all axes but the first and last of a tensor of unknown rank."""
+    one, rank, last = f"{name}/one", f"{name}/rank", f"{name}/last"
+    return [
+        new_constant(one, np.int32(1)),
+        new_node(rank, "Rank", [tensor], T=tf.float32),
+        new_node(last, "Sub", [rank, one], T=tf.int32),
+        new_node(name, "Range", [one, last, one]),
+    ]
+
+
+def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
+    """Return the layer; its last node gives the logits."""
     depth, _ = head.weights.shape
     scope = unique_name("input", taken)
     ops = unique_name("final_training_ops", taken)
@@ -138,7 +167,6 @@ def _head_nodes(vector: str, head: Head, final: str, taken: set[str]) -> list[An
         new_node(f"{biases}/read", "Identity", [biases], T=f32),
         new_node(product, "MatMul", [entrance, f"{weights}/read"], T=f32),
         new_node(total, "Add", [product, f"{biases}/read"], T=f32),
-        new_node(final, "Softmax", [total], T=f32),
     ]
 
 
@@ -159,6 +187,7 @@ def _strip_defaults(node: Any) -> None:
 def write_checkpoint(path: str, head: Head) -> None:
     """Write the head's variables as a checkpoint, under retrain.py's names."""
     scope = "final_retrain_ops"
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
     tf.raw_ops.SaveV2(
         prefix=path,
         tensor_names=[f"{scope}/biases/final_biases", f"{scope}/weights/final_weights"],

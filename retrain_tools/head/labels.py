@@ -35,12 +35,16 @@ def read_labels(path: str | Path, count: int) -> list[str]:
         by_class = {int(number): names.get(synset, "") for number, synset in pairs}
         if max(by_class) >= count:
             raise InputError(
-                f"{path} labels classes up to {max(by_class)}, but the graph gives {count} scores."
+                f"{path} labels classes up to {max(by_class)}, but the graph gives {count} scores; "
+                "name the right file with --labels."
             )
         return [by_class.get(number, "") for number in range(count)]
-    labels = text.splitlines()
+    labels = text.rstrip("\r\n").splitlines()
     if len(labels) != count:
-        raise InputError(f"{path} has {len(labels)} labels, but the graph gives {count} scores.")
+        raise InputError(
+            f"{path} has {len(labels)} labels, but the graph gives {count} scores; "
+            "name the right file with --labels."
+        )
     return labels
 
 
@@ -51,8 +55,7 @@ def find_labels(frozen: FrozenGraph) -> Path:
         InputError: there is none.
     """
     beside = [frozen.path.parent / name for name in _BESIDE_A_GRAPH]
-    is_retrained = frozen.spec.final == "final_result:0"
-    if frozen.entry is not None and not is_retrained:
+    if frozen.entry is not None and frozen.spec.final == frozen.entry.final:  # not a retrained one
         beside = catalog.label_paths(frozen.entry, frozen.path)
     for path in beside:
         if path.is_file():
@@ -69,6 +72,6 @@ def _read(path: Path) -> str:
     if not path.is_file():
         raise InputError(f"No such label file: {path}")
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except UnicodeDecodeError as error:
         raise InputError(f"{path} is not a text file of labels.") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import os
 import platform
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.distorted import DistortedPictures
 from retrain_tools.features.fill import CacheOptions, FillReport
 from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.dataset import Dataset, make_dataset
 from retrain_tools.head.evaluation import Evaluation, evaluate
 from retrain_tools.head.export import retrained_graph, write_checkpoint, write_graph, write_labels
@@ -27,13 +29,14 @@ from retrain_tools.head.training import (
     Head,
     Step,
     TrainingSettings,
+    check_batch_size,
     initial_head,
     sample_rows,
     train,
 )
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
-from retrain_tools.images.splits import fill_empty_splits, split_images
+from retrain_tools.images.splits import split_images
 from retrain_tools.quiet_tensorflow import tf
 
 log = logging.getLogger(__name__)
@@ -48,17 +51,23 @@ class RetrainSettings:
     Attributes:
         image_dir: one folder of pictures per class.
         cache: where and how bottlenecks are kept.
-        output_graph, output_labels, metrics, saved_model_dir, summaries_dir: results.
+        output_graph: file for the retrained graph.
+        output_labels: file for its labels.
+        metrics: file for all figures, as JSON.
+        saved_model_dir: folder for the SavedModel; missing or empty.
+        summaries_dir: folder for curves; what is there is kept.
         training: steps, rate, batches, seed.
         distortions: of training pictures; bottlenecks of distorted pictures are not cached.
-        testing_percentage, validation_percentage: of the pictures, by hash.
-        test_batch_size: pictures in the final test; negative takes all of them.
+        testing_percentage: of the pictures, by hash.
+        validation_percentage: of the pictures, by hash.
+        test_batch_size: pictures in the final test, drawn like training batches; negative takes
+            each of them once.
         split_key: `path` or `basename`, see `split_images`.
         keep_folder_names: labels are folder names as they are.
         final_tensor_name: of the new softmax.
         encoded_input: give a pixel graph an encoded input, see `retrained_graph`.
-        intermediate_output_graphs_dir, intermediate_store_frequency: a graph every so many steps
-            (0: none), `intermediate_<step>.pb`.
+        intermediate_output_graphs_dir: folder for `intermediate_<step>.pb`.
+        intermediate_store_frequency: steps between these; 0 for none.
         checkpoint_path: prefix of a checkpoint of the head; None for none.
     """
 
@@ -82,6 +91,9 @@ class RetrainSettings:
     intermediate_store_frequency: int = 0
     checkpoint_path: str | None = None
 
+    def __post_init__(self) -> None:
+        check_batch_size("test_batch_size", self.test_batch_size)
+
 
 @dataclasses.dataclass(frozen=True)
 class RetrainResult:
@@ -91,7 +103,7 @@ class RetrainResult:
         head: the trained layer.
         labels: in the order of its classes.
         test: the final test.
-        misclassified: (picture, given label) of the test's mistakes.
+        misclassified: (picture, given label) of the test's mistakes, each once.
         report: what became of the bottlenecks.
     """
 
@@ -105,24 +117,28 @@ class RetrainResult:
 def retrain(frozen: FrozenGraph, settings: RetrainSettings) -> RetrainResult:
     """Cache bottlenecks, train a new last layer on them, test it, and write every result.
 
+    Nothing but bottlenecks, curves and intermediate graphs is written before the test is done.
+
     Raises:
-        InputError: see `find_images`, `images_by_label`, `fill_empty_splits`, `fill_cache`,
-            `retrained_graph`; or a result cannot go where it should.
+        InputError: see `find_images`, `images_by_label`, `split_images`, `make_dataset`,
+            `DistortedPictures`, `retrained_graph`, `write_saved_model`; or a result cannot go
+            where it should.
     """
     check_folder(settings.saved_model_dir)
     _check_outputs(settings)
+    _check_export(frozen, settings)
+    distorted = DistortedPictures(frozen, settings.distortions, settings.cache)
     images = find_images(settings.image_dir)
     by_label = images_by_label(images, settings.keep_folder_names)
     split = (settings.testing_percentage, settings.validation_percentage, settings.split_key)
     splits = split_images(by_label, *split)
-    fill_empty_splits(splits, *split)  # says what is wrong before hours of work
     dataset, report = make_dataset(frozen, splits, split, settings.cache)
     rng = np.random.default_rng(settings.training.seed)
     start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
     curves: dict[str, list[Any]] = {"batches": [], "evaluations": []}
     with SummaryWriter(settings.summaries_dir) as summaries:
         on_step = _follow(frozen, settings, summaries, curves)
-        with DistortedPictures(frozen, settings.distortions, settings.cache) as distorted:
+        with distorted:
 
             def training_batch() -> Batch:
                 rows = sample_rows(
@@ -140,12 +156,12 @@ def retrain(frozen: FrozenGraph, settings: RetrainSettings) -> RetrainResult:
             head = train(start, settings.training, training_batch, validation_batch, on_step)
     rows = sample_rows(rng, dataset.rows["testing"], settings.test_batch_size)
     test = evaluate(head, *dataset.batch(rows))
-    misclassified = [
-        (dataset.images[row].path, dataset.labels[given])
+    wrong = {
+        dataset.images[row].path: dataset.labels[given]
         for row, given in zip(rows, test.predicted, strict=True)
         if dataset.classes[row] != given
-    ]
-    result = RetrainResult(head, dataset.labels, test, misclassified, report)
+    }
+    result = RetrainResult(head, dataset.labels, test, list(wrong.items()), report)
     _write(frozen, settings, dataset, curves, result)
     return result
 
@@ -200,9 +216,6 @@ def _write(
 ) -> None:
     write_graph(settings.output_graph, _output_graph(frozen, settings, result.head))
     write_labels(settings.output_labels, result.labels)
-    write_saved_model(
-        settings.saved_model_dir, frozen, result.head, result.labels, settings.cache.pooling
-    )
     if settings.checkpoint_path:
         write_checkpoint(settings.checkpoint_path, result.head)
     metrics = {
@@ -235,10 +248,33 @@ def _write(
         },
     }
     files.write_text(settings.metrics, json.dumps(metrics, indent=1) + "\n")
+    write_saved_model(
+        settings.saved_model_dir, frozen, result.head, result.labels, settings.cache.pooling
+    )
 
 
 def _check_outputs(settings: RetrainSettings) -> None:
-    """Raise InputError if a result's place is taken by a folder, before anything is computed."""
-    for path in (settings.output_graph, settings.output_labels, settings.metrics):
-        if Path(path).is_dir():
+    """Raise InputError if a result cannot be written, before anything is computed."""
+    paths = [Path(settings.output_graph), Path(settings.output_labels), Path(settings.metrics)]
+    for path in paths:
+        if path.is_dir():
             raise InputError(f"{path} is a folder; it should be a file to write.")
+    if settings.checkpoint_path:
+        paths.append(Path(settings.checkpoint_path))
+    folders = [path.parent for path in (*paths, Path(settings.saved_model_dir))]
+    folders.append(Path(settings.summaries_dir))
+    if settings.intermediate_store_frequency > 0:
+        folders.append(Path(settings.intermediate_output_graphs_dir))
+    for folder in folders:
+        there = next(path for path in (folder, *folder.parents) if path.exists())
+        if not there.is_dir():
+            raise InputError(f"{there} is a file; results cannot be written to {folder}.")
+        if not os.access(there, os.W_OK):
+            raise InputError(f"{there} is not writable; results cannot be written to {folder}.")
+
+
+def _check_export(frozen: FrozenGraph, settings: RetrainSettings) -> None:
+    """Raise InputError if the graph cannot take the head, before anything is computed."""
+    light = dataclasses.replace(frozen, graph_def=light_copy(frozen.graph_def))
+    nothing = np.zeros((1, 2), np.float32)
+    _output_graph(light, settings, Head(nothing, nothing[0]))

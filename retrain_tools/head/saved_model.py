@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.load import FrozenGraph
@@ -42,7 +41,35 @@ def write_saved_model(
     float32 [N, classes], and `labels`, string [N, classes], each row in the order of the scores.
     The picture side is the graph's own; the body has its old batch norms folded, because
     TensorFlow 2 functions refuse them.
+
+    Args:
+        folder: where to; missing or empty.
+        frozen: the source graph.
+        head: the trained layer.
+        labels: in the order of the head's classes.
+        pooling: how a bottleneck of rank above 2 becomes a vector.
+
+    Raises:
+        InputError: TensorFlow 2 refuses the graph.
     """
+    target = Path(folder)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    # TensorFlow Serving watches the folder of versions: it must never see half of one.
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+        finished = Path(scratch, "model")
+        try:
+            _save(str(finished), frozen, head, labels, pooling)
+        except (ValueError, tf.errors.OpError) as error:
+            reason = str(getattr(error, "message", error)).strip().splitlines()[0]
+            raise InputError(f"{frozen.path} cannot become a SavedModel: {reason}") from error
+        if target.exists():
+            target.rmdir()
+        finished.replace(target)
+
+
+def _save(
+    folder: str, frozen: FrozenGraph, head: Head, labels: Sequence[str], pooling: str
+) -> None:
     module = tf.Module()
     spec = frozen.spec
     side = picture_side(frozen.graph_def, spec)
@@ -69,14 +96,14 @@ def write_saved_model(
         return {"scores": scores, "labels": shown}
 
     images = tf.TensorSpec([None], tf.string, "image_bytes")
-    module.classify = tf.function(classify, input_signature=[images])
+    module.classify = tf.function(classify, input_signature=[images], autograph=False)
     tf.saved_model.save(module, folder, signatures={"serving_default": module.classify})
 
 
 def _pool(values: Any, pooling: str, depth: int) -> Any:
     """Do to a tensor what `features.extractor.pool` does to an array."""
-    if values.shape.rank is not None and values.shape.rank > 2 and pooling != "flatten":
-        axes = np.arange(1, values.shape.rank - 1)
+    if pooling != "flatten" and values.shape.rank != 2:
+        axes = tf.range(1, tf.rank(values) - 1)
         reduce = tf.reduce_mean if pooling == "avg" else tf.reduce_max
         values = reduce(values, axes)
     return tf.reshape(values, [-1, depth])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -31,11 +32,13 @@ class Head:
     weights: Vectors
     biases: Vectors
 
+    def logits(self, vectors: Vectors) -> Vectors:
+        """Return what goes into the softmax for bottlenecks [N, depth]: float32 [N, classes]."""
+        return vectors @ self.weights + self.biases
+
     def scores(self, vectors: Vectors) -> Vectors:
         """Return the softmax of the layer for bottlenecks [N, depth]: float32 [N, classes]."""
-        logits = vectors @ self.weights + self.biases
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+        return _softmax(self.logits(vectors))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +64,17 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("how_many_training_steps", "eval_step_interval"):
             if getattr(self, name) < 1:
-                raise InputError(f"--{name} must be at least 1.")
-        for name in ("train_batch_size", "validation_batch_size"):
-            if getattr(self, name) == 0:
-                raise InputError(f"--{name} cannot be 0; a negative number takes all pictures.")
-        if not self.learning_rate > 0:
-            raise InputError("--learning_rate must be above 0.")
+                raise InputError(f"--{name}={getattr(self, name)} must be at least 1.")
+        check_batch_size("train_batch_size", self.train_batch_size)
+        check_batch_size("validation_batch_size", self.validation_batch_size)
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(f"--learning_rate={self.learning_rate} must be a number above 0.")
+
+
+def check_batch_size(name: str, size: int) -> None:
+    """Raise InputError if the flag `name` asks for batches without pictures."""
+    if size == 0:
+        raise InputError(f"--{name} cannot be 0; a negative number takes all pictures.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,15 +128,24 @@ def initial_head(rng: np.random.Generator, depth: int, classes: int) -> Head:
     return Head((weights * _INITIAL_DEVIATION).astype(np.float32), np.zeros(classes, np.float32))
 
 
-def cross_entropy(scores: Vectors, classes: Classes) -> float:
-    """Return the mean negative logarithm of the true class's score."""
-    true = scores[np.arange(len(classes)), classes]
-    return float(-np.log(np.maximum(true, np.finfo(np.float32).tiny)).mean())
+def _softmax(logits: Vectors) -> Vectors:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
-def accuracy(scores: Vectors, classes: Classes) -> float:
-    """Return the share of pictures whose best score is the true class's."""
-    return float((scores.argmax(axis=1) == classes).mean())
+def cross_entropy(logits: Vectors, classes: Classes) -> float:
+    """Return the mean negative logarithm of the true class's softmax.
+
+    It is taken from the logits because a softmax of less than 1e-38 is 0 in float32.
+    """
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    true = shifted[np.arange(len(classes)), classes]
+    return float((np.log(np.exp(shifted).sum(axis=1)) - true).mean(dtype=np.float64))
+
+
+def accuracy(logits: Vectors, classes: Classes) -> float:
+    """Return the share of pictures whose largest logit is the true class's."""
+    return float((logits.argmax(axis=1) == classes).mean())
 
 
 def train(
@@ -150,26 +167,25 @@ def train(
         validation_batch: gives a batch to validate on; may be empty.
         on_step: hears of every step.
     """
-    weights, biases = start.weights.copy(), start.biases.copy()
+    head = Head(start.weights.copy(), start.biases.copy())
     rate = np.float32(settings.learning_rate)
     for number in range(settings.how_many_training_steps):
         vectors, classes = training_batch()
-        scores = Head(weights, biases).scores(vectors)
-        loss, share = cross_entropy(scores, classes), accuracy(scores, classes)
-        error = scores
+        logits = head.logits(vectors)
+        loss, share = cross_entropy(logits, classes), accuracy(logits, classes)
+        error = _softmax(logits)
         error[np.arange(len(classes)), classes] -= 1
         error *= rate / np.float32(len(classes))
-        weights -= vectors.T @ error
-        biases -= error.sum(axis=0)
-        head = Head(weights, biases)
+        np.subtract(head.weights, vectors.T @ error, out=head.weights)
+        np.subtract(head.biases, error.sum(axis=0), out=head.biases)
         is_last = number + 1 == settings.how_many_training_steps
         evaluation = None
         if is_last or number % settings.eval_step_interval == 0:
-            after = head.scores(vectors)
+            after = head.logits(vectors)
             checked = _check(head, *validation_batch())
             evaluation = (accuracy(after, classes), cross_entropy(after, classes), *checked)
         on_step(Step(number, head, loss, share, evaluation))
-    return Head(weights, biases)
+    return head
 
 
 def _check(
@@ -177,5 +193,5 @@ def _check(
 ) -> tuple[float | None, float | None, int]:
     if not len(classes):
         return None, None, 0
-    scores = head.scores(vectors)
-    return accuracy(scores, classes), cross_entropy(scores, classes), len(classes)
+    logits = head.logits(vectors)
+    return accuracy(logits, classes), cross_entropy(logits, classes), len(classes)

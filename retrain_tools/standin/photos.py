@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageFilter
 
+from retrain_tools import files
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.standin.scenes import SCENES, clouds
 
@@ -41,7 +41,7 @@ def draw_photos(
         classes: some of `CLASSES`; they become the labels.
 
     Returns:
-        The files, class by class: RGB JPEGs, 180 to 476 pixels a side, quality 60 to 95.
+        The files, class by class: RGB JPEGs, 180 to 475 pixels a side, quality 60 to 95.
 
     Raises:
         InputError: a class that is not among `CLASSES`, or `per_class` below 1.
@@ -51,12 +51,13 @@ def draw_photos(
     _check_classes(classes)
     paths = []
     for label in classes:
-        (Path(folder) / label).mkdir(parents=True, exist_ok=True)
         for number in range(per_class):
             stem = f"{label.replace(' ', '_')}_{seed}_{number:03d}"
             path = Path(folder) / label / f"{stem}.jpg"
             rng = _random(seed, label, number)
-            _save(_photograph(rng, label), path, quality=int(rng.integers(60, 96)))
+            photo, quality = _photograph(rng, label), int(rng.integers(60, 96))
+            with files.replacing(path) as file:
+                photo.save(file, "JPEG", quality=quality)
             paths.append(path)
     return paths
 
@@ -114,15 +115,3 @@ def _photograph(rng: np.random.Generator, label: str) -> Image.Image:
     noise = rng.normal(0, rng.uniform(0.005, 0.03), (height, width, 3))
     pixels = np.asarray(image, np.float32) / 255 * light[..., None] * cast + noise
     return Image.fromarray(np.uint8(np.clip(pixels, 0, 1) * 255))
-
-
-def _save(image: Image.Image, path: Path, quality: int) -> None:
-    """Write a JPEG so that nobody sees half of it."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".tmp", delete=False) as file:
-        try:
-            image.save(file, "JPEG", quality=quality)
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise

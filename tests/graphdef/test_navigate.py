@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain_tools.errors import InputError
@@ -28,12 +28,14 @@ from .tiny_graphs import add, add_constant, empty_graph, inception_like
 NODE_NAMES = st.from_regex(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]{0,12}", fullmatch=True)
 
 
+@settings(deadline=None)
 @given(NODE_NAMES, st.integers(0, 99))
 def test_every_form_of_an_input_names_its_node(name: str, index: int) -> None:
     for form in (name, f"^{name}", f"{name}:{index}", full_name(name)):
         assert node_name(form) == name
 
 
+@settings(deadline=None)
 @given(NODE_NAMES, st.integers(0, 99))
 def test_a_tensor_name_always_has_an_index_and_is_stable(name: str, index: int) -> None:
     assert re.fullmatch(r"[^:]+:\d+", tensor_name(name))
@@ -75,6 +77,7 @@ def test_what_is_no_tensor_name_is_not_found(name: str) -> None:
         check_tensor(name, ["Mul"], "g.pb")
 
 
+@settings(deadline=None)
 @given(NODE_NAMES, st.lists(NODE_NAMES | st.sampled_from(["a", "a_1", "a_2/b", "a_3"])))
 def test_a_unique_name_is_the_first_that_is_free(base: str, taken: list[str]) -> None:
     for wanted in (base, "a"):
@@ -98,6 +101,7 @@ def dags(draw: st.DrawFn) -> tuple[object, np.ndarray]:
     return graph_def, direct
 
 
+@settings(deadline=None)
 @given(dags(), st.data())
 def test_upstream_is_the_transitive_closure(
     dag: tuple[object, np.ndarray], data: st.DataObject
@@ -117,6 +121,7 @@ def test_upstream_is_the_transitive_closure(
     assert found == expected
 
 
+@settings(deadline=None)
 @given(dags())
 def test_consumers_take_data_not_control(dag: tuple[object, np.ndarray]) -> None:
     graph_def, _ = dag

@@ -113,6 +113,7 @@ def test_a_graph_that_tensorflow_refuses_is_listed_by_attributes(
     add_constant(graph_def, "scalar", np.int32(1))
     add(graph_def, "mystery", "NoSuchOp", ["x"])
     add(graph_def, "cast", "Cast", ["mystery"], SrcT=tf.float32, DstT=tf.int64)
+    add(graph_def, "later", "Cast", ["mystery"]).attr["DstT"].type = 95  # not a type of today
     add(graph_def, "n", "NoOp", ["^x"])
     assert list_tensors(graph_def) == [
         Tensor("x:0", "float32", (None, 4), "Placeholder"),
@@ -121,6 +122,7 @@ def test_a_graph_that_tensorflow_refuses_is_listed_by_attributes(
         Tensor("scalar:0", "int32", (), "Const"),
         Tensor("mystery:0", "?", None, "NoSuchOp"),
         Tensor("cast:0", "int64", None, "Cast"),
+        Tensor("later:0", "?", None, "Cast"),
     ]
 
 

@@ -20,6 +20,9 @@ from retrain_tools.images.decode import (
 )
 from retrain_tools.quiet_tensorflow import tf
 
+# pytest undoes the filter that the module sets when it is imported.
+pytestmark = pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+
 RGBA = np.random.default_rng(0).integers(0, 256, (13, 9, 4), np.uint8)
 COLOUR = Image.fromarray(RGBA[:, :, :3])
 WITH_ALPHA = Image.fromarray(RGBA)
@@ -169,7 +172,6 @@ def test_a_small_file_that_claims_to_be_huge(tmp_path, width, height, why):
     assert reason(tmp_path, data) == why
 
 
-@pytest.mark.filterwarnings("ignore:Image size")  # pytest undoes the filter of the module
 def test_the_limit_can_be_moved_and_is_told_truly(tmp_path):
     assert read(tmp_path, png_that_claims(20, 5), max_pixels=100)[1] == "PNG"
     assert reason(tmp_path, png_that_claims(20, 5), max_pixels=99) == (

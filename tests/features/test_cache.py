@@ -1,0 +1,300 @@
+"""The cache: exact numbers through text, the old tools' files, namings and manifests."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from retrain_tools.errors import InputError
+from retrain_tools.features.cache import (
+    Cache,
+    DamagedBottleneckError,
+    Identity,
+    WrongDepthError,
+    bottleneck_path,
+    find_suffix,
+    fingerprint,
+    format_bottleneck,
+    manifest_path,
+    parse_bottleneck,
+    read_manifest,
+    refuse_another,
+    write_manifest,
+)
+from retrain_tools.graphdef.load import load_graph
+from retrain_tools.images.folders import ImageFile
+from retrain_tools.quiet_tensorflow import tf
+
+from . import tiny
+
+IDENTITY = Identity("a" * 64, "pool:0", "none", {"by": "graph", "to": "Mul:0"})
+floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
+
+
+def image(relative):
+    return ImageFile(f"photos/{relative}", relative)
+
+
+def write(folder, *names, text="1.0,2.0"):
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+# --- text ---
+
+
+@given(st.lists(floats, min_size=1, max_size=50))
+def test_every_float32_comes_back_bit_by_bit(values):
+    vector = np.array(values, np.float32)
+    text = format_bottleneck(vector)
+    assert re.fullmatch(r"[-+.,e0-9]+", text)
+    assert parse_bottleneck(text.encode()).tobytes() == vector.tobytes()
+
+
+@pytest.mark.parametrize(
+    "value", [0.0, -0.0, 1e-45, -1.1754942e-38, 3.4028235e38, 16777217, 0.1, 2.31043e-05, 1 / 3]
+)
+def test_the_corners_of_float32(value):
+    vector = np.array([value], np.float32)
+    assert parse_bottleneck(format_bottleneck(vector).encode()).tobytes() == vector.tobytes()
+
+
+def test_text_is_the_shortest_without_a_newline():
+    vector = np.array([0.1, 0.0, 2.31043e-05, 1.0], np.float32)
+    assert format_bottleneck(vector) == "0.1,0.0,2.31043e-05,1.0"
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        (b"0.462781,2.31043e-05,0.0,1", [0.462781, 2.31043e-05, 0.0, 1.0]),  # older NumPy: 6 digits
+        (b"0.46278125,1.0123456e-05", [0.46278125, 1.0123456e-05]),  # newer: up to 9
+        (b"0.5,0.25\n", [0.5, 0.25]),
+        (b"0.5, 0.25\r\n", [0.5, 0.25]),
+        (b"-0.0", [-0.0]),
+    ],
+)
+def test_texts_of_the_old_tools(text, values):
+    assert parse_bottleneck(text).tobytes() == np.array(values, np.float32).tobytes()
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (b"", "not comma-separated numbers"),
+        (b"0.1,0.2,", "not comma-separated numbers"),
+        (b"0.1,0.2e", "not comma-separated numbers"),
+        (b"0.1,,0.2", "not comma-separated numbers"),
+        (b"0.1 0.2", "not comma-separated numbers"),
+        (b"zero,one", "not comma-separated numbers"),
+        (b"0.1,0.2\0\0\0", "not comma-separated numbers"),
+        (b"\0" * 20, "not comma-separated numbers"),
+        (b"\xff\xfe0.1", "not comma-separated numbers"),
+        (b"0.1,nan", "a value that is not a finite number"),
+        (b"inf,0.1", "a value that is not a finite number"),
+        (b"1e39", "a value that is not a finite number"),
+    ],
+)
+def test_damaged_texts(text, reason):
+    with pytest.raises(DamagedBottleneckError, match=f"^{reason}$"):
+        parse_bottleneck(text)
+
+
+@given(st.binary(max_size=60))
+def test_any_bytes_are_numbers_or_damaged(data):
+    with contextlib.suppress(DamagedBottleneckError):
+        assert np.isfinite(parse_bottleneck(data)).all()
+
+
+def test_a_file_of_another_length(tmp_path):
+    write(tmp_path, "a/1.jpg.txt", text="0.1,0.2,0.3")
+    with pytest.raises(WrongDepthError, match=r"^3 values instead of 4$") as error:
+        Cache(tmp_path, "", 4).read(image("a/1.jpg"))
+    assert error.value.found == 3
+
+
+def test_what_is_not_cached(tmp_path):
+    write(tmp_path, "b")
+    assert Cache(tmp_path, "", 4).read(image("a/1.jpg")) is None
+    assert Cache(tmp_path, "", 4).read(image("b/1.jpg")) is None, "a file where a folder should be"
+
+
+@pytest.mark.parametrize("name", ["a/1.jpg", "1.jpg", "a b/c, d.jpg", "日本/é.png", "-x/--y.jpg"])
+def test_round_trip_through_files(tmp_path, name):
+    cache = Cache(tmp_path, "_m", 3)
+    vector = np.array([0.1, -2.0, 3e-9], np.float32)
+    cache.write(image(name), vector)
+    np.testing.assert_array_equal(cache.read(image(name)), vector)
+    assert (tmp_path / f"{name}_m.txt").read_text() == "0.1,-2.0,3e-09"
+
+
+# --- namings ---
+
+
+NAMINGS = ["", "_inception_v3", "_https~tfhub.dev~google~imagenet~inception_v3~feature_vector~3"]
+
+
+@pytest.mark.parametrize("suffix", NAMINGS)
+def test_each_generation_s_naming_is_recognised(tmp_path, suffix):
+    write(tmp_path, f"a/1.jpg{suffix}.txt", f"b/2.jpg{suffix}.txt")
+    images = [image("a/1.jpg"), image("a/new.jpg"), image("b/2.jpg")]
+    assert find_suffix(tmp_path, images, "_preferred") == suffix
+    assert bottleneck_path(tmp_path, images[0], suffix).read_text()
+
+
+def test_a_new_folder_gets_the_preferred_naming(tmp_path):
+    assert find_suffix(tmp_path / "new", [image("a/1.jpg")], "_mine") == "_mine"
+    assert find_suffix(tmp_path, [], "_mine") == "_mine"
+
+
+def test_the_preferred_naming_wins_where_it_is_present(tmp_path):
+    write(tmp_path, *(f"a/1.jpg{suffix}.txt" for suffix in NAMINGS))
+    assert find_suffix(tmp_path, [image("a/1.jpg")], "_inception_v3") == "_inception_v3"
+
+
+def test_several_namings_are_listed(tmp_path):
+    write(tmp_path, "a/1.jpg_x.txt", "a/1.jpg_y.txt")
+    with pytest.raises(InputError) as error:
+        find_suffix(tmp_path, [image("a/1.jpg")], "")
+    assert str(error.value) == (
+        f"{tmp_path} holds bottlenecks of several namings: ['_x', '_y']. "
+        "Choose one with --bottleneck_suffix."
+    )
+
+
+def test_a_picture_whose_name_starts_like_another_s_is_no_naming(tmp_path):
+    write(tmp_path, "a/1.jpg_m.txt", "a/1.jpg.png_m.txt", "a/1.jpg copy.jpg_m.txt")
+    images = [image("a/1.jpg"), image("a/1.jpg copy.jpg"), image("a/1.jpg.png")]
+    assert find_suffix(tmp_path, images, "") == "_m"
+
+
+def test_other_files_are_no_naming(tmp_path):
+    write(tmp_path, "a/1.jpg_m.txt", "a/.x.tmp", "a/1.jpg", "a/notes.txt", "a/1.jpg_m.txt.bak")
+    assert find_suffix(tmp_path, [image("a/1.jpg")], "") == "_m"
+
+
+def test_a_naming_is_found_in_the_last_class_too(tmp_path):
+    images = [image(f"a/{n:04}.jpg") for n in range(2000)]
+    images += [image(f"z/{n:04}.jpg") for n in range(2000)]
+    write(tmp_path, *(f"z/{n:04}.jpg_m.txt" for n in range(2000)))
+    assert find_suffix(tmp_path, images, "") == "_m"
+
+
+# --- manifests ---
+
+
+def test_a_manifest_comes_back(tmp_path):
+    write_manifest(tmp_path, "_m", IDENTITY, 2048, "graph.pb", adopted={"checked": 5})
+    manifest = read_manifest(tmp_path, "_m")
+    assert manifest["identity"] == IDENTITY
+    assert (manifest["depth"], manifest["graph"]) == (2048, "graph.pb")
+    assert manifest["adopted"] == {"checked": 5}
+    assert read_manifest(tmp_path, "") is None, "another naming is another cache"
+    refuse_another(tmp_path, "_m", manifest, IDENTITY)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[]",
+        "{}",
+        '"x"',
+        '{"identity": {}}',
+        '{"identity": 3}',
+        '{"identity": {"fingerprint": 1, "nonsense": 2}, "format": 1, "depth": 4}',
+    ],
+)
+def test_a_damaged_manifest_says_what_to_do(tmp_path, text):
+    manifest_path(tmp_path, "").write_text(text)
+    with pytest.raises(InputError) as error:
+        read_manifest(tmp_path, "")
+    assert str(error.value) == (
+        f"{tmp_path}/manifest.json is not a manifest of this version. If the bottlenecks beside "
+        "it are good, remove it: they will be checked and adopted."
+    )
+
+
+@pytest.mark.parametrize(("key", "value"), [("format", 2), ("depth", "2048")])
+def test_a_manifest_of_another_version(tmp_path, key, value):
+    write_manifest(tmp_path, "", IDENTITY, 2048, "graph.pb")
+    path = manifest_path(tmp_path, "")
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(InputError, match="is not a manifest of this version"):
+        read_manifest(tmp_path, "")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"fingerprint": "b" * 64}, "fingerprint aaaaaaaaaaaa… there, bbbbbbbbbbbb… now"),
+        ({"tensor": "logits:0"}, "tensor pool:0 there, logits:0 now"),
+        ({"pooling": "max"}, "pooling none there, max now"),
+        (
+            {"preprocessing": {"by": "retrain_tools"}},
+            'preprocessing {"by": "graph", "to": "Mul:0"} there, {"by": "retrain_tools"} now',
+        ),
+        ({"precision": "float16"}, "precision float32 there, float16 now"),
+    ],
+)
+def test_another_graph_or_way_is_refused_by_what_differs(tmp_path, change, said):
+    write_manifest(tmp_path, "_m", IDENTITY, 2048, "old.pb")
+    other = Identity(**{**IDENTITY.__dict__, **change})
+    with pytest.raises(InputError) as error:
+        refuse_another(tmp_path, "_m", read_manifest(tmp_path, "_m"), other)
+    assert str(error.value) == (
+        f"The bottlenecks in {tmp_path} were made by another graph or in another way "
+        f"(old.pb; manifest_m.json): {said}. "
+        "Use another --bottleneck_dir or another --bottleneck_suffix."
+    )
+
+
+# --- fingerprints ---
+
+
+def changed(path: Path, target: Path, name: str) -> Path:
+    """Write a copy of a graph in which one constant is different."""
+    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
+    tensor = next(node for node in graph_def.node if node.name == name).attr["value"].tensor
+    array = tf.make_ndarray(tensor)
+    tensor.CopyFrom(tf.make_tensor_proto(array + np.ones_like(array)))
+    target.write_bytes(graph_def.SerializeToString())
+    return target
+
+
+def test_a_fingerprint_is_of_the_nodes_before_the_tensor_only(graph_2015, tmp_path):
+    def of(path, tensor=tiny.BOTTLENECK_2015):
+        return fingerprint(load_graph(str(path)), tensor)
+
+    original = of(graph_2015)
+    assert original != of(graph_2015, "conv/relu:0")
+    graph_def = tf.compat.v1.GraphDef.FromString(graph_2015.read_bytes())
+    [head] = [n.input[1] for n in graph_def.node if n.name == "softmax/logits/MatMul"]
+    assert of(changed(graph_2015, tmp_path / "head.pb", head)) == original
+    mean = "conv/batchnorm/moving_mean"
+    assert of(changed(graph_2015, tmp_path / "body.pb", mean)) != original
+
+
+def test_a_fingerprint_is_the_same_for_text_and_any_order_of_nodes(graph_2015, tmp_path):
+    original = fingerprint(load_graph(str(graph_2015)), tiny.BOTTLENECK_2015)
+    graph_def = tf.compat.v1.GraphDef.FromString(graph_2015.read_bytes())
+    text = tmp_path / "graph.pbtxt"
+    text.write_text(str(graph_def))
+    assert fingerprint(load_graph(str(text)), tiny.BOTTLENECK_2015) == original
+    nodes = list(graph_def.node)
+    del graph_def.node[:]
+    graph_def.node.extend(reversed(nodes))
+    turned = tmp_path / "reversed.pb"
+    turned.write_bytes(graph_def.SerializeToString())
+    assert fingerprint(load_graph(str(turned)), tiny.BOTTLENECK_2015) == original
