@@ -28,9 +28,13 @@ log = logging.getLogger("retrain_tools.demo")
 
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo_output", "Folder for everything it makes.")
 _WIDTH = flags.DEFINE_float(
-    "width", 0.5, "Size of the stand-in: 1 has the channels of the real graph.", lower_bound=0.05
+    "width",
+    1.0,
+    "Size of the stand-in: 1 has the channels of the real graph.",
+    lower_bound=0.05,
+    upper_bound=1,
 )
-_PER_CLASS = flags.DEFINE_integer("per_class", 30, "Photos to draw per class.", lower_bound=3)
+_PER_CLASS = flags.DEFINE_integer("per_class", 40, "Photos to draw per class.", lower_bound=3)
 _STEPS = flags.DEFINE_integer("how_many_training_steps", 1000, "Training steps.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Of the weights and the training.", lower_bound=0)
 
@@ -53,6 +57,7 @@ def main(_: list[str]) -> None:
         saved_model_dir=next_version(str(place / "saved_model")),
         summaries_dir=str(place / "logs"),
         training=TrainingSettings(how_many_training_steps=_STEPS.value, seed=_SEED.value),
+        testing_percentage=20,
         split_key="basename",  # so that the split does not depend on where the demo runs
     )
     result = retrain(load_graph(str(graph)), settings)

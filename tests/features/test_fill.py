@@ -372,7 +372,7 @@ def test_all_failed(frozen, photos, images, folder):
 
 # --- kills, Ctrl-C and company ---
 
-COUNT = 60
+COUNT = 40
 
 
 def slow(pooled, pixels):
