@@ -11,8 +11,8 @@ from __future__ import annotations
 from absl import flags
 
 from retrain_tools import command_line
-from retrain_tools.features.extractor import POOLINGS
 from retrain_tools.features.fill import CacheOptions, fill_cache
+from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.graphdef.load import load_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.images.decode import MAX_PIXELS

@@ -16,8 +16,8 @@ from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.errors import InputError
-from retrain_tools.features.extractor import POOLINGS
 from retrain_tools.features.fill import CacheOptions
+from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.graphdef.load import load_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.head.retraining import RetrainSettings, retrain

@@ -7,7 +7,6 @@ import itertools
 import logging
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     FIRST_COMPLETED,
@@ -22,9 +21,10 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
+from retrain_tools.features.pooling import pool
+from retrain_tools.features.session import first_sentence, naming, network_graph, session_on
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.sides import body, picture_side
-from retrain_tools.graphdef.weights import Weights, import_light
 from retrain_tools.images.decode import MAX_PIXELS, PictureError, decode_with_pillow, read_picture
 from retrain_tools.quiet_tensorflow import tf
 
@@ -34,37 +34,8 @@ Vector = npt.NDArray[np.float32]
 Result = list[Vector] | PictureError
 """One picture's values, one vector per fetch, or why there are none."""
 
-POOLINGS = ("avg", "max", "flatten", "none")
 _BATCH_SIZE = 4  # more is no faster when every core works on a batch of its own, and takes memory
-_HELD_AS_VARIABLE = 1 << 16  # bytes
 _SAME_IN_A_BATCH = 1e-4  # relative to the largest value; float32 kernels differ by about 1e-6
-
-
-def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float32]:
-    """Turn a batch of any rank into one vector per picture.
-
-    Args:
-        values: float32 [N, ...]. Rank 2 is taken as it is, [N] as [N, 1].
-        pooling: `avg` or `max` over all but the first and last dimension, or `flatten`.
-
-    Returns:
-        float32 [N, depth].
-
-    Raises:
-        InputError: `none` for a tensor that is not [N, depth].
-    """
-    if values.ndim <= 2:
-        return values.reshape(len(values), -1)
-    if pooling == "flatten":
-        return values.reshape(len(values), -1)
-    if pooling == "none":
-        shape = ", ".join(str(size) for size in values.shape[1:])
-        raise InputError(
-            f"The tensor has [{shape}] values per picture, not a vector: "
-            "choose --pooling=avg, max or flatten."
-        )
-    between = tuple(range(1, values.ndim - 1))
-    return values.mean(between) if pooling == "avg" else values.max(between)
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
@@ -82,7 +53,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         Args:
             frozen: the graph; it is not kept.
             fetches: full tensor names.
-            pooling: for fetches of rank above 2, see `pool`.
+            pooling: for fetches of rank above 2, see `pooling.pool`.
             max_pixels: largest picture to accept.
 
         Raises:
@@ -91,64 +62,32 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         self._size = frozen.spec.image_size
         self._pooling = pooling
         self._max_pixels = max_pixels
-        self._fetches = list(fetches)
-        self._where = str(frozen.path)
-        self._entrance = frozen.spec.pixel_input
-        self._workers = os.cpu_count() or 1
+        where = str(frozen.path)
+        self._workers = _usable_cores()
         side = picture_side(frozen.graph_def, frozen.spec)
         self._side = side
         self._sessions = contextlib.ExitStack()
         try:
             graph = tf.Graph()
-            with graph.as_default(), _naming(self._where):
+            with graph.as_default(), naming(where):
                 tf.compat.v1.import_graph_def(side.graph_def, name="")
                 contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
                 picture = tf.io.decode_image(contents, channels=3, expand_animations=False)
             self._contents, self._decoded = contents, picture
-            self._pictures = self._session(graph)
-            self._network = self._open_network(*body(frozen.graph_def, frozen.spec, fetches))
+            self._pictures = self._sessions.enter_context(session_on(graph, self._workers))
+            light, weights = body(frozen.graph_def, frozen.spec, fetches)
+            with naming(where):
+                graph, assignments, tensors = network_graph(
+                    light, weights, [frozen.spec.pixel_input, *fetches]
+                )
+            self._network = self._sessions.enter_context(session_on(graph, self._workers))
+            for assign, value, array in assignments:
+                self._network.run(assign, {value: array})
+            self._entrance, *self._fetches = tensors
             self.batch_size = _BATCH_SIZE if self._takes_batches() else 1
         except BaseException:
             self._sessions.close()
             raise
-
-    def _session(self, graph: Any) -> Any:
-        # One thread per operation and one batch per core at a time: no core waits for another
-        # inside an operation, which is worth 10 % over the default on two cores.
-        config = tf.compat.v1.ConfigProto(
-            intra_op_parallelism_threads=1, inter_op_parallelism_threads=self._workers
-        )
-        session = tf.compat.v1.Session(graph=graph, config=config)
-        self._sessions.callback(session.close)  # `with` would make it the caller's default session
-        return session
-
-    def _open_network(self, light: Any, weights: Weights) -> Any:
-        """Return a session on the body, its kernels held in variables.
-
-        TensorFlow copies a graph's constants half a dozen times before the first run (900 MB and
-        3 s for the 2015 graph). Variables are outside the graph, and as fast.
-        """
-        graph = tf.Graph()
-        assignments = []
-        with graph.as_default(), _naming(self._where):
-            tensors = {}
-            for name, array in weights.items():
-                if array.nbytes < _HELD_AS_VARIABLE:
-                    tensors[name] = tf.constant(array)
-                    continue
-                shape, dtype = array.shape, array.dtype
-                handle = tf.raw_ops.VarHandleOp(dtype=dtype, shape=shape, shared_name=name)
-                value = tf.compat.v1.placeholder(dtype, shape)
-                assign = tf.raw_ops.AssignVariableOp(resource=handle, value=value)
-                assignments.append((assign, value, array))
-                tensors[name] = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
-            # By what the import gives: a name may have been changed to keep it unique.
-            wanted = [self._entrance, *self._fetches]
-            self._entrance, *self._fetches = import_light(light, tensors, wanted)
-        session = self._session(graph)
-        for assign, value, array in assignments:
-            session.run(assign, {value: array})
-        return session
 
     def __exit__(self, *_: object) -> None:
         self._sessions.close()
@@ -204,7 +143,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             return session.run(fetch, feeds)
         # A ValueError: the graph's decoder gives another number of channels than was decoded.
         except (ValueError, tf.errors.OpError) as error:
-            raise PictureError(f"cannot be decoded: {_first_sentence(error)}") from error
+            raise PictureError(f"cannot be decoded: {first_sentence(error)}") from error
 
     def run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Fetch the tensors for prepared pixels.
@@ -251,7 +190,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         try:
             alone = [self.run(pair[i : i + 1]) for i in range(2)]
         except tf.errors.OpError as error:
-            raise InputError(f"The graph cannot be run: {_first_sentence(error)}") from error
+            raise InputError(f"The graph cannot be run: {first_sentence(error)}") from error
         try:
             together = self.run(pair)
         except (tf.errors.OpError, ValueError):
@@ -318,7 +257,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             values = self.run(np.stack(pixels))
         except (ValueError, tf.errors.OpError) as error:
             if len(pixels) == 1:
-                return [PictureError(f"makes the graph fail: {_first_sentence(error)}")]
+                return [PictureError(f"makes the graph fail: {first_sentence(error)}")]
             return [result for one in pixels for result in self._vectors([one])]
         results: list[Result] = []
         for row in range(len(pixels)):
@@ -330,27 +269,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         return results
 
 
-@contextlib.contextmanager
-def _naming(where: str) -> Iterator[None]:
-    """Turn TensorFlow's refusal of a graph into an InputError that names the file."""
-    try:
-        yield
-    except (KeyError, ValueError, tf.errors.OpError) as error:
-        reason = _first_sentence(error)
-        raise InputError(f"{where} cannot be opened by TensorFlow: {reason}") from error
-
-
-def _first_sentence(error: Exception) -> str:
-    """Return what TensorFlow says without its node listings and stack.
-
-    A session puts "Graph execution error:", the Python stack and "Node: 'NAME'" before it, and if
-    several nodes failed at once also "2 root error(s) found." and a number.
-    """
-    lines = str(getattr(error, "message", error)).strip().splitlines()
-    after = [
-        i + 1 for i, line in enumerate(lines) if line.startswith("Node: ") or "root error" in line
-    ]
-    text = lines[after[-1]] if after and after[-1] < len(lines) else lines[0]
-    for noise in ("{{node", "[[{{", "\t"):
-        text = text.split(noise)[0]
-    return re.sub(r"^\(\d+\) ", "", text.strip())
+def _usable_cores() -> int:
+    """Return how many cores this process may use, which on a shared machine is not all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

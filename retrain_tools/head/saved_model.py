@@ -101,7 +101,7 @@ def _save(
 
 
 def _pool(values: Any, pooling: str, depth: int) -> Any:
-    """Do to a tensor what `features.extractor.pool` does to an array."""
+    """Do to a tensor what `features.pooling.pool` does to an array."""
     if pooling != "flatten" and values.shape.rank != 2:
         axes = tf.range(1, tf.rank(values) - 1)
         reduce = tf.reduce_mean if pooling == "avg" else tf.reduce_max

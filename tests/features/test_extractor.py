@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from retrain_tools.errors import InputError
-from retrain_tools.features.extractor import Extractor, pool
+from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.pooling import pool
 from retrain_tools.images.decode import PictureError
 from retrain_tools.images.folders import find_images
 from retrain_tools.quiet_tensorflow import tf

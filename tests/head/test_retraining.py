@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from retrain_tools.errors import InputError
 from retrain_tools.features.fill import CacheOptions
@@ -228,32 +230,32 @@ def test_about_twenty_lines_tell_of_a_long_training(old, photos, caplog):
 
 @pytest.mark.skipif(not (DATA / "orchids").is_dir(), reason=f"no orchids in {DATA}")
 def test_published_orchid_bottlenecks_train_as_well_as_scikit_learns_logistic_regression(tmp_path):
-    from sklearn.linear_model import LogisticRegression
-
     shutil.copytree(DATA / "orchids" / "bottlenecks", tmp_path / "bottlenecks")
     frozen = load_graph(str(DATA / "inception-2015-12-05" / "near_real_graph_def.pb"))
     images = find_images(str(DATA / "orchids" / "images"))
-    # More pictures for testing than the usual 10 %, so that one of them is less than a point.
-    split = (25, 10, "basename")
+    # More pictures for testing than the usual 10 %, so that one of them is half a point.
+    split = (40, 10, "basename")
     splits = split_images(images_by_label(images), *split)
     cache = CacheOptions(str(tmp_path / "bottlenecks"), trust=True)
     data, report = make_dataset(frozen, splits, split, cache)
     assert (report.reused, report.computed) == (566, 0)
     rows = {name: np.concatenate(per_class) for name, per_class in data.rows.items()}
-    assert len(rows["testing"]) > 100
+    assert len(rows["testing"]) > 200
 
-    rng = np.random.default_rng(0)
-    start = initial_head(rng, 2048, len(data.labels))
-    head = train(
-        start,
-        TrainingSettings(),
-        lambda: data.batch(sample_rows(rng, data.rows["training"], 100)),
-        lambda: data.batch(sample_rows(rng, data.rows["validation"], 100)),
-        lambda step: None,
-    )
-    ours = evaluate(head, *data.batch(rows["testing"])).accuracy
-    reference = LogisticRegression(C=1.0, max_iter=2000).fit(*data.batch(rows["training"]))
-    theirs = reference.score(*data.batch(rows["testing"]))
+    # One BLAS thread: more only get in each other's way here, by a factor of 30 on a busy machine.
+    with threadpool_limits(1):
+        rng = np.random.default_rng(0)
+        start = initial_head(rng, 2048, len(data.labels))
+        head = train(
+            start,
+            TrainingSettings(),
+            lambda: data.batch(sample_rows(rng, data.rows["training"], 100)),
+            lambda: data.batch(sample_rows(rng, data.rows["validation"], 100)),
+            lambda step: None,
+        )
+        ours = evaluate(head, *data.batch(rows["testing"])).accuracy
+        reference = LogisticRegression(C=1.0, max_iter=2000).fit(*data.batch(rows["training"]))
+        theirs = reference.score(*data.batch(rows["testing"]))
     print(f"orchids, {len(rows['testing'])} test pictures: {ours:.4f}, scikit-learn {theirs:.4f}")
-    assert ours > 0.8
+    assert ours > 0.75
     assert abs(ours - theirs) < 0.03
