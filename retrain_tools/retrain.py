@@ -28,43 +28,19 @@ from retrain_tools.images.distort import Distortions
 _STRINGS = {
     "image_dir": (None, "Folder with one folder of pictures per class; needed."),
     "graph": (None, "Frozen GraphDef file to retrain, or the name of a catalogued graph."),
-    "architecture": (
-        "inception_v3",
-        "retrain.py's name of a graph, such as mobilenet_1.0_224; used if --graph is not given.",
-    ),
-    "model_dir": (
-        None,
-        "Where catalogued graphs are kept, and fetched to if they are not there. Default: the "
-        "user's cache folder.",
-    ),
+    "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
+    "model_dir": (None, "Where named graphs are kept and fetched to. Default: the user's cache."),
     "output_dir": ("retrained", "Folder for every result whose own flag is not given."),
     "output_graph": (None, "The retrained graph. Default: OUTPUT_DIR/output_graph.pb."),
     "output_labels": (None, "Its labels. Default: OUTPUT_DIR/output_labels.txt."),
-    "saved_model_dir": (
-        None,
-        "The SavedModel: a folder that is missing or empty. Default: OUTPUT_DIR/saved_model/N, N "
-        "counting up.",
-    ),
-    "summaries_dir": (
-        None,
-        "Curves for TensorBoard; what is there is kept. Default: OUTPUT_DIR/logs.",
-    ),
-    "bottleneck_dir": (
-        None,
-        "The bottleneck cache: one file per picture, used again by the next run. Default: "
-        "OUTPUT_DIR/bottlenecks.",
-    ),
+    "saved_model_dir": (None, "New folder for the SavedModel. Default: OUTPUT_DIR/saved_model/N."),
+    "summaries_dir": (None, "Curves; what is there is kept. Default: OUTPUT_DIR/logs."),
+    "bottleneck_dir": (None, "The cache, for the next run too. Default: OUTPUT_DIR/bottlenecks."),
     "metrics": (None, "All figures as JSON. Default: OUTPUT_DIR/metrics.json."),
-    "intermediate_output_graphs_dir": (
-        None,
-        "Where --intermediate_store_frequency writes. Default: OUTPUT_DIR/intermediate.",
-    ),
+    "intermediate_output_graphs_dir": (None, "Folder. Default: OUTPUT_DIR/intermediate."),
     "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
-    "bottleneck_tensor": (
-        None,
-        "Tensor to retrain on. Default: what goes into the graph's last layer.",
-    ),
+    "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
     "tfhub_module": (None, "Not supported: name a frozen graph with --graph instead."),
 }
@@ -74,33 +50,20 @@ _INTEGERS = {
     "validation_percentage": (10, "Percentage of pictures for validation; 0 for none."),
     "eval_step_interval": (10, "Steps between evaluations."),
     "train_batch_size": (100, "Pictures per training step; -1 for all."),
-    "test_batch_size": (
-        -1,
-        "Pictures in the final test: so many draws, as in training, or -1 for each picture once.",
-    ),
-    "validation_batch_size": (100, "Pictures per validation; -1 for all."),
+    "test_batch_size": (-1, "Pictures drawn for the final test; -1 for each of them once."),
+    "validation_batch_size": (100, "Pictures drawn per validation; -1 for each of them once."),
     "intermediate_store_frequency": (0, "Steps between intermediate graphs; 0 for none."),
-    "random_crop": (0, "Margin to crop training pictures from, in percent."),
-    "random_scale": (0, "How much to enlarge training pictures at most, in percent."),
-    "random_brightness": (0, "How far to change training pictures' brightness, in percent."),
+    "random_crop": (0, "Margin to crop training pictures from, in percent; slow."),
+    "random_scale": (0, "How much to enlarge training pictures at most, in percent; slow."),
+    "random_brightness": (0, "How far to change their brightness, in percent; slow."),
     "seed": (0, "Seed of everything random; the same seed gives the same result."),
 }
 _BOOLEANS = {
-    "flip_left_right": (
-        False,
-        "Mirror half of the training pictures. Slow, as the other distortions are: every picture "
-        "of every step goes through the network, and no cached bottleneck serves.",
-    ),
+    "flip_left_right": (False, "Mirror half of the training pictures; slow, as nothing is cached."),
     "print_misclassified_test_images": (False, "List the test pictures that got a wrong label."),
     "keep_folder_names": (False, "Use folder names as labels as they are, not in lower case."),
-    "encoded_input": (
-        True,
-        "Let the output graph of a graph that takes pixels take encoded pictures (JPEG) too.",
-    ),
-    "trust_cache": (
-        False,
-        "Take the bottlenecks of another program as they are, without computing a few again.",
-    ),
+    "encoded_input": (True, "Let the output graph of a pixel graph take JPEG files too."),
+    "trust_cache": (False, "Take another program's bottlenecks without checking a few of them."),
 }
 _FLAGS = (
     {name: flags.DEFINE_string(name, *rest) for name, rest in _STRINGS.items()}

@@ -132,7 +132,6 @@ class TestTheOldCommand:
         np.testing.assert_allclose(served["scores"], scores, atol=1e-4)
         assert [label.decode() for label in served["labels"].numpy()[0]] == LABELS
         assert metrics["labels"] == LABELS
-        # Training and validation figures, from the graph's own predictions on every picture.
         rights = (scores.argmax(1) == [list(COLOURS).index(p.parent.name) for p in pictures]).mean()
         assert rights > 0.6
 
@@ -312,19 +311,27 @@ def test_a_real_process_exits_with_2(tmp_path):
     assert (done.status, done.out, done.err) == (2, "", "error: No such file: no.pb\n")
 
 
+OLD_FLAGS = [
+    "image_dir", "output_graph", "output_labels", "summaries_dir", "how_many_training_steps",
+    "learning_rate", "testing_percentage", "validation_percentage", "eval_step_interval",
+    "train_batch_size", "test_batch_size", "validation_batch_size", "bottleneck_dir",
+    "final_tensor_name", "flip_left_right", "random_crop", "random_scale", "random_brightness",
+    "model_dir", "print_misclassified_test_images", "intermediate_output_graphs_dir",
+    "intermediate_store_frequency", "architecture", "saved_model_dir", "tfhub_module",
+    "logging_verbosity", "checkpoint_path",
+]  # fmt: skip
+
+
 def test_help_shows_every_flag_with_its_default_and_without_tensorflow(tmp_path):
     done = run_script(SCRIPT, "--help", cwd=tmp_path)
     assert (done.status, done.err) == (0, "")
-    old_flags = """image_dir output_graph output_labels summaries_dir how_many_training_steps
-        learning_rate testing_percentage validation_percentage eval_step_interval train_batch_size
-        test_batch_size validation_batch_size bottleneck_dir final_tensor_name random_crop
-        random_scale random_brightness model_dir intermediate_output_graphs_dir
-        intermediate_store_frequency architecture saved_model_dir tfhub_module logging_verbosity
-        checkpoint_path""".split()
     shown = re.findall(r"^  --(\[no\])?(\w+)", done.out, re.MULTILINE)
     names = [name for _, name in shown]
-    assert set(old_flags) <= set(names)
-    assert [n for no, n in shown if no][:2] == ["flip_left_right", "print_misclassified_test_images"]
+    assert set(OLD_FLAGS) <= set(names)
+    assert [n for no, n in shown if no][:2] == [
+        "flip_left_right",
+        "print_misclassified_test_images",
+    ]
     assert len(names) == len(set(names))
     assert "  --how_many_training_steps (default: 4000)\n      Training steps.\n" in done.out
     assert "  --final_tensor_name (default: 'final_result')\n" in done.out

@@ -169,16 +169,6 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             results.append(pool(rows, self._pooling))
         return results
 
-    def run_each(self, pixels: Sequence[npt.NDArray[np.float32]]) -> list[npt.NDArray[np.float32]]:
-        """Like `run` for any number of pictures, in batches the graph takes, on all cores."""
-        if not pixels:
-            return [np.empty((0, depth), np.float32) for depth in self.depths]
-        size = self.batch_size
-        batches = [np.stack(pixels[i : i + size]) for i in range(0, len(pixels), size)]
-        with ThreadPoolExecutor(self._workers) as pool_of_workers:
-            parts = list(pool_of_workers.map(self.run, batches))
-        return [np.concatenate(part) for part in zip(*parts, strict=True)]
-
     def _takes_batches(self) -> bool:
         """Compare two pictures in a batch with the same two alone.
 

@@ -21,6 +21,7 @@ from retrain_tools.quiet_tensorflow import tf
 from . import tiny
 
 EXACT = 1e-4
+FLIP = Distortions(flip_left_right=True)
 NOTHING = Draw((tiny.SIZE, tiny.SIZE), (0, 0), flip=False, brightness=1.0)
 
 
@@ -41,7 +42,7 @@ def draws(monkeypatch):
     return waiting
 
 
-def bottlenecks(frozen, paths, seed=0, wanted=Distortions(flip_left_right=True)):
+def bottlenecks(frozen, paths, seed=0, wanted=FLIP):
     options = CacheOptions("not used")
     with DistortedPictures(frozen, wanted, options) as distorted:
         return distorted.bottlenecks([str(path) for path in paths], np.random.default_rng(seed))

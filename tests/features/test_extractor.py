@@ -242,15 +242,6 @@ def test_scale_takes_resized_pictures(graph_2015, pixel_extractor):
     np.testing.assert_allclose(pixel_extractor.scale(resized), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("count", [0, 1, 4, 9])
-def test_run_each_keeps_the_order_of_any_number(pixel_extractor, count):
-    pixels = [np.full((16, 16, 3), n / 10, np.float32) for n in range(count)]
-    [values] = pixel_extractor.run_each(pixels)
-    assert values.shape == (count, 4)
-    for picture, value in zip(pixels, values, strict=True):
-        np.testing.assert_allclose(value, pixel_extractor.run(picture[None])[0][0], atol=1e-6)
-
-
 # --- pooling ---
 
 
@@ -322,12 +313,10 @@ def test_a_graph_that_cannot_take_batches_runs_one_by_one(tmp_path, photos, endi
     with open_pixels(path) as extractor:
         assert (extractor.batch_size > 1) == batchable
         results = results_of(extractor, paths)
-        single = extractor.run_each([extractor.prepare(p) for p in paths])[0]
-    for row, name in enumerate(paths):
+    for name in paths:
         pixels = tiny.prepared_by_hand(open(name, "rb").read())  # noqa: PTH123, SIM115
         expected = tiny.run_untouched(path, tiny.BOTTLENECK_PIXELS, {"input:0": pixels}).ravel()
         np.testing.assert_allclose(results[name][0], expected, rtol=0, atol=EXACT)
-        np.testing.assert_allclose(single[row], expected, rtol=0, atol=EXACT)
 
 
 def test_running_one_by_one_is_logged(tmp_path, caplog):

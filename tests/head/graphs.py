@@ -168,10 +168,11 @@ def encoded(image: Image.Image, file_format: str) -> bytes:
 # The ops of TensorFlow 1.4 (November 2017) that frozen image classifiers and retrain.py's own
 # nodes are made of. Every one was there when retrain.py was current.
 OPS_OF_TENSORFLOW_1_4 = frozenset(
-    """
-    Add AvgPool BatchNormWithGlobalNormalization BiasAdd Cast CheckNumerics Concat ConcatV2 Const
-    Conv2D DecodeJpeg DepthwiseConv2dNative ExpandDims FusedBatchNorm Identity LRN MatMul Max
-    MaxPool Mean Mul Placeholder PlaceholderWithDefault Range Rank Relu Relu6 Reshape
-    ResizeBilinear Rsqrt Shape Softmax Squeeze Sub
-    """.split()
-)
+    [
+        "Add", "AvgPool", "BatchNormWithGlobalNormalization", "BiasAdd", "Cast", "CheckNumerics",
+        "Concat", "ConcatV2", "Const", "Conv2D", "DecodeJpeg", "DepthwiseConv2dNative",
+        "ExpandDims", "FusedBatchNorm", "Identity", "LRN", "MatMul", "Max", "MaxPool", "Mean",
+        "Mul", "Placeholder", "PlaceholderWithDefault", "Range", "Rank", "Relu", "Relu6",
+        "Reshape", "ResizeBilinear", "Rsqrt", "Shape", "Softmax", "Squeeze", "Sub",
+    ]
+)  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -56,13 +57,12 @@ def test_rows_lead_to_the_untouched_graphs_bottlenecks(old, folder):
             vectors, classes = data.batch(rows)
             assert vectors.dtype == np.float32
             assert classes.tolist() == [number] * len(rows)
-            for row, vector in zip(rows, vectors):
+            for row, vector in zip(rows, vectors, strict=True):
                 image = data.images[row]
                 assert image.folder == data.labels[number]
-                with open(image.path, "rb") as file:
-                    expected = run(
-                        old.graph_def, "pool/_reshape:0", {"DecodeJpeg/contents:0": file.read()}
-                    )
+                data_of = Path(image.path).read_bytes()
+                feeds = {"DecodeJpeg/contents:0": data_of}
+                expected = run(old.graph_def, "pool/_reshape:0", feeds)
                 np.testing.assert_allclose(vector, expected[0], atol=1e-4)
                 seen.append(image.relative)
     assert sorted(seen) == [image.relative for image in find_images(str(folder))]
@@ -95,7 +95,7 @@ def test_a_split_that_unusable_pictures_emptied_is_filled_again(old, folder):
     [validation, _] = names(data, "validation")
     assert len(validation) == 1
     assert validation[0] in ("a/2.jpg", "a/4.jpg", "a/5.jpg")  # from the largest split
-    assert sorted(sum((names(data, split)[0] for split in SPLITS), [])) == [
+    assert sorted(name for split in SPLITS for name in names(data, split)[0]) == [
         f"a/{number}.jpg" for number in (0, 1, 2, 4, 5)
     ]
 
@@ -116,8 +116,8 @@ def test_a_class_too_small_without_its_unusable_pictures_is_refused(old, folder)
         make_dataset(old, splits, (10, 10, "path"), cache_in(folder))
 
 
-def test_a_small_class_is_warned_of_once(old, folder, caplog):
-    logging.getLogger("retrain_tools").propagate = True
+def test_a_small_class_is_warned_of_once(old, folder, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
     splits = splits_by_hand(folder, training=[0, 1], validation=[2], testing=[3])
     make_dataset(old, splits, (10, 10, "path"), cache_in(folder))
     warnings = [r.getMessage() for r in caplog.records if "has only" in r.getMessage()]

@@ -39,7 +39,6 @@ def needed(graph_def, final):
     return found
 
 
-
 @pytest.fixture(params=["old", "shaped", "shapeless"])
 def source(request):
     return request.getfixturevalue(request.param)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,15 +12,13 @@ import pytest
 from retrain_tools.errors import InputError
 from retrain_tools.head.labelling import label_images
 
-from .graphs import encoded, jpeg, picture, prepared, run
+from .graphs import encoded, graph_2015, jpeg, picture, prepared, run
 
 LABELS = ["a", "b", "c", "d", "e"]
 
 
 @pytest.fixture(scope="module")
 def classifier(save):
-    from .graphs import graph_2015
-
     return save(graph_2015(), output_layer="probabilities")
 
 
@@ -33,8 +32,7 @@ def paths(tmp_path):
 
 
 def expected(frozen, path):
-    with open(path, "rb") as file:
-        data = file.read()
+    data = Path(path).read_bytes()
     return run(frozen.graph_def, "probabilities:0", {"DecodeJpeg/contents:0": data})[0]
 
 
@@ -89,11 +87,8 @@ def test_a_graph_of_unknown_result_asks_for_its_name(classifier, paths):
 
 def test_a_pixel_graph_is_fed_prepared_pixels(shaped, paths):
     spec = dataclasses.replace(shaped.spec, final="probabilities:0")
-    [result] = label_images(
-        dataclasses.replace(shaped, spec=spec), read_labels, [paths["0.jpg"]]
-    )
-    with open(paths["0.jpg"], "rb") as file:
-        pixels = prepared(file.read())
+    [result] = label_images(dataclasses.replace(shaped, spec=spec), read_labels, [paths["0.jpg"]])
+    pixels = prepared(Path(paths["0.jpg"]).read_bytes())
     scores = run(shaped.graph_def, "probabilities:0", {"input:0": pixels})[0]
     assert [label for label, _ in result.best] == [LABELS[i] for i in np.argsort(-scores)]
     np.testing.assert_allclose([s for _, s in result.best], np.sort(scores)[::-1], atol=1e-5)

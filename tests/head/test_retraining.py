@@ -25,7 +25,7 @@ from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import split_images
 
-from .graphs import DEPTH, jpeg, picture, read_graph, run
+from .graphs import jpeg, picture, read_graph, run
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -217,9 +217,9 @@ def test_an_interrupted_training_leaves_bottlenecks_and_no_result(old, photos, m
     assert len(list((photos.parent / "bottlenecks").rglob("*.jpg.txt"))) == 24
 
 
-def test_about_twenty_lines_tell_of_a_long_training(old, photos, caplog):
-    logging.getLogger("retrain_tools").propagate = True
-    with caplog.at_level(logging.INFO):
+def test_about_twenty_lines_tell_of_a_long_training(old, photos, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
+    with caplog.at_level(logging.INFO, logger="retrain_tools"):
         retrain(old, settings_for(photos, steps=1000))
     lines = [r.getMessage() for r in caplog.records if r.getMessage().startswith("step ")]
     assert 20 <= len(lines) <= 22
@@ -256,6 +256,5 @@ def test_published_orchid_bottlenecks_train_as_well_as_scikit_learns_logistic_re
         ours = evaluate(head, *data.batch(rows["testing"])).accuracy
         reference = LogisticRegression(C=1.0, max_iter=2000).fit(*data.batch(rows["training"]))
         theirs = reference.score(*data.batch(rows["testing"]))
-    print(f"orchids, {len(rows['testing'])} test pictures: {ours:.4f}, scikit-learn {theirs:.4f}")
     assert ours > 0.75
     assert abs(ours - theirs) < 0.03

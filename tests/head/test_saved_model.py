@@ -157,7 +157,7 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
     message = f"--saved_model_dir={tmp_path} exists and is not an empty folder."
     with pytest.raises(InputError, match=re.escape(message)):
         check_folder(str(tmp_path))
-    with pytest.raises(InputError, match="mine.txt exists and is not an empty folder"):
+    with pytest.raises(InputError, match=r"mine\.txt exists and is not an empty folder"):
         check_folder(str(tmp_path / "mine.txt"))
 
 

@@ -69,8 +69,8 @@ def test_an_evaluated_step_has_the_heads_statistics(tmp_path, part):
     assert histogram.sum == pytest.approx(values.sum())
     assert histogram.sum_squares == pytest.approx((values**2).sum())
     assert (histogram.min, histogram.max) == (values.min(), values.max())
-    edges = [-np.inf, *histogram.bucket_limit]
-    for low, high, count in zip(edges, edges[1:], histogram.bucket):
+    edges = [-np.inf, *histogram.bucket_limit]  # one more than there are buckets
+    for low, high, count in zip(edges, histogram.bucket_limit, histogram.bucket, strict=False):
         assert abs(((values > low) & (values <= high)).sum() - count) <= 1  # one on an edge
 
 

@@ -46,14 +46,16 @@ def train_on(start, batches, **settings):
 
 def mean_loss(weights, biases, vectors, classes):
     logits = vectors.astype(np.float64) @ weights + biases
-    return np.mean([np.log(np.exp(row).sum()) - row[c] for row, c in zip(logits, classes)])
+    return np.mean(
+        [np.log(np.exp(row).sum()) - row[c] for row, c in zip(logits, classes, strict=True)]
+    )
 
 
 def test_a_step_follows_the_finite_differences_of_the_loss():
     start, (vectors, classes), rate, tiny = make_head(5), batch(1), 0.25, 1e-5
     after, _ = train_on(start, [(vectors, classes)], learning_rate=rate)
     parts = [start.weights.astype(np.float64), start.biases.astype(np.float64)]
-    for part, found in zip(parts, (after.weights, after.biases)):
+    for part, found in zip(parts, (after.weights, after.biases), strict=True):
         expected = part.copy()
         for index in np.ndindex(part.shape):
             value = part[index]
@@ -71,7 +73,7 @@ def test_several_steps_are_those_of_tensorflows_gradient_descent():
     _, heads = train_on(start, batches, learning_rate=0.1)
     weights, biases = tf.Variable(start.weights), tf.Variable(start.biases)
     optimizer = tf.compat.v1.train.GradientDescentOptimizer(0.1)
-    for (vectors, classes), (our_weights, our_biases) in zip(batches, heads):
+    for (vectors, classes), (our_weights, our_biases) in zip(batches, heads, strict=True):
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(
                 tf.nn.softmax_cross_entropy_with_logits(
@@ -79,7 +81,7 @@ def test_several_steps_are_those_of_tensorflows_gradient_descent():
                 )
             )
         variables = [weights, biases]
-        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         np.testing.assert_allclose(our_weights, weights.numpy(), atol=2e-6)
         np.testing.assert_allclose(our_biases, biases.numpy(), atol=2e-6)
 
