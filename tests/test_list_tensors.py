@@ -318,7 +318,7 @@ script()
         assert f"\n  --{flag}" in result.stdout
     for flag in ("[no]bottlenecks", "input_layer", "format"):
         assert f"\n  --{flag}" in result.stdout
-    assert "table, names, json, csv" in result.stdout
+    assert "<table|names|json|csv>" in result.stdout
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:

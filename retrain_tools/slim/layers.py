@@ -1,0 +1,377 @@
+"""The vocabulary that all slim networks are written in.
+
+`Conv`, `MaxPool`, `AvgPool` and `Fork` are the rows of an architecture's table; a `Network` lays
+out rows and the few layers that do not fit in a table.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, TypeAlias
+
+import numpy as np
+
+from retrain_tools.slim.folding import (
+    Norm,
+    as_it_is,
+    folded_kernel,
+    joined_separable,
+    norm_factor,
+    norm_offset,
+    scaled,
+)
+from retrain_tools.slim.plan import Plan, Tensor, Variant
+
+Padding: TypeAlias = Literal["SAME", "VALID"]
+Size: TypeAlias = int | tuple[int, int]
+"""Of a kernel, in pixels: a square's side, or (height, width)."""
+
+
+class Conv(NamedTuple):
+    """A convolution with the family's batch norm and activation."""
+
+    name: str
+    size: Size
+    channels: int
+    stride: int = 1
+    padding: Padding = "SAME"
+
+
+class MaxPool(NamedTuple):
+    """The maximum of each window."""
+
+    name: str
+    size: int
+    stride: int = 1
+    padding: Padding = "SAME"
+
+
+class AvgPool(NamedTuple):
+    """The mean of each window; what lies outside the picture does not count."""
+
+    name: str
+    size: int
+    stride: int = 1
+    padding: Padding = "SAME"
+
+
+class Fork(NamedTuple):
+    """The end of a branch: two convolutions of the same input, joined."""
+
+    one: Conv
+    other: Conv
+
+
+Row: TypeAlias = Conv | MaxPool | AvgPool | Fork
+Branches: TypeAlias = Sequence[Sequence[Row]]
+"""What lies side by side in a block, in the order of `Branch_0`, `Branch_1`, …"""
+
+
+class Network(Plan):
+    """A network that is laid out layer by layer.
+
+    Nodes are named after the variables they stand for. A constant that is a variable as it is has
+    that variable's name; one with a batch norm in it is called `folded_…`.
+    """
+
+    def __init__(
+        self,
+        scope: str,
+        variant: Variant,
+        norm: Norm | None = None,
+        activation: Literal["Relu", "Relu6"] = "Relu",
+    ) -> None:
+        """Begin with the picture.
+
+        Args:
+            scope: of all nodes and variables.
+            variant: size, classes and so on.
+            norm: the batch norm of the family's layers; None where they have biases.
+            activation: the op after them.
+        """
+        super().__init__(scope, variant)
+        self._norm = norm
+        self._activation = activation
+
+    def chain(self, x: Tensor, rows: Sequence[Row], end_points: bool = False) -> Tensor:
+        """Lay out rows one after the other, each as an end point of its own name if asked."""
+        for row in rows:
+            match row:
+                case Fork():
+                    return self.concat([self.conv(x, *row.one), self.conv(x, *row.other)])
+                case Conv():
+                    x = self.conv(x, *row)
+                case MaxPool() | AvgPool():
+                    x = self.pool(x, row)
+            if end_points:
+                self.end_point(row.name, x)
+        return x
+
+    def branches(self, x: Tensor, branches: Branches) -> Tensor:
+        """Lay out branches of the same input, and join their channels."""
+        ends = []
+        for number, rows in enumerate(branches):
+            with self.scope(f"Branch_{number}"):
+                ends.append(self.chain(x, rows))
+        return self.concat(ends)
+
+    def mixed(self, x: Tensor, name: str, branches: Branches) -> Tensor:
+        """Lay out an Inception block as end point `name`."""
+        with self.scope(name):
+            return self.end_point(name, self.branches(x, branches))
+
+    def conv(
+        self,
+        x: Tensor,
+        name: str,
+        size: Size,
+        channels: int,
+        stride: int = 1,
+        padding: Padding = "SAME",
+        *,
+        normed: bool = True,
+        activated: bool = True,
+        scale: float = 1.0,
+    ) -> Tensor:
+        """Lay out a convolution.
+
+        Args:
+            x: its input.
+            name: its scope.
+            size: of the kernel.
+            channels: number of outputs.
+            stride: in both directions.
+            padding: whether the picture's border is padded.
+            normed: with the family's batch norm, if it has one; else with biases.
+            activated: with the family's activation.
+            scale: a factor on the output of a layer without norm and activation.
+        """
+        window = size if isinstance(size, tuple) else (size, size)
+        with self.scope(name):
+            kernel_shape = (*window, x.shape[2], channels)
+            kernel = self.variable("weights", kernel_shape)
+            if normed and self._norm:
+                norm = self._norm_variables("BatchNorm", channels)
+                recipe = folded_kernel(kernel, self._norm, norm, axis=3)
+                weights = self.weight("folded_weights", kernel_shape, recipe)
+                recipe = norm_offset(self._norm, norm)
+                biases = self.weight("folded_biases", (channels,), recipe)
+            else:
+                weights = self.weight("weights", kernel_shape, scaled(kernel, scale))
+                recipe = scaled(self.variable("biases", (channels,)), scale)
+                biases = self.weight("biases", (channels,), recipe)
+            x = self._convolve(x, "Conv2D", weights, window, channels, stride, padding)
+            return self._add_bias(x, biases, activated)
+
+    def conv_padded(
+        self,
+        x: Tensor,
+        name: str,
+        size: int,
+        channels: int,
+        stride: int,
+        *,
+        normed: bool = True,
+        activated: bool = True,
+    ) -> Tensor:
+        """Lay out a convolution of odd size that pads alike on all sides (slim's conv2d_same).
+
+        With a stride, SAME pads less at the left and the top, or not, depending on the size of the
+        picture.
+        """
+        if stride == 1:
+            return self.conv(x, name, size, channels, normed=normed, activated=activated)
+        around = size // 2
+        height, width, depth = x.shape
+        with self.scope(name):
+            border = np.array([[0, 0], [around, around], [around, around], [0, 0]], np.int32)
+            inputs = [x.node, self.constant("Pad/paddings", border)]
+            x = self.node("Pad", "Pad", inputs, (height + 2 * around, width + 2 * around, depth))
+        return self.conv(
+            x, name, size, channels, stride, "VALID", normed=normed, activated=activated
+        )
+
+    def depthwise(self, x: Tensor, name: str, size: int, stride: int) -> Tensor:
+        """Lay out a convolution of each channel by itself, with the family's norm and activation.
+
+        Only for families with a batch norm.
+        """
+        assert self._norm is not None  # noqa: S101 - a mistake in a table, not in a checkpoint
+        channels = x.shape[2]
+        with self.scope(name):
+            shape = (size, size, channels, 1)
+            kernel = self.variable("depthwise_weights", shape)
+            norm = self._norm_variables("BatchNorm", channels)
+            recipe = folded_kernel(kernel, self._norm, norm, axis=2)
+            weights = self.weight("folded_weights", shape, recipe)
+            recipe = norm_offset(self._norm, norm)
+            biases = self.weight("folded_biases", (channels,), recipe)
+            op = "DepthwiseConv2dNative"
+            x = self._convolve(x, op, weights, (size, size), channels, stride, "SAME")
+            return self._add_bias(x, biases, activated=True)
+
+    def separable_conv(
+        self, x: Tensor, name: str, size: int, channels: int, stride: int, multiplier: int
+    ) -> Tensor:
+        """Lay out a separable convolution with biases and no norm, as the one kernel it amounts to.
+
+        Nothing but a product of kernels is between the depthwise and the pointwise half, and one
+        dense convolution of few input channels is faster than the two.
+
+        Args:
+            x: its input.
+            name: its scope.
+            size: of the depthwise kernel.
+            channels: number of outputs.
+            stride: in both directions.
+            multiplier: outputs of the depthwise half for each input.
+        """
+        inputs = x.shape[2]
+        with self.scope(name):
+            depthwise = self.variable("depthwise_weights", (size, size, inputs, multiplier))
+            pointwise = self.variable("pointwise_weights", (1, 1, inputs * multiplier, channels))
+            recipe = joined_separable(depthwise, pointwise)
+            weights = self.weight("folded_weights", (size, size, inputs, channels), recipe)
+            recipe = as_it_is(self.variable("biases", (channels,)))
+            biases = self.weight("biases", (channels,), recipe)
+            x = self._convolve(x, "Conv2D", weights, (size, size), channels, stride, "SAME")
+            return self._add_bias(x, biases, activated=True)
+
+    def fully_connected(self, x: Tensor, name: str, channels: int) -> Tensor:
+        """Lay out a matrix product with biases, without norm and activation."""
+        [inputs] = x.shape
+        with self.scope(name):
+            kernel, biases = (
+                self.weight(part, shape, as_it_is(self.variable(part, shape)))
+                for part, shape in (("weights", (inputs, channels)), ("biases", (channels,)))
+            )
+            x = self.node("MatMul", "MatMul", [x.node, kernel], (channels,))
+            return self._add_bias(x, biases, activated=False)
+
+    def norm_and_activation(self, x: Tensor, name: str) -> Tensor:
+        """Lay out a batch norm that has no convolution before it, and the activation."""
+        assert self._norm is not None  # noqa: S101 - a mistake in a table, not in a checkpoint
+        channels = x.shape[-1]
+        norm = self._norm_variables(name, channels)
+        with self.scope(name):
+            factor = self.weight("folded_factor", (channels,), norm_factor(self._norm, norm))
+            offset = self.weight("folded_offset", (channels,), norm_offset(self._norm, norm))
+            x = self.node("mul", "Mul", [x.node, factor], x.shape)
+            x = self.node("add", "AddV2", [x.node, offset], x.shape)
+            return self.activate(x)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Lay out the family's activation."""
+        return self.node(self._activation, self._activation, [x.node], x.shape)
+
+    def pool(self, x: Tensor, row: MaxPool | AvgPool) -> Tensor:
+        """Lay out a pool."""
+        op = type(row).__name__
+        with self.scope(row.name):
+            return self._pool(x, op, op, (row.size, row.size), row.stride, row.padding)
+
+    def global_pool(self, x: Tensor, name: str) -> Tensor:
+        """Lay out the mean over the whole grid as node `name`; the result is [batch, 1, 1, c].
+
+        Some of the originals pool a window of the size that the grid has for their own picture
+        size, or less for smaller pictures. That is the same, and larger pictures go as well.
+        """
+        height, width, _ = x.shape
+        return self._pool(x, name, "AvgPool", (height, width), 1, "VALID")
+
+    def concat(self, parts: Sequence[Tensor]) -> Tensor:
+        """Lay out the join of tensors along their channels."""
+        height, width, _ = parts[0].shape
+        inputs = [*(part.node for part in parts), self.constant("concat/axis", np.int32(3))]
+        shape = (height, width, sum(part.shape[2] for part in parts))
+        return self.node("concat", "ConcatV2", inputs, shape, N=len(parts))
+
+    def add(self, one: Tensor, other: Tensor) -> Tensor:
+        """Lay out the sum of two tensors."""
+        return self.node("add", "AddV2", [one.node, other.node], one.shape)
+
+    def flatten(self, x: Tensor, name: str) -> Tensor:
+        """Lay out a grid as a vector per picture."""
+        size = math.prod(x.shape)
+        return self._reshape(x, name, (size,))
+
+    def squeeze(self, x: Tensor, name: str) -> Tensor:
+        """Lay out a grid of one cell as a vector per picture.
+
+        Raises:
+            InputError: there are more cells, because the pictures are too large.
+        """
+        height, width, channels = x.shape
+        if (height, width) != (1, 1):
+            raise self.impossible_size(x.node, (height, width), "exactly 1×1")
+        return self.node(name, "Squeeze", [x.node], (channels,), squeeze_dims=[1, 2])
+
+    def softmax(self, x: Tensor, name: str) -> Tensor:
+        """Lay out the softmax as node `name`."""
+        return self.node(name, "Softmax", [x.node], x.shape)
+
+    def slim_softmax(self, x: Tensor, name: str) -> Tensor:
+        """Lay out slim's own softmax, whose result `name/Reshape_1` old scripts ask for by name."""
+        with self.scope(name):
+            rows = self._reshape(x, "Reshape", (x.shape[-1],))
+            return self._reshape(self.softmax(rows, "Softmax"), "Reshape_1", x.shape)
+
+    def _reshape(self, x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
+        target = self.constant(f"{name}/shape", np.array([-1, *shape], np.int32))
+        return self.node(name, "Reshape", [x.node, target], shape)
+
+    def _norm_variables(self, name: str, channels: int) -> str:
+        """Take the variables of a batch norm into account, and return their scope."""
+        assert self._norm is not None  # noqa: S101 - a mistake in a table, not in a checkpoint
+        with self.scope(name):
+            for part in self._norm.variables():
+                self.variable(part, (channels,))
+        return self.path(name)
+
+    def _convolve(
+        self,
+        x: Tensor,
+        op: str,
+        weights: str,
+        window: tuple[int, int],
+        channels: int,
+        stride: int,
+        padding: Padding,
+    ) -> Tensor:
+        shape = (*self._grid(x, op, window, stride, padding), channels)
+        strides = [1, stride, stride, 1]
+        return self.node(op, op, [x.node, weights], shape, strides=strides, padding=padding)
+
+    def _add_bias(self, x: Tensor, biases: str, activated: bool) -> Tensor:
+        x = self.node("BiasAdd", "BiasAdd", [x.node, biases], x.shape)
+        return self.activate(x) if activated else x
+
+    def _pool(
+        self,
+        x: Tensor,
+        name: str,
+        op: str,
+        window: tuple[int, int],
+        stride: int,
+        padding: Padding,
+    ) -> Tensor:
+        shape = (*self._grid(x, name, window, stride, padding), x.shape[2])
+        sizes, strides = [1, *window, 1], [1, stride, stride, 1]
+        return self.node(name, op, [x.node], shape, ksize=sizes, strides=strides, padding=padding)
+
+    def _grid(
+        self, x: Tensor, name: str, window: tuple[int, int], stride: int, padding: Padding
+    ) -> tuple[int, int]:
+        """Return the height and width after a window has gone over `x`."""
+        grid = x.shape[:2]
+        if padding == "SAME":
+            height, width = (-(-side // stride) for side in grid)
+        elif grid[0] < window[0] or grid[1] < window[1]:
+            least = f"at least {window[0]}×{window[1]}"
+            raise self.impossible_size(self.path(name), grid, least)
+        else:
+            height, width = (
+                (side - wide) // stride + 1 for side, wide in zip(grid, window, strict=True)
+            )
+        return height, width

@@ -1,0 +1,145 @@
+"""A network laid out without weights: nodes, variables' shapes, end points, constants' recipes."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy.typing as npt
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.slim.folding import Recipe, Variables
+
+INPUT = "input"
+"""The node of the picture."""
+
+
+class Tensor(NamedTuple):
+    """What a node makes: float32 [batch, *shape]."""
+
+    node: str
+    shape: tuple[int, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What may differ between two graphs of one network.
+
+    Attributes:
+        image_size: (height, width) of the pictures.
+        num_classes: the background class, where there is one, included.
+        width: the factor on the numbers of channels (MobileNet's α).
+        aux_logits: whether the auxiliary classifier, only of use in training, is built as well.
+    """
+
+    image_size: tuple[int, int]
+    num_classes: int
+    width: float = 1.0
+    aux_logits: bool = False
+
+
+class Plan:
+    """A network under construction.
+
+    Attributes:
+        variant: size, classes and so on.
+        image: the pixels, float32 [batch, height, width, 3].
+        light: the GraphDef so far, each weight as a placeholder of its name and shape.
+        variables: shapes of the variables used, by name.
+        end_points: tensors under the names that slim gave them.
+        logits: [batch, num_classes], before the softmax.
+        predictions: [batch, num_classes], after it.
+    """
+
+    def __init__(self, scope: str, variant: Variant) -> None:
+        self.variant = variant
+        self.light = tf.compat.v1.GraphDef()
+        self.light.versions.producer = tf.version.GRAPH_DEF_VERSION
+        self.variables: dict[str, tuple[int, ...]] = {}
+        self.end_points: dict[str, Tensor] = {}
+        self.image = self.logits = self.predictions = Tensor(INPUT, (*variant.image_size, 3))
+        self._recipes: dict[str, Recipe] = {}
+        self._scopes = [scope]
+        self._add_placeholder(INPUT, (None, *self.image.shape))
+
+    @contextlib.contextmanager
+    def scope(self, *names: str) -> Iterator[None]:
+        """Put `names` before those of the block's nodes and variables."""
+        self._scopes.extend(names)
+        yield
+        del self._scopes[-len(names) :]
+
+    def path(self, name: str) -> str:
+        """Return `name` after the scopes it is in."""
+        return "/".join([*self._scopes, name])
+
+    def end_point(self, name: str, x: Tensor) -> Tensor:
+        """Record `x` as an end point and return it."""
+        self.end_points[name] = x
+        return x
+
+    def graph_def(self, variables: Variables) -> Any:
+        """Return the graph with its weights.
+
+        Args:
+            variables: at least those of `variables`, in their shapes.
+        """
+        graph_def = tf.compat.v1.GraphDef(versions=self.light.versions)
+        for node in self.light.node:
+            recipe = self._recipes.get(node.name)
+            graph_def.node.append(new_constant(node.name, recipe(variables)) if recipe else node)
+        return graph_def
+
+    def node(
+        self,
+        name: str,
+        op: str,
+        inputs: Sequence[str],
+        shape: tuple[int, ...],
+        **attributes: Any,
+    ) -> Tensor:
+        """Add a float32 node in the current scope; lists of integers may be attributes too."""
+        path = self.path(name)
+        for key, value in attributes.items():
+            if isinstance(value, list):
+                attributes[key] = tf.compat.v1.AttrValue(
+                    list=tf.compat.v1.AttrValue.ListValue(i=value)
+                )
+            elif isinstance(value, str):
+                attributes[key] = tf.compat.v1.AttrValue(s=value.encode())
+        self.light.node.append(new_node(path, op, inputs, T=tf.float32, **attributes))
+        return Tensor(path, shape)
+
+    def constant(self, name: str, value: npt.ArrayLike) -> str:
+        """Add a constant that is no weight in the current scope, and return its node."""
+        self.light.node.append(new_constant(self.path(name), value))
+        return self.path(name)
+
+    def variable(self, name: str, shape: tuple[int, ...]) -> str:
+        """Take a variable of the current scope into account, and return its full name."""
+        self.variables[self.path(name)] = shape
+        return self.path(name)
+
+    def weight(self, name: str, shape: tuple[int, ...], recipe: Recipe) -> str:
+        """Add a constant made from variables in the current scope, and return its node."""
+        path = self.path(name)
+        self._recipes[path] = recipe
+        self._add_placeholder(path, shape)
+        return path
+
+    def impossible_size(self, at: str, grid: tuple[int, ...], needed: str) -> InputError:
+        """Return the error that the pictures' size does not suit the network."""
+        height, width = self.variant.image_size
+        left = "×".join(map(str, grid))
+        return InputError(
+            f"{self._scopes[0]} cannot take pictures of {height}×{width} pixels: they leave a grid "
+            f"of {left} at {at!r}, which needs {needed}."
+        )
+
+    def _add_placeholder(self, name: str, shape: tuple[int | None, ...]) -> None:
+        known = tf.compat.v1.AttrValue(shape=tf.TensorShape(shape).as_proto())
+        self.light.node.append(new_node(name, "Placeholder", dtype=tf.float32, shape=known))
