@@ -16,7 +16,7 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def _stderr_held_back() -> Iterator[None]:
+def stderr_held_back() -> Iterator[None]:
     """Hold back what C++ code writes to descriptor 2; replay it if the block fails."""
     sys.stderr.flush()
     saved = os.dup(2)
@@ -39,7 +39,7 @@ class _LazyTensorFlow:
 
     def __getattr__(self, name: str) -> Any:
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        with _stderr_held_back():
+        with stderr_held_back():
             module = importlib.import_module("tensorflow")
             module.config.list_physical_devices()  # looks for CUDA, and complains, only once
             value = getattr(module, name)

@@ -9,7 +9,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.weights import Weights, import_light
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.quiet_tensorflow import stderr_held_back, tf
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes
 
@@ -24,8 +24,12 @@ def session_on(graph: Any, workers: int) -> Iterator[Any]:
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=workers
     )
+    with graph.as_default():
+        nothing = tf.no_op()
     session = tf.compat.v1.Session(graph=graph, config=config)
     try:
+        with stderr_held_back():  # TensorFlow 2.18 tells of its first run, at any log level
+            session.run(nothing)
         yield session  # entering it would make it the caller's default session
     finally:
         session.close()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -290,7 +291,7 @@ def test_a_fingerprint_is_the_same_for_text_and_any_order_of_nodes(graph_2015, t
     original = fingerprint(load_graph(str(graph_2015)), tiny.BOTTLENECK_2015)
     graph_def = tf.compat.v1.GraphDef.FromString(graph_2015.read_bytes())
     text = tmp_path / "graph.pbtxt"
-    text.write_text(str(graph_def))
+    text.write_text(text_format.MessageToString(graph_def))
     assert fingerprint(load_graph(str(text)), tiny.BOTTLENECK_2015) == original
     nodes = list(graph_def.node)
     del graph_def.node[:]

@@ -162,6 +162,8 @@ def pixel_extractor(pixel_graph):
 
 @pytest.mark.parametrize("kind", AS_TENSORFLOW)
 def test_other_formats_decode_as_tensorflow_decodes(pixel_extractor, tmp_path, kind):
+    if "WebP" in kind and not hasattr(tf.raw_ops, "DecodeWebP"):
+        pytest.skip("this TensorFlow decodes no WebP to compare with")
     (tmp_path / "picture.png").write_bytes(AS_TENSORFLOW[kind])
     decoded = pixel_extractor.decode(str(tmp_path / "picture.png"))
     expected = tf.io.decode_image(AS_TENSORFLOW[kind], channels=3, expand_animations=False)
