@@ -1,1 +1,1 @@
-"""The slim networks, each as a table of its layers: a checkpoint's arrays in, a frozen graph out."""
+"""The slim networks as tables of their layers: a checkpoint's arrays in, a frozen graph out."""

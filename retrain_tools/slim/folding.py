@@ -48,14 +48,16 @@ class Norm:
         return _float64(variables[f"{scope}/beta"]) - mean * self.factor(variables, scope)
 
 
-def scaled(name: str, factor: float) -> Recipe:
-    """Return the recipe for a variable times a number."""
-    return lambda variables: _float32(_float64(variables[name]) * factor)
-
-
 def as_it_is(name: str) -> Recipe:
     """Return the recipe for a variable itself."""
     return lambda variables: _float32(variables[name])
+
+
+def scaled(name: str, factor: float) -> Recipe:
+    """Return the recipe for a variable times a number."""
+    if factor == 1:
+        return as_it_is(name)
+    return lambda variables: _float32(_float64(variables[name]) * factor)
 
 
 def folded_kernel(name: str, norm: Norm, scope: str, axis: int) -> Recipe:

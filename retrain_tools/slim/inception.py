@@ -7,8 +7,9 @@ Szegedy 2015, "Batch Normalization" (arXiv:1502.03167), figure 5; both here with
 from __future__ import annotations
 
 from retrain_tools.slim.folding import Norm
-from retrain_tools.slim.layers import AvgPool, Branches, Conv, MaxPool, Network
+from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool
 
 NORM = Norm(epsilon=0.001, gamma=False)
 
@@ -36,7 +37,7 @@ def _v1_block(
     )
 
 
-_V1 = {
+_V1: dict[str, Branches | MaxPool] = {
     "Mixed_3b": _v1_block(64, 96, 128, 16, 32, 32),
     "Mixed_3c": _v1_block(128, 128, 192, 32, 96, 64),
     "MaxPool_4a_3x3": MaxPool("MaxPool_4a_3x3", 3, 2),
@@ -139,7 +140,8 @@ def classify(net: Network, x: Tensor, pool: str, layer: str, pooled_as: str) -> 
         with net.scope(pool):
             x = net.end_point(pooled_as, net.global_pool(x, "AvgPool"))
         x = net.conv(x, layer, 1, net.variant.num_classes, normed=False, activated=False)
-        net.logits = net.end_point("Logits", net.squeeze(x, "SpatialSqueeze"))
+        net.logits = net.end_point("logits", net.squeeze(x, "SpatialSqueeze"))
+        net.end_point("Logits", net.logits)
     net.predictions = net.end_point("Predictions", net.slim_softmax(net.logits, "Predictions"))
     return net
 
@@ -157,6 +159,6 @@ def classify_flat(net: Network, x: Tensor, pool: str) -> Network:
             x = net.end_point("global_pool", net.global_pool(x, "AvgPool"))
         x = net.end_point("PreLogitsFlatten", net.flatten(x, "PreLogitsFlatten/flatten/Reshape"))
         net.logits = net.fully_connected(x, "Logits", net.variant.num_classes)
-        net.end_point("Logits", net.logits)
+        net.end_point("Logits", net.end_point("logits", net.logits))
         net.predictions = net.end_point("Predictions", net.softmax(net.logits, "Predictions"))
     return net

@@ -8,8 +8,9 @@ the scaling of residuals.
 from __future__ import annotations
 
 from retrain_tools.slim.inception import NORM, classify_flat
-from retrain_tools.slim.layers import AvgPool, Branches, Conv, MaxPool, Network
+from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool
 
 _STEM = (
     Conv("Conv2d_1a_3x3", 3, 32, 2, "VALID"),
@@ -126,9 +127,7 @@ def _residual(net: Network, x: Tensor, name: str, branches: Branches, scale: flo
     with net.scope(name):
         joined = net.branches(x, branches)
         channels = x.shape[2]
-        up = net.conv(
-            joined, "Conv2d_1x1", 1, channels, normed=False, activated=False, scale=scale
-        )
+        up = net.conv(joined, "Conv2d_1x1", 1, channels, normed=False, activated=False, scale=scale)
         return net.add(x, up)
 
 

@@ -7,8 +7,9 @@ table 1 and figures 5, 6, 7 and 10; figure 8 is the auxiliary classifier.
 from __future__ import annotations
 
 from retrain_tools.slim.inception import NORM, classify
-from retrain_tools.slim.layers import AvgPool, Branches, Conv, Fork, MaxPool, Network
+from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool
 
 _STEM = (
     Conv("Conv2d_1a_3x3", 3, 32, 2, "VALID"),

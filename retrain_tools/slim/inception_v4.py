@@ -7,8 +7,9 @@ Learning" (arXiv:1602.07261), figures 3 to 9.
 from __future__ import annotations
 
 from retrain_tools.slim.inception import NORM, classify_flat
-from retrain_tools.slim.layers import AvgPool, Branches, Conv, Fork, MaxPool, Network
+from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool
 
 # Figure 3.
 _STEM = (

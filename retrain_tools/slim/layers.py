@@ -1,14 +1,10 @@
-"""The vocabulary that all slim networks are written in.
-
-`Conv`, `MaxPool`, `AvgPool` and `Fork` are the rows of an architecture's table; a `Network` lays
-out rows and the few layers that do not fit in a table.
-"""
+"""The layers that all slim networks are written in: rows of a table, and those that fit in none."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal
 
 import numpy as np
 
@@ -22,50 +18,7 @@ from retrain_tools.slim.folding import (
     scaled,
 )
 from retrain_tools.slim.plan import Plan, Tensor, Variant
-
-Padding: TypeAlias = Literal["SAME", "VALID"]
-Size: TypeAlias = int | tuple[int, int]
-"""Of a kernel, in pixels: a square's side, or (height, width)."""
-
-
-class Conv(NamedTuple):
-    """A convolution with the family's batch norm and activation."""
-
-    name: str
-    size: Size
-    channels: int
-    stride: int = 1
-    padding: Padding = "SAME"
-
-
-class MaxPool(NamedTuple):
-    """The maximum of each window."""
-
-    name: str
-    size: int
-    stride: int = 1
-    padding: Padding = "SAME"
-
-
-class AvgPool(NamedTuple):
-    """The mean of each window; what lies outside the picture does not count."""
-
-    name: str
-    size: int
-    stride: int = 1
-    padding: Padding = "SAME"
-
-
-class Fork(NamedTuple):
-    """The end of a branch: two convolutions of the same input, joined."""
-
-    one: Conv
-    other: Conv
-
-
-Row: TypeAlias = Conv | MaxPool | AvgPool | Fork
-Branches: TypeAlias = Sequence[Sequence[Row]]
-"""What lies side by side in a block, in the order of `Branch_0`, `Branch_1`, …"""
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool, Padding, Row, Size
 
 
 class Network(Plan):
@@ -149,16 +102,12 @@ class Network(Plan):
         """
         window = size if isinstance(size, tuple) else (size, size)
         with self.scope(name):
-            kernel_shape = (*window, x.shape[2], channels)
-            kernel = self.variable("weights", kernel_shape)
+            shape = (*window, x.shape[2], channels)
+            kernel = self.variable("weights", shape)
             if normed and self._norm:
-                norm = self._norm_variables("BatchNorm", channels)
-                recipe = folded_kernel(kernel, self._norm, norm, axis=3)
-                weights = self.weight("folded_weights", kernel_shape, recipe)
-                recipe = norm_offset(self._norm, norm)
-                biases = self.weight("folded_biases", (channels,), recipe)
+                weights, biases = self._fold(kernel, channels, axis=3)
             else:
-                weights = self.weight("weights", kernel_shape, scaled(kernel, scale))
+                weights = self.weight("weights", shape, scaled(kernel, scale))
                 recipe = scaled(self.variable("biases", (channels,)), scale)
                 biases = self.weight("biases", (channels,), recipe)
             x = self._convolve(x, "Conv2D", weights, window, channels, stride, padding)
@@ -197,16 +146,10 @@ class Network(Plan):
 
         Only for families with a batch norm.
         """
-        assert self._norm is not None  # noqa: S101 - a mistake in a table, not in a checkpoint
         channels = x.shape[2]
         with self.scope(name):
-            shape = (size, size, channels, 1)
-            kernel = self.variable("depthwise_weights", shape)
-            norm = self._norm_variables("BatchNorm", channels)
-            recipe = folded_kernel(kernel, self._norm, norm, axis=2)
-            weights = self.weight("folded_weights", shape, recipe)
-            recipe = norm_offset(self._norm, norm)
-            biases = self.weight("folded_biases", (channels,), recipe)
+            kernel = self.variable("depthwise_weights", (size, size, channels, 1))
+            weights, biases = self._fold(kernel, channels, axis=2)
             op = "DepthwiseConv2dNative"
             x = self._convolve(x, op, weights, (size, size), channels, stride, "SAME")
             return self._add_bias(x, biases, activated=True)
@@ -251,12 +194,11 @@ class Network(Plan):
 
     def norm_and_activation(self, x: Tensor, name: str) -> Tensor:
         """Lay out a batch norm that has no convolution before it, and the activation."""
-        assert self._norm is not None  # noqa: S101 - a mistake in a table, not in a checkpoint
-        channels = x.shape[-1]
-        norm = self._norm_variables(name, channels)
+        channels = x.shape[2]
+        norm, scope = self._norm_at(name, channels)
         with self.scope(name):
-            factor = self.weight("folded_factor", (channels,), norm_factor(self._norm, norm))
-            offset = self.weight("folded_offset", (channels,), norm_offset(self._norm, norm))
+            factor = self.weight("folded_factor", (channels,), norm_factor(norm, scope))
+            offset = self.weight("folded_offset", (channels,), norm_offset(norm, scope))
             x = self.node("mul", "Mul", [x.node, factor], x.shape)
             x = self.node("add", "AddV2", [x.node, offset], x.shape)
             return self.activate(x)
@@ -321,13 +263,21 @@ class Network(Plan):
         target = self.constant(f"{name}/shape", np.array([-1, *shape], np.int32))
         return self.node(name, "Reshape", [x.node, target], shape)
 
-    def _norm_variables(self, name: str, channels: int) -> str:
-        """Take the variables of a batch norm into account, and return their scope."""
-        assert self._norm is not None  # noqa: S101 - a mistake in a table, not in a checkpoint
+    def _fold(self, kernel: str, channels: int, axis: int) -> tuple[str, str]:
+        """Add the weights and biases of a convolution with batch norm, and return their nodes."""
+        norm, scope = self._norm_at("BatchNorm", channels)
+        recipe = folded_kernel(kernel, norm, scope, axis)
+        weights = self.weight("folded_weights", self.variables[kernel], recipe)
+        return weights, self.weight("folded_biases", (channels,), norm_offset(norm, scope))
+
+    def _norm_at(self, name: str, channels: int) -> tuple[Norm, str]:
+        """Take the variables of a batch norm into account; return it and their scope."""
+        if self._norm is None:
+            raise TypeError(f"{self.path(name)} is in a family without batch norm")
         with self.scope(name):
             for part in self._norm.variables():
                 self.variable(part, (channels,))
-        return self.path(name)
+        return self._norm, self.path(name)
 
     def _convolve(
         self,

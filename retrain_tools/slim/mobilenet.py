@@ -105,9 +105,8 @@ def _divisible_by_8(channels: float) -> int:
 
 def _classify(net: Network, x: Tensor) -> Network:
     with net.scope("Logits"):
-        x = net.conv(
-            x, "Conv2d_1c_1x1", 1, net.variant.num_classes, normed=False, activated=False
-        )
-        net.logits = net.end_point("Logits", net.squeeze(x, "SpatialSqueeze"))
+        x = net.conv(x, "Conv2d_1c_1x1", 1, net.variant.num_classes, normed=False, activated=False)
+        net.logits = net.end_point("logits", net.squeeze(x, "SpatialSqueeze"))
+        net.end_point("Logits", net.logits)
     net.predictions = net.end_point("Predictions", net.slim_softmax(net.logits, "Predictions"))
     return net

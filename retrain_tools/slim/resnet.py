@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from retrain_tools.slim.folding import Norm
-from retrain_tools.slim.layers import MaxPool, Network
+from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.rows import MaxPool
 
 # Block: channels inside a unit (four times as many leave it), stride.
 _BLOCKS = {"block1": (64, 2), "block2": (128, 2), "block3": (256, 2), "block4": (512, 1)}
@@ -93,7 +94,7 @@ def _classify(net: Network, x: Tensor, scope: str) -> Network:
     x = net.end_point("pool5", net.global_pool(x, "pool5"))
     x = net.conv(x, "logits", 1, net.variant.num_classes, normed=False, activated=False)
     # The end points keep the grid of 1x1 that the published definitions left in.
-    net.end_point(f"{scope}/logits", x)
+    net.end_point(f"{scope}/logits", net.end_point("logits", x))
     net.end_point("predictions", net.slim_softmax(x, "predictions"))
     net.logits = net.squeeze(x, "SpatialSqueeze")
     net.predictions = Tensor(net.path("predictions/Softmax"), net.logits.shape)

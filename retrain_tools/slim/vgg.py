@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from retrain_tools.slim.layers import Conv, MaxPool, Network
+from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.rows import Conv, MaxPool
 
 # Channels of the five blocks, each followed by a pool that halves the picture.
 _VGG_CHANNELS = (64, 128, 256, 512, 512)
@@ -61,6 +62,7 @@ def _rows(net: Network, x: Tensor, scope: str, rows: Sequence[Conv | MaxPool]) -
 
 def _classify(net: Network, x: Tensor, scope: str) -> Network:
     x = net.conv(x, "fc8", 1, net.variant.num_classes, activated=False)
-    net.logits = net.end_point(f"{scope}/fc8", net.squeeze(x, "fc8/squeezed"))
+    net.logits = net.end_point("logits", net.squeeze(x, "fc8/squeezed"))
+    net.end_point(f"{scope}/fc8", net.logits)
     net.predictions = net.softmax(net.logits, "predictions")  # the originals end at the logits
     return net
