@@ -1,4 +1,4 @@
-"""Cache the bottleneck of every picture in a folder, one text file each, as retrain.py does.
+r"""Cache the bottleneck of every picture in a folder, one text file each, as retrain.py does.
 
   python -m retrain_tools.bottlenecks --graph=classify_image_graph_def.pb \
       --image_dir=flower_photos --bottleneck_dir=bottlenecks

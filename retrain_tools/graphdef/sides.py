@@ -84,7 +84,7 @@ def make_picture_side(spec: GraphSpec, taken: Collection[str]) -> PictureSide:
             new_node(name["ExpandDims"], "ExpandDims", [name["Cast"], dim], T=f32),
             new_constant(size, np.array(spec.image_size, np.int32)),
             new_node(name["ResizeBilinear"], "ResizeBilinear", [name["ExpandDims"], size], T=f32),
-            new_constant(mean, np.float32(spec.mean)),
+            new_constant(mean, np.asarray(spec.mean, np.float32)),
             new_node(name["Sub"], "Sub", [name["ResizeBilinear"], mean], T=f32),
             new_constant(scale, np.float32(1.0 / spec.std)),
             new_node(name["Mul"], "Mul", [name["Sub"], scale], T=f32),
@@ -97,6 +97,28 @@ def make_picture_side(spec: GraphSpec, taken: Collection[str]) -> PictureSide:
         f"{name['ResizeBilinear']}:0",
         f"{name['Mul']}:0",
     )
+
+
+def add_picture_side(graph_def: Any, spec: GraphSpec) -> None:
+    """Give a graph that takes pixels an encoded input as well; `graph_def` is changed.
+
+    Its placeholder then takes what decoding and scaling give, unless it is fed. A graph whose
+    pixel input is computed, or takes nothing but batches, stays as it is.
+    """
+    entrance = nodes_by_name(graph_def)[node_name(spec.pixel_input)]
+    dims = entrance.attr["shape"].shape.dim if "shape" in entrance.attr else []
+    if entrance.op != "Placeholder" or (dims and dims[0].size not in (1, -1)):
+        return
+    side = make_picture_side(spec, {node.name for node in graph_def.node})
+    shape = tf.compat.v1.AttrValue()
+    shape.shape.CopyFrom(tf.TensorShape([None, *spec.image_size, 3]).as_proto())
+    if dims:
+        shape.CopyFrom(entrance.attr["shape"])
+    inputs = [node_name(side.pixels)]
+    entrance.CopyFrom(
+        new_node(entrance.name, "PlaceholderWithDefault", inputs, dtype=tf.float32, shape=shape)
+    )
+    graph_def.node.extend(side.graph_def.node)
 
 
 def body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[Any, Weights]:

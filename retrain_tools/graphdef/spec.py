@@ -40,8 +40,8 @@ class GraphSpec:
         resized: float32 [1, h, w, 3] tensor, 0 to 255, after resizing; None if there is none.
         pixel_input: float32 [N, h, w, 3] tensor, prepared pixels.
         image_size: (h, w) of `pixel_input`.
-        mean, std: `pixel_input` is (x - mean) / std for pixels x of 0 to 255. Only used where the
-            graph itself has no picture side.
+        mean, std: `pixel_input` is (x - mean) / std for pixels x of 0 to 255; the mean may be one
+            for each colour. Only used where the graph itself has no picture side.
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
     """
@@ -51,7 +51,7 @@ class GraphSpec:
     resized: str | None
     pixel_input: str
     image_size: tuple[int, int]
-    mean: float
+    mean: float | tuple[float, float, float]
     std: float
     bottleneck: str
     final: str | None

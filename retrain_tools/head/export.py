@@ -15,12 +15,11 @@ from retrain_tools.graphdef.build import new_constant, new_node
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
-    node_name,
     nodes_by_name,
     unique_name,
     upstream,
 )
-from retrain_tools.graphdef.sides import make_picture_side
+from retrain_tools.graphdef.sides import add_picture_side
 from retrain_tools.graphdef.tensors import tensor_shapes
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
@@ -69,7 +68,7 @@ def retrained_graph(
     wanted = upstream(nodes, [bottleneck])
     result = copy_nodes(frozen.graph_def, lambda node: node.name in wanted)
     if encoded_input and frozen.spec.encoded_input is None:
-        _put_picture_side_in_front(result, frozen)
+        add_picture_side(result, frozen.spec)
     vector = _pool(result, frozen, bottleneck, pooling, len(head.weights))
     result.node.extend(_head_nodes(vector, head, {node.name for node in result.node}))
     _check_final_name(final_tensor_name, {node.name for node in result.node}, frozen)
@@ -91,28 +90,6 @@ def _check_final_name(name: str, taken: set[str], frozen: FrozenGraph) -> None:
             f"--final_tensor_name={name!r} is the name of a node that {frozen.path} or the new "
             "layer needs; choose another."
         )
-
-
-def _put_picture_side_in_front(graph_def: Any, frozen: FrozenGraph) -> None:
-    spec = frozen.spec
-    entrance = nodes_by_name(graph_def)[node_name(spec.pixel_input)]
-    dims = entrance.attr["shape"].shape.dim if "shape" in entrance.attr else []
-    if entrance.op != "Placeholder" or (dims and dims[0].size not in (1, -1)):
-        return  # a computed tensor, or one that takes nothing but batches
-    side = make_picture_side(spec, {node.name for node in graph_def.node})
-    shape = tf.compat.v1.AttrValue()
-    shape.shape.CopyFrom(tf.TensorShape([None, *spec.image_size, 3]).as_proto())
-    if dims:
-        shape.CopyFrom(entrance.attr["shape"])
-    default = new_node(
-        entrance.name,
-        "PlaceholderWithDefault",
-        [node_name(side.pixels)],
-        dtype=tf.float32,
-        shape=shape,
-    )
-    entrance.CopyFrom(default)
-    graph_def.node.extend(side.graph_def.node)
 
 
 def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, depth: int) -> str:

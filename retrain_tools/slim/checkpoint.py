@@ -1,0 +1,97 @@
+"""Reads a slim checkpoint, in any of the forms that they are passed around in."""
+
+from __future__ import annotations
+
+import contextlib
+import tarfile
+import tempfile
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from retrain_tools.errors import InputError
+from retrain_tools.quiet_tensorflow import tf
+
+# What the checkpoint reader raises beside TensorFlow's own errors; IndexError is a file cut off.
+_REFUSALS = (IndexError, RuntimeError, ValueError)
+
+
+@contextlib.contextmanager
+def open_checkpoint(path: str) -> Iterator[Any]:
+    """Yield TensorFlow's reader of a checkpoint.
+
+    Args:
+        path: a V2 prefix (or its `.index` file), a V1 file, a folder with a `checkpoint` file or
+            with one checkpoint, or a `.tar.gz` that holds one, as slim's were published.
+
+    Raises:
+        InputError: there is no checkpoint, or more than one, or its files are damaged or missing.
+    """
+    with contextlib.ExitStack() as stack:
+        place = Path(path)
+        if place.is_file() and _is_gzip(place):
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _unpack(Path(path), place)
+        prefix = _prefix(place, path)
+        try:
+            reader = tf.train.load_checkpoint(prefix)
+        except (*_REFUSALS, tf.errors.OpError) as error:
+            raise _unreadable(path, error) from error
+        yield reader
+
+
+def read_variables(reader: Any, names: dict[str, str], path: str) -> dict[str, Any]:
+    """Return the arrays of variables, by name, each read under the name it has in the checkpoint.
+
+    Raises:
+        InputError: the checkpoint's data are damaged or cut off.
+    """
+    try:
+        return {name: reader.get_tensor(read_as) for name, read_as in names.items()}
+    except (*_REFUSALS, tf.errors.OpError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: str, error: Exception) -> InputError:
+    reason = str(getattr(error, "message", error)).strip().splitlines()[0]
+    return InputError(
+        f"The checkpoint {path} cannot be read: {reason}. A V2 checkpoint takes its .index file "
+        "and every .data file beside it; download or copy them again."
+    )
+
+
+def _prefix(place: Path, path: str) -> str:
+    """Return what TensorFlow wants to hear for the checkpoint at or in `place`."""
+    if place.is_dir():
+        if latest := tf.train.latest_checkpoint(str(place)):
+            return str(latest)
+        found = sorted(_prefixes(place))
+        if len(found) != 1:
+            listed = f": {', '.join(Path(name).name for name in found)}; name one" if found else ""
+            count = len(found) or "no"
+            raise InputError(f"{path} holds {count} checkpoints{listed}.")
+        return found[0]
+    if place.suffix == ".index":
+        return str(place.with_suffix(""))
+    if not place.exists() and not place.with_name(f"{place.name}.index").exists():
+        raise InputError(f"No checkpoint at {path}: neither that file nor {path}.index is there.")
+    return str(place)
+
+
+def _prefixes(folder: Path) -> set[str]:
+    indexes = {str(file.with_suffix("")) for file in folder.rglob("*.index")}
+    return indexes | {str(file) for file in folder.rglob("*.ckpt") if file.is_file()}
+
+
+def _is_gzip(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            tar.extractall(folder, filter="data")
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise InputError(f"{archive} is no whole .tar.gz archive: {error}.") from error

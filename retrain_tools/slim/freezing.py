@@ -1,0 +1,80 @@
+"""A slim checkpoint to a frozen graph that takes encoded pictures as well as pixels."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.sides import add_picture_side
+from retrain_tools.graphdef.spec import GraphSpec
+from retrain_tools.slim.checkpoint import open_checkpoint, read_variables
+from retrain_tools.slim.networks import PREPROCESSING, build_network, network_info
+from retrain_tools.slim.recognise import Recognised, recognise
+from retrain_tools.slim.variables import select_variables
+
+
+@dataclasses.dataclass(frozen=True)
+class FrozenCheckpoint:
+    """A frozen slim network.
+
+    Attributes:
+        graph_def: the graph; `DecodeJpeg/contents:0` takes an encoded picture, `input:0` pixels.
+        spec: how to use it on pictures.
+        network: what the checkpoint was recognised as.
+        bottleneck_depth: values per picture in the bottleneck.
+    """
+
+    graph_def: Any
+    spec: GraphSpec
+    network: Recognised
+    bottleneck_depth: int
+
+
+def freeze_checkpoint(
+    path: str,
+    architecture: str | None = None,
+    moving_averages: bool = True,
+    image_size: int | None = None,
+) -> FrozenCheckpoint:
+    """Read a checkpoint, recognise its network, and build the frozen graph.
+
+    In front of the network stands its picture side: decode, resize (aspect not kept), and the
+    scaling that it was trained with. AlexNet, which was never published, gets Inception's.
+
+    Args:
+        path: see `open_checkpoint`.
+        architecture: the network's name, to have the checkpoint checked against it.
+        moving_averages: read the moving averages of variables where the checkpoint has them.
+        image_size: side in pixels; None for the network's own.
+
+    Raises:
+        InputError: see `open_checkpoint`, `recognise` and `build_network`; or the checkpoint is
+            of another network than `architecture`.
+    """
+    with open_checkpoint(path) as reader:
+        shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
+        if architecture is not None:
+            network_info(architecture)
+        network = recognise(shapes)
+        if architecture not in (None, network.name):
+            raise InputError(f"{path} is a checkpoint of {network.name}, not of {architecture}.")
+        names = select_variables(shapes, moving_averages)
+        weights = read_variables(reader, names, path)
+    info = network_info(network.name)
+    built = build_network(network.name, weights, image_size, network.num_classes, network.width)
+    prepared = PREPROCESSING[info.preprocessing or "inception"]
+    side = image_size or info.image_size
+    spec = GraphSpec(
+        encoded_input=None,
+        decoded=None,
+        resized=None,
+        pixel_input=built.input,
+        image_size=(side, side),
+        mean=prepared.mean,
+        std=prepared.std,
+        bottleneck=built.bottleneck,
+        final=built.predictions,
+    )
+    add_picture_side(built.graph_def, spec)
+    return FrozenCheckpoint(built.graph_def, spec, network, built.bottleneck_depth)
