@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 _DECODERS = ("DecodeJpeg", "DecodePng", "DecodeBmp", "DecodeGif", "DecodeImage", "DecodeWebP")
 _RESIZERS = ("ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor", "ResizeArea")
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+_PADDINGS = ("Pad", "PadV2", "MirrorPad")
 _FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "QuantizedConv2D", "QuantizeV2")
 _GUESSED_MEAN_AND_STD = (127.5, 127.5)  # [-1, 1], what most frozen image networks take
 
@@ -217,6 +218,8 @@ def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) 
         return None
     first = min(layers, key=lambda name: len(before[name]))  # files need not be in running order
     pixels = full_name(nodes[first].input[0])
+    while nodes[node_name(pixels)].op in _PADDINGS:  # the first layer's own, as the ResNets have it
+        pixels = full_name(nodes[node_name(pixels)].input[0])
     rest = upstream(nodes, [first], stop=[node_name(pixels)])
     return pixels if start not in rest or start == node_name(pixels) else None
 

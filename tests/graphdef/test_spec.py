@@ -338,3 +338,19 @@ def test_real_mobilenets(file: str, final: str) -> None:
     )
     assert frozen.entry is not None
     assert frozen.entry.name == "mobilenet_v1_0.25_128"
+
+
+def test_the_padding_of_the_first_layer_belongs_to_the_network(tmp_path: Path) -> None:
+    graph = tf.Graph()
+    with graph.as_default():
+        contents = tf.compat.v1.placeholder(tf.string, [], "DecodeJpeg/contents")
+        picture = tf.cast(tf.io.decode_jpeg(contents, channels=3), tf.float32)
+        resized = tf.raw_ops.ResizeBilinear(images=picture[tf.newaxis], size=[8, 8])
+        pixels = tf.compat.v1.placeholder_with_default(resized, [None, 8, 8, 3], "input")
+        padded = tf.pad(pixels, [[0, 0], [3, 3], [3, 3], [0, 0]])
+        maps = tf.nn.conv2d(padded, tf.ones([7, 7, 3, 4]), 2, "VALID")
+        tf.reduce_mean(maps, [1, 2], name="features")
+    path = tmp_path / "padded.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    spec = load_graph(str(path)).spec
+    assert (spec.pixel_input, spec.image_size) == ("input:0", (8, 8))
