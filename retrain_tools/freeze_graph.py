@@ -28,13 +28,23 @@ _MOVING_AVERAGES = flags.DEFINE_boolean(
 _IMAGE_SIZE = flags.DEFINE_integer(
     "image_size", None, "Side of the pictures in pixels. Default: the network's.", lower_bound=32
 )
+_PREPROCESS = flags.DEFINE_enum(
+    "preprocess",
+    "resize",
+    ["resize", "slim"],
+    "Resize whole pictures, or crop them as slim did to evaluate the network.",
+)
 
 
 def main(_: list[str]) -> None:
     """Run the script."""
     command_line.require(_CHECKPOINT, _OUTPUT)
     frozen = freeze_checkpoint(
-        _CHECKPOINT.value, _ARCHITECTURE.value, _MOVING_AVERAGES.value, _IMAGE_SIZE.value
+        _CHECKPOINT.value,
+        _ARCHITECTURE.value,
+        _MOVING_AVERAGES.value,
+        _IMAGE_SIZE.value,
+        _PREPROCESS.value,
     )
     write_graph(_OUTPUT.value, frozen.graph_def)
     height, width = frozen.spec.image_size

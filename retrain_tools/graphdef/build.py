@@ -29,3 +29,17 @@ def new_constant(name: str, value: Any) -> Any:
     node = new_node(name, "Const", dtype=tf.as_dtype(array.dtype))
     node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
     return node
+
+
+def strip_defaults(node: Any) -> None:
+    """Drop attributes that say what holds anyway: an older TensorFlow may not know them."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(node.op)
+    if definition is None:
+        return
+    for attribute in definition.attr:
+        name = attribute.name
+        has_default = name in node.attr and attribute.HasField("default_value")
+        if has_default and node.attr[name] == attribute.default_value:
+            del node.attr[name]

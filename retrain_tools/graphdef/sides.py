@@ -99,17 +99,22 @@ def make_picture_side(spec: GraphSpec, taken: Collection[str]) -> PictureSide:
     )
 
 
-def add_picture_side(graph_def: Any, spec: GraphSpec) -> None:
+def add_picture_side(graph_def: Any, spec: GraphSpec, side: PictureSide | None = None) -> None:
     """Give a graph that takes pixels an encoded input as well; `graph_def` is changed.
 
     Its placeholder then takes what decoding and scaling give, unless it is fed. A graph whose
     pixel input is computed, or takes nothing but batches, stays as it is.
+
+    Args:
+        graph_def: the graph.
+        spec: its pixel input, image size and scaling.
+        side: what to put in front; None for `make_picture_side`.
     """
     entrance = nodes_by_name(graph_def)[node_name(spec.pixel_input)]
     dims = entrance.attr["shape"].shape.dim if "shape" in entrance.attr else []
     if entrance.op != "Placeholder" or (dims and dims[0].size not in (1, -1)):
         return
-    side = make_picture_side(spec, {node.name for node in graph_def.node})
+    side = side or make_picture_side(spec, {node.name for node in graph_def.node})
     shape = tf.compat.v1.AttrValue()
     shape.shape.CopyFrom(tf.TensorShape([None, *spec.image_size, 3]).as_proto())
     if dims:

@@ -11,7 +11,7 @@ import numpy as np
 
 from retrain_tools import files
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
@@ -75,7 +75,7 @@ def retrained_graph(
     logits = result.node[-1].name
     result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=tf.float32))
     for node in result.node:
-        _strip_defaults(node)
+        strip_defaults(node)
     return result
 
 
@@ -145,20 +145,6 @@ def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
         new_node(product, "MatMul", [entrance, f"{weights}/read"], T=f32),
         new_node(total, "Add", [product, f"{biases}/read"], T=f32),
     ]
-
-
-def _strip_defaults(node: Any) -> None:
-    """Drop attributes that say what holds anyway: an older TensorFlow may not know them."""
-    from tensorflow.python.framework import op_def_registry
-
-    definition = op_def_registry.get(node.op)
-    if definition is None:
-        return
-    for attribute in definition.attr:
-        name = attribute.name
-        has_default = name in node.attr and attribute.HasField("default_value")
-        if has_default and node.attr[name] == attribute.default_value:
-            del node.attr[name]
 
 
 def write_checkpoint(path: str, head: Head) -> None:

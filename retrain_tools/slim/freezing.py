@@ -6,10 +6,12 @@ import dataclasses
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.build import strip_defaults
 from retrain_tools.graphdef.sides import add_picture_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.slim.checkpoint import open_checkpoint, read_variables
 from retrain_tools.slim.networks import PREPROCESSING, build_network, network_info
+from retrain_tools.slim.preprocessing import evaluation_side
 from retrain_tools.slim.recognise import Recognised, recognise
 from retrain_tools.slim.variables import select_variables
 
@@ -36,17 +38,19 @@ def freeze_checkpoint(
     architecture: str | None = None,
     moving_averages: bool = True,
     image_size: int | None = None,
+    preprocess: str = "resize",
 ) -> FrozenCheckpoint:
     """Read a checkpoint, recognise its network, and build the frozen graph.
 
-    In front of the network stands its picture side: decode, resize (aspect not kept), and the
-    scaling that it was trained with. AlexNet, which was never published, gets Inception's.
+    In front of the network stands its picture side: decode, resize or crop, and the scaling that it
+    was trained with. AlexNet, which was never published, gets Inception's.
 
     Args:
         path: see `open_checkpoint`.
         architecture: the network's name, to have the checkpoint checked against it.
         moving_averages: read the moving averages of variables where the checkpoint has them.
         image_size: side in pixels; None for the network's own.
+        preprocess: `resize` the whole picture, aspect not kept, or crop as `slim` evaluated.
 
     Raises:
         InputError: see `open_checkpoint`, `recognise` and `build_network`; or the checkpoint is
@@ -76,5 +80,8 @@ def freeze_checkpoint(
         bottleneck=built.bottleneck,
         final=built.predictions,
     )
-    add_picture_side(built.graph_def, spec)
+    slims = evaluation_side(prepared, (side, side)) if preprocess == "slim" else None
+    add_picture_side(built.graph_def, spec, slims)
+    for node in built.graph_def.node:
+        strip_defaults(node)
     return FrozenCheckpoint(built.graph_def, spec, network, built.bottleneck_depth)

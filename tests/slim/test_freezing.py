@@ -14,9 +14,10 @@ import pytest
 from PIL import Image
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import read_graph_def
+from retrain_tools.graphdef.load import load_graph, read_graph_def
 from retrain_tools.graphdef.sides import make_picture_side
 from retrain_tools.graphdef.spec import GraphSpec
+from retrain_tools.head.export import write_graph
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.freezing import freeze_checkpoint
 from retrain_tools.slim.networks import build_network, expected_variables
@@ -214,3 +215,25 @@ def test_the_script_writes_a_graph_and_says_what_it_is(forms, tmp_path):
     assert wrong.stderr == (
         "error: No checkpoint at nothing: neither that file nor nothing.index is there.\n"
     )
+
+
+def test_slims_crop_stands_in_front_when_it_is_asked_for(forms):
+    frozen = freeze_checkpoint(forms["V2 prefix"], image_size=SIZE, preprocess="slim")
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 80, 3)).astype(np.uint8)
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    middle = tf.image.central_crop(pixels, 0.875).numpy()[None].astype(np.float32)
+    resized = tf.raw_ops.ResizeBilinear(images=middle, size=[SIZE, SIZE]).numpy()
+    fetch = {"scores": frozen.spec.final}
+    by_hand = run(frozen.graph_def, fetch, resized / 127.5 - 1)["scores"]
+    encoded = run(frozen.graph_def, fetch, png.getvalue(), "DecodeJpeg/contents:0")["scores"]
+    np.testing.assert_allclose(encoded, by_hand, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("preprocess", ["resize", "slim"])
+def test_the_frozen_graph_is_understood_when_it_is_opened_again(forms, tmp_path, preprocess):
+    frozen = freeze_checkpoint(forms["V2 prefix"], image_size=SIZE, preprocess=preprocess)
+    write_graph(str(tmp_path / "frozen.pb"), frozen.graph_def)
+    spec = load_graph(str(tmp_path / "frozen.pb")).spec
+    assert (spec.encoded_input, spec.pixel_input) == ("DecodeJpeg/contents:0", "input:0")
+    assert (spec.image_size, spec.bottleneck) == ((SIZE, SIZE), frozen.spec.bottleneck)
