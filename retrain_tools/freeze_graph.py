@@ -12,7 +12,7 @@ from __future__ import annotations
 from absl import flags
 
 from retrain_tools import command_line
-from retrain_tools.head.export import write_graph
+from retrain_tools.graphdef.save import write_graph
 from retrain_tools.slim.freezing import freeze_checkpoint
 
 _CHECKPOINT = flags.DEFINE_string(

@@ -25,10 +25,24 @@ def new_node(name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) 
 
 def new_constant(name: str, value: Any) -> Any:
     """Return a `Const` NodeDef that holds a NumPy value."""
-    array = np.asarray(value)
-    node = new_node(name, "Const", dtype=tf.as_dtype(array.dtype))
-    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(array))
+    node = tf.compat.v1.NodeDef()
+    fill_constant(node, name, value)
     return node
+
+
+def fill_constant(node: Any, name: str, value: Any) -> None:
+    """Make `node`, an empty NodeDef, a `Const`; of a large array one copy is made, not three."""
+    array = np.asarray(value)
+    dtype = tf.as_dtype(array.dtype).as_datatype_enum
+    node.name, node.op = name, "Const"
+    node.attr["dtype"].type = dtype
+    tensor = node.attr["value"].tensor
+    if array.size < 2:  # TensorFlow's own form for scalars, which people can read
+        tensor.CopyFrom(tf.make_tensor_proto(array))
+        return
+    tensor.dtype = dtype
+    tensor.tensor_shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
+    tensor.tensor_content = array.tobytes()
 
 
 def strip_defaults(node: Any) -> None:

@@ -32,12 +32,6 @@ def write_labels(path: str, labels: Sequence[str]) -> None:
     files.write_text(path, "\n".join(labels) + "\n")
 
 
-def write_graph(path: str, graph_def: Any) -> None:
-    """Write a binary GraphDef in one step; the same graph gives the same bytes."""
-    with files.replacing(Path(path)) as file:
-        file.write(graph_def.SerializeToString(deterministic=True))  # else attributes in any order
-
-
 def retrained_graph(
     frozen: FrozenGraph,
     head: Head,

@@ -18,10 +18,11 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.distorted import DistortedPictures
 from retrain_tools.features.fill import CacheOptions, FillReport
 from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.dataset import Dataset, make_dataset
 from retrain_tools.head.evaluation import Evaluation, evaluate
-from retrain_tools.head.export import retrained_graph, write_checkpoint, write_graph, write_labels
+from retrain_tools.head.export import retrained_graph, write_checkpoint, write_labels
 from retrain_tools.head.saved_model import check_folder, write_saved_model
 from retrain_tools.head.summaries import SummaryWriter
 from retrain_tools.head.training import (

@@ -6,9 +6,12 @@ import contextlib
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from retrain_tools.errors import InputError
 from retrain_tools.quiet_tensorflow import tf
@@ -41,16 +44,34 @@ def open_checkpoint(path: str) -> Iterator[Any]:
         yield reader
 
 
-def read_variables(reader: Any, names: dict[str, str], path: str) -> dict[str, Any]:
-    """Return the arrays of variables, by name, each read under the name it has in the checkpoint.
+class CheckpointVariables(Mapping[str, npt.NDArray[Any]]):
+    """A checkpoint's variables, each read when it is asked for: VGG's are half a gigabyte."""
 
-    Raises:
-        InputError: the checkpoint's data are damaged or cut off.
-    """
-    try:
-        return {name: reader.get_tensor(read_as) for name, read_as in names.items()}
-    except (*_REFUSALS, tf.errors.OpError) as error:
-        raise _unreadable(path, error) from error
+    def __init__(self, reader: Any, names: dict[str, str], path: str) -> None:
+        """Remember the open reader, the name to read each variable under, and the path."""
+        self._reader, self._names, self._path = reader, names, path
+
+    def __getitem__(self, name: str) -> npt.NDArray[Any]:
+        """Read a variable.
+
+        Raises:
+            KeyError: there is none of that name.
+            InputError: the checkpoint's data are damaged or cut off.
+        """
+        read_as = self._names[name]
+        try:
+            return np.asarray(self._reader.get_tensor(read_as))
+        except (*_REFUSALS, tf.errors.OpError) as error:
+            raise _unreadable(self._path, error) from error
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
 
 
 def _unreadable(path: str, error: Exception) -> InputError:

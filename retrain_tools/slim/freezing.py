@@ -9,7 +9,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import strip_defaults
 from retrain_tools.graphdef.sides import add_picture_side
 from retrain_tools.graphdef.spec import GraphSpec
-from retrain_tools.slim.checkpoint import open_checkpoint, read_variables
+from retrain_tools.slim.checkpoint import CheckpointVariables, open_checkpoint
 from retrain_tools.slim.networks import PREPROCESSING, build_network, network_info
 from retrain_tools.slim.preprocessing import evaluation_side
 from retrain_tools.slim.recognise import Recognised, recognise
@@ -64,9 +64,11 @@ def freeze_checkpoint(
         if architecture not in (None, network.name):
             raise InputError(f"{path} is a checkpoint of {network.name}, not of {architecture}.")
         names = select_variables(shapes, moving_averages)
-        weights = read_variables(reader, names, path)
+        variables = CheckpointVariables(reader, names, path)
+        built = build_network(
+            network.name, variables, image_size, network.num_classes, network.width
+        )
     info = network_info(network.name)
-    built = build_network(network.name, weights, image_size, network.num_classes, network.width)
     prepared = PREPROCESSING[info.preprocessing or "inception"]
     side = image_size or info.image_size
     spec = GraphSpec(

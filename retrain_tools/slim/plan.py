@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.build import fill_constant, new_constant, new_node
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.folding import Recipe, Variables
 
@@ -91,7 +91,10 @@ class Plan:
         graph_def = tf.compat.v1.GraphDef(versions=self.light.versions)
         for node in self.light.node:
             recipe = self._recipes.get(node.name)
-            graph_def.node.append(new_constant(node.name, recipe(variables)) if recipe else node)
+            if recipe is None:
+                graph_def.node.append(node)
+            else:
+                fill_constant(graph_def.node.add(), node.name, recipe(variables))
         return graph_def
 
     def node(

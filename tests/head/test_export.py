@@ -11,7 +11,8 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from retrain_tools.errors import InputError
-from retrain_tools.head.export import retrained_graph, write_checkpoint, write_graph, write_labels
+from retrain_tools.graphdef.save import write_graph
+from retrain_tools.head.export import retrained_graph, write_checkpoint, write_labels
 
 from . import graphs
 from .conftest import make_head

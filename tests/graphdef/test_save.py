@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import save
+from retrain_tools.graphdef.save import write_graph
+from retrain_tools.quiet_tensorflow import tf
+
+from .tiny_graphs import add_constant, inception_like
+
+
+def graph_with_everything() -> Any:
+    graph_def = inception_like()
+    add_constant(graph_def, "large", np.arange(100_000, dtype=np.float32))
+    function = graph_def.library.function.add()
+    function.signature.name = "f"
+    graph_def.versions.producer = 8
+    graph_def.versions.min_consumer = 1
+    return graph_def
+
+
+def test_the_bytes_are_those_of_the_whole_message(tmp_path: Path) -> None:
+    graph_def = graph_with_everything()
+    write_graph(str(tmp_path / "graph.pb"), graph_def)
+    written = (tmp_path / "graph.pb").read_bytes()
+    assert written == graph_def.SerializeToString(deterministic=True)
+
+
+def test_the_old_version_field_is_kept(tmp_path: Path) -> None:
+    graph_def = tf.compat.v1.GraphDef(version=7)
+    graph_def.node.add(name="a", op="NoOp")
+    write_graph(str(tmp_path / "graph.pb"), graph_def)
+    read = tf.compat.v1.GraphDef.FromString((tmp_path / "graph.pb").read_bytes())
+    assert read == graph_def
+
+
+def test_a_graph_that_is_too_large_is_refused_before_it_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(save, "_MAX_BYTES", 1000)
+    path = tmp_path / "graph.pb"
+    graph_def = graph_with_everything()
+    with pytest.raises(InputError) as error:
+        write_graph(str(path), graph_def)
+    size = graph_def.ByteSize()
+    wanted = f"{path} would have {size:,} bytes; a GraphDef cannot have more than 1,000."
+    assert str(error.value) == wanted
+    assert not list(tmp_path.iterdir())
