@@ -22,22 +22,20 @@ def write_graph(path: str, graph_def: Any) -> None:
     Raises:
         InputError: the graph is larger than a GraphDef can be.
     """
-    size = graph_def.ByteSize()
-    if size > _MAX_BYTES:
-        raise InputError(
-            f"{path} would have {size:,} bytes; a GraphDef cannot have more than {_MAX_BYTES:,}."
-        )
     rest = tf.compat.v1.GraphDef()
     for field, value in graph_def.ListFields():
         if field.name in ("library", "versions"):
             getattr(rest, field.name).CopyFrom(value)
         elif field.name == "version":  # what versions was called before TensorFlow 0.8
             rest.version = value
+    size = 0
     with files.replacing(Path(path)) as file:
         for node in graph_def.node:
             data = node.SerializeToString(deterministic=True)  # else attributes in any order
-            file.write(_NODE_FIELD + _varint(len(data)))
-            file.write(data)
+            size += file.write(_NODE_FIELD + _varint(len(data))) + file.write(data)
+            if size > _MAX_BYTES:
+                most = f"the {_MAX_BYTES:,} bytes that a GraphDef can have"
+                raise InputError(f"{path} would have more than {most}.")
         file.write(rest.SerializeToString(deterministic=True))
 
 
