@@ -9,6 +9,7 @@ from pathlib import Path
 # TensorFlow's checkpoints (V1 files and V2 `.index` files) end with.
 _TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
+_FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph"
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
 _MAX_FILE_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 
@@ -38,7 +39,7 @@ def _directory_kind(path: Path) -> str:
     if names & {"saved_model.pb", "saved_model.pbtxt"}:
         return "is a SavedModel folder, not a frozen GraphDef; freeze one of its signatures first"
     if "checkpoint" in names or any(name.endswith(".index") for name in names):
-        return "is a checkpoint folder: variables without a graph; freeze it into a GraphDef first"
+        return f"is a checkpoint folder: {_FREEZE_IT}"
     graphs = sorted(name for name in names if name.endswith((".pb", ".pbtxt")))
     inside = f"; it holds {', '.join(graphs)}" if graphs else ""
     return f"is a folder, not a GraphDef file{inside}"
@@ -72,9 +73,9 @@ def _kind_by_start(start: bytes) -> str | None:
 
 def _checkpoint_kind(path: Path, end: bytes) -> str | None:
     if end == _TABLE_FOOTER:
-        return "is a checkpoint: variables without a graph; freeze it into a GraphDef first"
+        return f"is a checkpoint: {_FREEZE_IT}"
     if re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
-        return "is a part of a checkpoint: variables without a graph; freeze it into a GraphDef"
+        return f"is a part of a checkpoint: {_FREEZE_IT}"
     return None
 
 

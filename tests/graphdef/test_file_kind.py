@@ -13,7 +13,8 @@ from .tiny_graphs import inception_like, jpeg
 
 PICTURE = "is a picture; pass it as an image and a .pb file as the graph"
 WEB_PAGE = "is a web page saved by mistake; download the file itself"
-CHECKPOINT = "is a checkpoint: variables without a graph; freeze it into a GraphDef first"
+FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph"
+CHECKPOINT = f"is a checkpoint: {FREEZE_IT}"
 
 
 @pytest.mark.parametrize(
@@ -68,9 +69,7 @@ def test_kinds_by_content(tmp_path: Path, content: bytes, expected: str | None) 
 def test_a_part_of_a_checkpoint_is_known_by_its_name(tmp_path: Path) -> None:
     file = tmp_path / "model.ckpt.data-00000-of-00001"
     file.write_bytes(bytes(64))
-    assert foreign_kind(file) == (
-        "is a part of a checkpoint: variables without a graph; freeze it into a GraphDef"
-    )
+    assert foreign_kind(file) == (f"is a part of a checkpoint: {FREEZE_IT}")
 
 
 def test_a_file_above_2_gb_is_not_read(tmp_path: Path) -> None:
@@ -99,11 +98,11 @@ def test_a_file_above_2_gb_is_not_read(tmp_path: Path) -> None:
         ),
         (
             ["checkpoint"],
-            "is a checkpoint folder: variables without a graph; freeze it into a GraphDef first",
+            f"is a checkpoint folder: {FREEZE_IT}",
         ),
         (
             ["model.ckpt.index"],
-            "is a checkpoint folder: variables without a graph; freeze it into a GraphDef first",
+            f"is a checkpoint folder: {FREEZE_IT}",
         ),
     ],
 )

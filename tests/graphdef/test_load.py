@@ -167,7 +167,9 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-CHECKPOINT = "is a checkpoint: variables without a graph; freeze it into a GraphDef first."
+CHECKPOINT = (
+    "is a checkpoint: variables without a graph; freeze it with retrain_tools.freeze_graph."
+)
 
 
 def test_saved_models(saved_model: Path) -> None:
@@ -181,13 +183,11 @@ def test_saved_models(saved_model: Path) -> None:
 
 
 def test_checkpoints(checkpoints: Path) -> None:
-    assert refusal(checkpoints / "v2") == (
-        "is a checkpoint folder: variables without a graph; freeze it into a GraphDef first."
-    )
+    assert refusal(checkpoints / "v2") == (f"is a checkpoint folder: {FREEZE_IT}")
     assert refusal(checkpoints / "v2" / "model.ckpt.index") == CHECKPOINT
     assert refusal(checkpoints / "v1" / "model.ckpt") == CHECKPOINT
     assert refusal(checkpoints / "v2" / "model.ckpt.data-00000-of-00001") == (
-        "is a part of a checkpoint: variables without a graph; freeze it into a GraphDef."
+        f"is a part of a checkpoint: {FREEZE_IT}"
     )
     assert refusal(checkpoints / "v2" / "checkpoint") == (
         "only names the newest checkpoint of its folder; a checkpoint is no graph either."
