@@ -167,9 +167,8 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-CHECKPOINT = (
-    "is a checkpoint: variables without a graph; freeze it with retrain_tools.freeze_graph."
-)
+FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph."
+CHECKPOINT = f"is a checkpoint: {FREEZE_IT}"
 
 
 def test_saved_models(saved_model: Path) -> None:
@@ -183,7 +182,7 @@ def test_saved_models(saved_model: Path) -> None:
 
 
 def test_checkpoints(checkpoints: Path) -> None:
-    assert refusal(checkpoints / "v2") == (f"is a checkpoint folder: {FREEZE_IT}")
+    assert refusal(checkpoints / "v2") == f"is a checkpoint folder: {FREEZE_IT}"
     assert refusal(checkpoints / "v2" / "model.ckpt.index") == CHECKPOINT
     assert refusal(checkpoints / "v1" / "model.ckpt") == CHECKPOINT
     assert refusal(checkpoints / "v2" / "model.ckpt.data-00000-of-00001") == (
