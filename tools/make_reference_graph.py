@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from absl import flags
 
-from retrain_tools import command_line, files
+from retrain_tools import command_line
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.save import write_graph
 from retrain_tools.standin.inception_2015 import make_reference_graph
 
 _OUTPUT = flags.DEFINE_string("output", "reference_graph.pb", "Where the graph goes.")
@@ -23,8 +24,7 @@ def main(arguments: list[str]) -> None:
     if arguments:
         raise InputError(f"{arguments[0]!r} is not a flag; see --help.")
     graph_def = make_reference_graph(_WIDTH.value, _SEED.value)
-    with files.replacing(_OUTPUT.value) as file:
-        file.write(graph_def.SerializeToString(deterministic=True))
+    write_graph(_OUTPUT.value, graph_def)
     size = graph_def.ByteSize() / 1e6
     print(f"{_OUTPUT.value}: {len(graph_def.node)} nodes, width {_WIDTH.value}, {size:.1f} MB")
 
