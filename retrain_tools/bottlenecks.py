@@ -13,10 +13,10 @@ from absl import flags
 from retrain_tools import command_line
 from retrain_tools.features.fill import CacheOptions, fill_cache
 from retrain_tools.features.pooling import POOLINGS
-from retrain_tools.graphdef.load import load_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import find_images
+from retrain_tools.sources.load import load_graph
 
 _GRAPH = flags.DEFINE_string(
     "graph", None, "Frozen GraphDef file, or the name of a catalogued graph."

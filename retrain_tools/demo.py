@@ -15,12 +15,12 @@ from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.features.fill import CacheOptions
-from retrain_tools.graphdef.load import load_graph
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.head.labelling import label_images
 from retrain_tools.head.retraining import RetrainSettings, retrain
 from retrain_tools.head.saved_model import next_version
 from retrain_tools.head.training import TrainingSettings
+from retrain_tools.sources.load import load_graph
 from retrain_tools.standin.inception_2015 import make_reference_graph
 from retrain_tools.standin.photos import CLASSES, draw_photos
 

@@ -18,11 +18,11 @@ from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import load_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import find_labels, read_labels
 from retrain_tools.images.folders import find_images
+from retrain_tools.sources.load import load_graph
 
 _GRAPH = flags.DEFINE_string(
     "graph", None, "Frozen GraphDef file, or the name of a catalogued graph."

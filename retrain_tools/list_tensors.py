@@ -20,12 +20,12 @@ from typing import Any
 
 from absl import flags
 
-from retrain_tools import catalog, command_line
+from retrain_tools import command_line
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.spec import find_bottlenecks
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
+from retrain_tools.sources.load import open_graph
 
 Row = tuple[Tensor, dict[str, Any]]
 """A tensor to print, and what is to be said of it besides."""
@@ -63,8 +63,7 @@ def main(arguments: list[str]) -> None:
     if _BOTTLENECKS.value and (_INPUTS.value or _OUTPUTS.value):
         raise InputError("--bottlenecks cannot be combined with --inputs or --outputs.")
     pattern = _compiled_pattern()
-    path, entry = catalog.find_graph(_GRAPH.value, _MODEL_DIR.value)
-    graph_def = read_graph_def(path)
+    graph_def, path, entry = open_graph(_GRAPH.value, _MODEL_DIR.value)
     tensors = list_tensors(graph_def)
     ops = _wanted_ops(tensors, path)
     rows = [

@@ -18,12 +18,12 @@ from retrain_tools import command_line
 from retrain_tools.errors import InputError
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.pooling import POOLINGS
-from retrain_tools.graphdef.load import load_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.head.retraining import RetrainSettings, retrain
 from retrain_tools.head.saved_model import next_version
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.distort import Distortions
+from retrain_tools.sources.load import load_graph
 
 _STRINGS = {
     "image_dir": (None, "Folder with one folder of pictures per class; needed."),

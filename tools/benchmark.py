@@ -26,13 +26,14 @@ from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.features.fill import CacheOptions, fill_cache
-from retrain_tools.graphdef.load import load_graph, read_graph_def
+from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.head.dataset import make_dataset
 from retrain_tools.head.summaries import SummaryWriter
 from retrain_tools.head.training import TrainingSettings, initial_head, sample_rows, train
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import fill_empty_splits, split_images
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.sources.load import load_graph
 
 _GRAPH = flags.DEFINE_string("graph", None, "Graph with an encoded image input.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of JPEG pictures in class folders.")

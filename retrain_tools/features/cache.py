@@ -59,12 +59,19 @@ class Identity:
 def fingerprint(frozen: FrozenGraph, tensor: str) -> str:
     """Return the SHA-256 of all nodes that `tensor` is computed from, in the order of their names.
 
-    So a text and a binary file of a graph agree, and other nodes of the file do not count.
+    So a text and a binary file of a graph agree, and other nodes of the file do not count. Nor do
+    attributes that begin with an underscore: they are notes, and change no value.
     """
     nodes = nodes_by_name(frozen.graph_def)
     digest = hashlib.sha256()
     for name in sorted(upstream(nodes, [tensor])):
-        digest.update(nodes[name].SerializeToString(deterministic=True))
+        node = nodes[name]
+        notes = [key for key in node.attr if key.startswith("_")]
+        if notes:
+            node = type(node).FromString(node.SerializeToString())
+            for key in notes:
+                del node.attr[key]
+        digest.update(node.SerializeToString(deterministic=True))
     return digest.hexdigest()
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 # Magic numbers from the formats' own specifications; the last one is LevelDB's table footer, which
 # TensorFlow's checkpoints (V1 files and V2 `.index` files) end with.
-_TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
+TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
 _FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph"
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
@@ -72,7 +72,7 @@ def _kind_by_start(start: bytes) -> str | None:
 
 
 def _checkpoint_kind(path: Path, end: bytes) -> str | None:
-    if end == _TABLE_FOOTER:
+    if end == TABLE_FOOTER:
         return f"is a checkpoint: {_FREEZE_IT}"
     if re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
         return f"is a part of a checkpoint: {_FREEZE_IT}"

@@ -1,4 +1,4 @@
-"""Any GraphDef file to a checked GraphDef, and a --graph flag to a FrozenGraph with its spec."""
+"""Any GraphDef file to a checked GraphDef; what the rest of the package works on."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import file_kind
 from retrain_tools.graphdef.navigate import attribute, node_name
-from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, make_spec
+from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.quiet_tensorflow import tf
 
 # The op was removed for graphs made since GraphDef version 9 (TensorFlow's op registry); a file
@@ -41,27 +40,6 @@ class FrozenGraph:
     spec: GraphSpec
     path: Path
     entry: CatalogEntry | None = None
-
-
-def load_graph(
-    graph: str,
-    model_dir: str | Path | None = None,
-    overrides: SpecOverrides | None = None,
-) -> FrozenGraph:
-    """Open a GraphDef file, or a catalogued graph by its name.
-
-    Args:
-        graph: a file path, or a name or alias from the catalogue (fetched once).
-        model_dir: where catalogued graphs are kept; None for the user's cache folder.
-        overrides: what the user said about tensors, picture size and scaling.
-
-    Raises:
-        InputError: no such graph, not a GraphDef, or a tensor that is not in it.
-    """
-    path, entry = catalog.find_graph(graph, model_dir)
-    graph_def = read_graph_def(path)
-    spec, entry = make_spec(graph_def, str(path), entry, overrides or SpecOverrides())
-    return FrozenGraph(graph_def, spec, path, entry)
 
 
 def read_graph_def(path: str | Path) -> Any:

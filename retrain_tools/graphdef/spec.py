@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from retrain_tools import catalog
@@ -19,6 +20,7 @@ from retrain_tools.graphdef.navigate import (
     nodes_by_name,
     upstream,
 )
+from retrain_tools.graphdef.note import Note, read_note
 from retrain_tools.quiet_tensorflow import tf
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,7 @@ class GraphSpec:
             for each colour. Only used where the graph itself has no picture side.
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
+        end_points: tensors by the names that slim gave them; empty for other graphs.
     """
 
     encoded_input: str | None
@@ -56,6 +59,7 @@ class GraphSpec:
     std: float
     bottleneck: str
     final: str | None
+    end_points: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def preprocessing(self) -> dict[str, Any]:
         """What changes the pixels, as recorded with a cache."""
@@ -86,13 +90,13 @@ class SpecOverrides:
 def make_spec(
     graph_def: Any, where: str, entry: CatalogEntry | None, overrides: SpecOverrides
 ) -> tuple[GraphSpec, CatalogEntry | None]:
-    """Work out the spec of a graph: from the user, else the catalogue, else the graph itself.
+    """Work out the spec of a graph: from the user, its note, the catalogue, or the graph itself.
 
     Args:
         graph_def: the graph.
         where: its file, for error messages.
-        entry: its catalogue entry when it was asked for by name; else it is recognised by its
-            tensor names and picture size.
+        entry: its catalogue entry when it was asked for by name; else a graph without a note is
+            recognised by its tensor names and picture size.
         overrides: what the user said.
 
     Raises:
@@ -103,18 +107,27 @@ def make_spec(
     resized = _resized(nodes, pixels)
     own_size = _own_size(nodes, pixels, resized)
     size = _image_size(own_size, pixels, encoded, entry, where, overrides)
-    entry = entry or catalog.match_entry(set(nodes), size)
-    mean, std = _scaling(encoded, entry, where, overrides)
+    note = read_note(graph_def)
+    if entry is None and note is None:
+        entry = catalog.match_entry(set(nodes), size)
+    mean, std = _scaling(encoded, note or entry, where, overrides)
+    end_points = note.end_points if note else {}
+
+    def checked(name: str) -> str:
+        return end_points.get(name) or check_tensor(name, nodes, where)
+
     if overrides.bottleneck_tensor is not None:
-        bottleneck = check_tensor(overrides.bottleneck_tensor, nodes, where)
+        bottleneck = checked(overrides.bottleneck_tensor)
     else:
-        bottleneck = _bottlenecks(graph_def, nodes, pixels, entry, where)[0].tensor
-    final = entry.final if entry and node_name(entry.final or "") in nodes else None
+        bottleneck = _bottlenecks(graph_def, nodes, pixels, note or entry, where)[0].tensor
+    final = _known(note or entry, "final", nodes)
     if overrides.output_layer is not None:
-        final = check_tensor(overrides.output_layer, nodes, where)
+        final = checked(overrides.output_layer)
     elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
         final = "final_result:0"
-    spec = GraphSpec(encoded, decoded, resized, pixels, size, mean, std, bottleneck, final)
+    spec = GraphSpec(
+        encoded, decoded, resized, pixels, size, mean, std, bottleneck, final, end_points
+    )
     return spec, entry
 
 
@@ -137,14 +150,24 @@ def find_bottlenecks(
     nodes = nodes_by_name(graph_def)
     _, _, pixels = _inputs(graph_def, nodes, where, input_layer)
     size = _own_size(nodes, pixels, _resized(nodes, pixels))
-    entry = entry or catalog.match_entry(set(nodes), size)
-    return _bottlenecks(graph_def, nodes, pixels, entry, where)
+    known = read_note(graph_def) or entry or catalog.match_entry(set(nodes), size)
+    return _bottlenecks(graph_def, nodes, pixels, known, where)
+
+
+def _known(source: Note | CatalogEntry | None, what: str, nodes: dict[str, Any]) -> str | None:
+    """Return the `bottleneck` or `final` that a note or the catalogue names, if it is there."""
+    name = getattr(source, what, None)
+    return name if name is not None and node_name(name) in nodes else None
 
 
 def _bottlenecks(
-    graph_def: Any, nodes: dict[str, Any], pixels: str, entry: CatalogEntry | None, where: str
+    graph_def: Any,
+    nodes: dict[str, Any],
+    pixels: str,
+    source: Note | CatalogEntry | None,
+    where: str,
 ) -> list[Candidate]:
-    known = entry.bottleneck if entry and node_name(entry.bottleneck) in nodes else None
+    known = _known(source, "bottleneck", nodes)
     candidates = bottleneck_candidates(graph_def, pixels, known)
     if not candidates:
         raise InputError(
@@ -268,11 +291,11 @@ def _image_size(
 
 def _scaling(
     encoded: str | None,
-    entry: CatalogEntry | None,
+    source: Note | CatalogEntry | None,
     where: str,
     overrides: SpecOverrides,
-) -> tuple[float, float]:
-    mean, std = (entry.mean, entry.std) if entry else _GUESSED_MEAN_AND_STD
+) -> tuple[float | tuple[float, float, float], float]:
+    mean, std = (source.mean, source.std) if source else _GUESSED_MEAN_AND_STD
     mean = mean if overrides.input_mean is None else overrides.input_mean
     std = std if overrides.input_std is None else overrides.input_std
     if std == 0:
@@ -280,7 +303,7 @@ def _scaling(
     if encoded is not None and (overrides.input_mean, overrides.input_std) != (None, None):
         log.warning("%s prepares pixels itself: --input_mean and --input_std are not used.", where)
     unsaid = overrides.input_mean is None or overrides.input_std is None
-    if encoded is None and entry is None and unsaid:
+    if encoded is None and source is None and unsaid:
         log.warning(
             "%s is not in the catalogue; its pixels are taken as (x - %g) / %g. "
             "If that is wrong, give --input_mean and --input_std.",

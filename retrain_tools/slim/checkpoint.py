@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import tarfile
 import tempfile
 import zlib
@@ -14,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.file_kind import TABLE_FOOTER
 from retrain_tools.quiet_tensorflow import tf
 
 # What the checkpoint reader raises beside TensorFlow's own errors; IndexError is a file cut off.
@@ -72,6 +74,49 @@ class CheckpointVariables(Mapping[str, npt.NDArray[Any]]):
 
     def __len__(self) -> int:
         return len(self._names)
+
+
+def holds_checkpoint(path: str) -> bool:
+    """Tell from names and contents whether `path` is for `open_checkpoint`, damaged or not."""
+    place = Path(path)
+    if place.is_dir():
+        names = {child.name for child in place.iterdir()}
+        is_saved_model = names & {"saved_model.pb", "saved_model.pbtxt"}
+        return not is_saved_model and any(map(_is_name_of_checkpoint, names))
+    if not place.is_file():
+        return place.with_name(f"{place.name}.index").is_file()
+    if _is_gzip(place):
+        try:
+            with tarfile.open(place, "r:gz") as tar:
+                return any(_is_name_of_checkpoint(Path(member.name).name) for member in tar)
+        except (tarfile.TarError, EOFError, OSError, zlib.error):
+            return False
+    return _is_name_of_checkpoint(place.name) or _ends_like_a_table(place)
+
+
+def checkpoint_files(path: str) -> list[Path]:
+    """Return the files that a checkpoint is read from, in a fixed order.
+
+    Raises:
+        InputError: there is no checkpoint, or more than one.
+    """
+    place = Path(path)
+    if place.is_file() and _is_gzip(place):
+        return [place]
+    prefix = Path(_prefix(place, path))
+    parts = sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}.data-*"))
+    index = prefix.with_name(f"{prefix.name}.index")
+    return [file for file in (prefix, index, *parts) if file.is_file()]
+
+
+def _is_name_of_checkpoint(name: str) -> bool:
+    return name == "checkpoint" or name.endswith((".index", ".ckpt"))
+
+
+def _ends_like_a_table(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-min(path.stat().st_size, len(TABLE_FOOTER)), 2)
+        return file.read() == TABLE_FOOTER
 
 
 def _unreadable(path: str, error: Exception) -> InputError:

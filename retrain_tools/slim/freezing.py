@@ -7,6 +7,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import strip_defaults
+from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.graphdef.sides import add_picture_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.slim.checkpoint import CheckpointVariables, open_checkpoint
@@ -81,9 +82,20 @@ def freeze_checkpoint(
         std=prepared.std,
         bottleneck=built.bottleneck,
         final=built.predictions,
+        end_points=built.end_points,
     )
     slims = evaluation_side(prepared, (side, side)) if preprocess == "slim" else None
     add_picture_side(built.graph_def, spec, slims)
     for node in built.graph_def.node:
         strip_defaults(node)
+    note = Note(
+        source=network.name,
+        preprocess=preprocess,
+        mean=prepared.mean,
+        std=prepared.std,
+        bottleneck=built.bottleneck,
+        final=built.predictions,
+        end_points=built.end_points,
+    )
+    write_note(built.graph_def, built.input, note)
     return FrozenCheckpoint(built.graph_def, spec, network, built.bottleneck_depth)

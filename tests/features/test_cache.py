@@ -29,9 +29,9 @@ from retrain_tools.features.cache import (
     refuse_another,
     write_manifest,
 )
-from retrain_tools.graphdef.load import load_graph
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.sources.load import load_graph
 
 from . import tiny
 

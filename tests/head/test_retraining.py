@@ -17,7 +17,6 @@ from threadpoolctl import threadpool_limits
 
 from retrain_tools.errors import InputError
 from retrain_tools.features.fill import CacheOptions
-from retrain_tools.graphdef.load import load_graph
 from retrain_tools.head.dataset import make_dataset
 from retrain_tools.head.evaluation import evaluate
 from retrain_tools.head.retraining import RetrainSettings, retrain
@@ -25,6 +24,7 @@ from retrain_tools.head.training import TrainingSettings, initial_head, sample_r
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import split_images
+from retrain_tools.sources.load import load_graph
 
 from .graphs import jpeg, picture, read_graph, run
 

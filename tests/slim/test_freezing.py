@@ -14,13 +14,14 @@ import pytest
 from PIL import Image
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import load_graph, read_graph_def
+from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.sides import make_picture_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.freezing import freeze_checkpoint
 from retrain_tools.slim.networks import build_network, expected_variables
+from retrain_tools.sources.load import load_graph
 from tests.slim.golden import draw_images, draw_variables, golden, run
 
 CLASSES = 5

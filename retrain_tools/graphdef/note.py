@@ -1,0 +1,78 @@
+"""The note a frozen graph carries about itself, in an attribute that TensorFlow skips."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from retrain_tools.graphdef.navigate import node_name, nodes_by_name
+
+# TensorFlow takes no notice of attributes whose names begin with an underscore, in any version.
+_KEY = "_retrain_tools"
+
+
+@dataclasses.dataclass(frozen=True)
+class Note:
+    """What whoever froze a graph knew of it. Tensor names carry `:0`.
+
+    Attributes:
+        source: what was frozen, as `inception_v3`.
+        preprocess: what stands before the pixels: `resize` or slim's evaluation crop, `slim`.
+        mean, std: pixels are (x - mean) / std for x of 0 to 255; the mean may be one a colour.
+        bottleneck: the tensor to cache; None where a later tool took it away.
+        final: the graph's own result, or None.
+        end_points: tensors by the names that slim gave them.
+    """
+
+    source: str
+    preprocess: str
+    mean: float | tuple[float, float, float]
+    std: float
+    bottleneck: str | None
+    final: str | None
+    end_points: Mapping[str, str]
+
+
+def write_note(graph_def: Any, pixel_input: str, note: Note) -> None:
+    """Attach the note to the node that takes the pixels; `graph_def` is changed."""
+    text = json.dumps(dataclasses.asdict(note), sort_keys=True)
+    nodes_by_name(graph_def)[node_name(pixel_input)].attr[_KEY].s = text.encode()
+
+
+def read_note(graph_def: Any) -> Note | None:
+    """Return the note of the graph, less the tensors that it no longer has; None if there is none.
+
+    A note that is not of this form, as a stranger's file may hold, counts as none.
+    """
+    nodes = nodes_by_name(graph_def)
+    for node in graph_def.node:
+        if _KEY in node.attr:
+            try:
+                return _parse(node.attr[_KEY].s, nodes)
+            except (ValueError, TypeError, AttributeError, KeyError):
+                return None
+    return None
+
+
+def _parse(text: bytes, nodes: Mapping[str, Any]) -> Note:
+    def there(tensor: str | None) -> bool:
+        return tensor is not None and node_name(tensor) in nodes
+
+    values = json.loads(text)
+    mean = values["mean"]
+    return Note(
+        source=str(values["source"]),
+        preprocess=str(values["preprocess"]),
+        mean=_colours(mean) if isinstance(mean, list) else float(mean),
+        std=float(values["std"]),
+        bottleneck=values["bottleneck"] if there(values["bottleneck"]) else None,
+        final=values["final"] if there(values["final"]) else None,
+        end_points={key: name for key, name in values["end_points"].items() if there(name)},
+    )
+
+
+def _colours(mean: list[Any]) -> tuple[float, float, float]:
+    red, green, blue = map(float, mean)
+    return red, green, blue

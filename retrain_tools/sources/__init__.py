@@ -1,0 +1,1 @@
+"""Any file that holds a network to a frozen graph."""
