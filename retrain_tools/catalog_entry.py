@@ -1,4 +1,4 @@
-"""One graph of the catalogue, and reading it from its TOML file."""
+"""One graph or checkpoint of the catalogue, and reading it from its TOML file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,25 @@ class Member:
 
 
 @dataclass(frozen=True)
-class CatalogEntry:
+class Published:
+    """What the catalogue knows of anything that was published: where its archive is."""
+
+    name: str
+    description: str
+    url: str
+    archive: str
+    archive_bytes: int | None
+    archive_sha256: str | None
+    aliases: tuple[str, ...]
+
+    @property
+    def file(self) -> Member:
+        """The file that its name stands for: the archive itself, unless something is in it."""
+        return Member(self.archive, self.archive_bytes, self.archive_sha256)
+
+
+@dataclass(frozen=True)
+class CatalogEntry(Published):
     """A published graph.
 
     Its picture input is `pixel_input` = (pixels - mean) / std with pixels in 0..255, float32
@@ -33,15 +51,8 @@ class CatalogEntry:
     holds the scores of the published classes.
     """
 
-    name: str
-    description: str
-    url: str
-    archive: str
-    archive_bytes: int | None
-    archive_sha256: str | None
     graph: Member
     labels: tuple[Member, ...]
-    aliases: tuple[str, ...]
     encoded_input: str | None
     pixel_input: str
     image_size: tuple[int, int]
@@ -51,6 +62,31 @@ class CatalogEntry:
     depth: int
     pooling: str | None
     final: str | None
+
+    @property
+    def file(self) -> Member:
+        """The graph in the archive."""
+        return self.graph
+
+
+@dataclass(frozen=True)
+class CheckpointEntry(Published):
+    """A published checkpoint of slim.
+
+    `network` is its name in `slim.networks`, `width` the factor on its channels (MobileNet's α),
+    `image_size` the side of the pictures it was trained for. `bottleneck` is an end point with
+    `depth` floats per picture. `top_1` and `top_5` are the published accuracies on ImageNet's
+    validation pictures, in percent.
+    """
+
+    network: str
+    width: float
+    image_size: int
+    num_classes: int
+    bottleneck: str
+    depth: int
+    top_1: float
+    top_5: float
 
 
 def stays_inside(path: str) -> bool:
@@ -94,21 +130,12 @@ def read_entry(file: Path) -> CatalogEntry:
     Raises:
         InputError: the file is no TOML, or a key is missing, unknown or has a wrong value.
     """
-    try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} is not a TOML file: {error}") from error
+    table = _read_table(file)
     take = functools.partial(_take, file, table)
     tensor = "a tensor name such as 'Mul:0'"
     labels = take("labels", "a list of tables", [])
     entry = CatalogEntry(
-        name=file.stem,
-        description=take("description", "a string"),
-        aliases=tuple(take("aliases", "a list of strings", [])),
-        url=take("archive.url", "an http or https address"),
-        archive=take("archive.name", "a file name"),
-        archive_bytes=take("archive.bytes", "a positive integer", None),
-        archive_sha256=take("archive.sha256", "64 lower-case hexadecimal digits", None),
+        **_published(file, table),
         graph=_take_member(file, table, "graph"),
         labels=tuple(_take_member(file, {"labels": label}, "labels") for label in labels),
         encoded_input=take("input.encoded", tensor, None),
@@ -123,6 +150,45 @@ def read_entry(file: Path) -> CatalogEntry:
     )
     _refuse_rest(file, table)
     return entry
+
+
+def read_checkpoint_entry(file: Path) -> CheckpointEntry:
+    """Return the checkpoint that a file of the catalogue describes; see `read_entry`."""
+    table = _read_table(file)
+    take = functools.partial(_take, file, table)
+    entry = CheckpointEntry(
+        **_published(file, table),
+        network=take("network.name", "a string"),
+        width=float(take("network.width", "a positive number", 1.0)),
+        image_size=take("network.image_size", "a positive integer"),
+        num_classes=take("network.classes", "a positive integer"),
+        bottleneck=take("bottleneck.end_point", "a string"),
+        depth=take("bottleneck.depth", "a positive integer"),
+        top_1=float(take("accuracy.top_1", "a positive number")),
+        top_5=float(take("accuracy.top_5", "a positive number")),
+    )
+    _refuse_rest(file, table)
+    return entry
+
+
+def _read_table(file: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{file} is not a TOML file: {error}") from error
+
+
+def _published(file: Path, table: dict[str, Any]) -> dict[str, Any]:
+    take = functools.partial(_take, file, table)
+    return {
+        "name": file.stem,
+        "description": take("description", "a string"),
+        "aliases": tuple(take("aliases", "a list of strings", [])),
+        "url": take("archive.url", "an http or https address"),
+        "archive": take("archive.name", "a file name"),
+        "archive_bytes": take("archive.bytes", "a positive integer", None),
+        "archive_sha256": take("archive.sha256", "64 lower-case hexadecimal digits", None),
+    }
 
 
 def _take_member(file: Path, table: dict[str, Any], section: str) -> Member:

@@ -38,7 +38,7 @@ def freeze_checkpoint(
     path: str,
     architecture: str | None = None,
     moving_averages: bool = True,
-    image_size: int | None = None,
+    image_size: int | tuple[int, int] | None = None,
     preprocess: str = "resize",
 ) -> FrozenCheckpoint:
     """Read a checkpoint, recognise its network, and build the frozen graph.
@@ -50,7 +50,7 @@ def freeze_checkpoint(
         path: see `open_checkpoint`.
         architecture: the network's name, to have the checkpoint checked against it.
         moving_averages: read the moving averages of variables where the checkpoint has them.
-        image_size: side in pixels; None for the network's own.
+        image_size: side or (height, width) in pixels; None for the network's own.
         preprocess: `resize` the whole picture, aspect not kept, or crop as `slim` evaluated.
 
     Raises:
@@ -71,20 +71,21 @@ def freeze_checkpoint(
         )
     info = network_info(network.name)
     prepared = PREPROCESSING[info.preprocessing or "inception"]
-    side = image_size or info.image_size
+    side = info.image_size if image_size is None else image_size
+    size = (side, side) if isinstance(side, int) else side
     spec = GraphSpec(
         encoded_input=None,
         decoded=None,
         resized=None,
         pixel_input=built.input,
-        image_size=(side, side),
+        image_size=size,
         mean=prepared.mean,
         std=prepared.std,
         bottleneck=built.bottleneck,
         final=built.predictions,
         end_points=built.end_points,
     )
-    slims = evaluation_side(prepared, (side, side)) if preprocess == "slim" else None
+    slims = evaluation_side(prepared, size) if preprocess == "slim" else None
     add_picture_side(built.graph_def, spec, slims)
     for node in built.graph_def.node:
         strip_defaults(node)

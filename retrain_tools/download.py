@@ -1,0 +1,182 @@
+"""Downloads of the catalogue: fetching an archive, resuming it, checking and unpacking it."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.client
+import logging
+import os
+import sys
+import tarfile
+import tempfile
+import urllib.error
+import urllib.request
+import zlib
+from pathlib import Path, PurePosixPath
+
+import filelock
+from tqdm import tqdm
+
+from retrain_tools.catalog_entry import CatalogEntry, Published, stays_inside
+from retrain_tools.errors import InputError
+
+log = logging.getLogger(__name__)
+
+_NETWORK_TIMEOUT = 30.0  # seconds without a byte
+_CHUNK = 1 << 18  # bytes
+
+
+def fetch(entry: Published, folder: Path) -> Path:
+    """Return the file that `entry` stands for, in `folder`, downloading its archive if needed.
+
+    Raises:
+        InputError: it cannot be downloaded, or what is there or arrives is not the published file.
+    """
+    if not _is_present(entry, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(folder / f".{entry.archive}.lock"):
+            if not _is_present(entry, folder):  # else another process was faster
+                _fetch(entry, folder)
+    return folder / entry.file.path
+
+
+def _is_present(entry: Published, folder: Path) -> bool:
+    path, expected = folder / entry.file.path, entry.file.bytes
+    if not path.exists():
+        return False
+    actual = path.stat().st_size
+    if expected not in (None, actual):
+        raise InputError(
+            f"{path} is not the published {entry.name}: expected {expected} bytes, got {actual}. "
+            "Delete it to fetch it again."
+        )
+    return True
+
+
+def _fetch(entry: Published, folder: Path) -> None:
+    kept, part = folder / entry.archive, folder / f"{entry.archive}.part"
+    if kept.exists():  # retrain.py left its archives there
+        try:
+            _unpack(entry, kept, folder)
+        except InputError as error:
+            raise InputError(f"{error} Delete {kept} to fetch it again.") from error
+        return
+    _download(entry, part)
+    try:
+        _unpack(entry, part, folder)
+    except InputError as error:
+        part.unlink()
+        raise InputError(f"{error} The download was deleted.") from error
+    part.unlink(missing_ok=True)
+
+
+def _download(entry: Published, part: Path) -> None:
+    start = part.stat().st_size if part.exists() else 0
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    # The catalogue takes http and https only, hence the two noqa.
+    request = urllib.request.Request(entry.url, headers=headers)  # noqa: S310
+    try:
+        response = urllib.request.urlopen(request, timeout=_NETWORK_TIMEOUT)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code != http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not start:
+            raise _unreachable(entry, f"HTTP {error.code} {error.reason}") from error
+        if error.headers.get("Content-Range") == f"bytes */{start}" or start == entry.archive_bytes:
+            return  # nothing is missing
+        part.unlink()
+        _download(entry, part)
+        return
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(entry, f"{getattr(error, 'reason', error)}") from error
+    with response:
+        if response.status != http.HTTPStatus.PARTIAL_CONTENT:
+            start = 0  # the server sends everything again
+        length = response.headers.get("Content-Length")
+        total = start + int(length) if length else None
+        if not sys.stderr.isatty():
+            log.info("Downloading %s (%s bytes) to %s", entry.url, total or "unknown", part.parent)
+        with (
+            part.open("ab" if start else "wb") as file,
+            tqdm(
+                total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None
+            ) as bar,
+        ):
+            while chunk := _read(entry, response):
+                file.write(chunk)
+                bar.update(len(chunk))
+    size = part.stat().st_size
+    if total is not None and size < total:
+        reason = f"the connection broke after {size} of {total} bytes; run again to resume"
+        raise _unreachable(entry, reason)
+
+
+def _read(entry: Published, response: http.client.HTTPResponse) -> bytes:
+    try:
+        return response.read(_CHUNK)
+    except (OSError, http.client.HTTPException) as error:
+        raise _unreachable(entry, f"{error}; run again to resume") from error
+
+
+def _unreachable(entry: Published, reason: str) -> InputError:
+    size = f" ({entry.file.bytes} bytes)" if entry.file.bytes else ""
+    file_name = PurePosixPath(entry.file.path).name
+    return InputError(
+        f"Cannot download {entry.url}: {reason}. Get {entry.file.path}{size} from elsewhere and "
+        f"pass it: --graph=/path/to/{file_name}"
+    )
+
+
+def _unpack(entry: Published, archive: Path, folder: Path) -> None:
+    """Check an archive and take out of it what is wanted; of a checkpoint, that is all of it."""
+    with archive.open("rb") as file:
+        head = file.read(40)
+    if not head.startswith(b"\x1f\x8b"):
+        raise InputError(
+            f"{entry.url} did not give a gzip archive: {archive} begins with {head!r}. "
+            "A proxy or a login page may have answered instead."
+        )
+    _check(archive, entry.archive_bytes, entry.archive_sha256)
+    # The graph comes last: where it is, the labels are.
+    wanted = (*entry.labels, entry.graph) if isinstance(entry, CatalogEntry) else ()
+    with tempfile.TemporaryDirectory(prefix=".extract-", dir=folder) as scratch:
+        try:
+            with gzip.open(archive) as stream:
+                stream.seek(0, os.SEEK_END)  # reads to the checksum at the end, which tar does not
+                stream.seek(0)
+                with tarfile.open(fileobj=stream, mode="r:") as tar:
+                    _extract_members(tar, archive, [member.path for member in wanted], scratch)
+        except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise InputError(f"{archive} is damaged or cut short: {error}.") from error
+        for member in wanted:
+            _check(Path(scratch, member.path), member.bytes, member.sha256)
+        for member in wanted:
+            target = folder / member.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            Path(scratch, member.path).replace(target)
+    if not wanted:
+        archive.replace(folder / entry.archive)
+
+
+def _extract_members(tar: tarfile.TarFile, archive: Path, paths: list[str], target: str) -> None:
+    found = {info.name.removeprefix("./"): info for info in tar}
+    for name in found:
+        if not stays_inside(name):
+            raise InputError(f"{archive} holds {name!r}, which would lie outside its folder.")
+    for path in paths:
+        if path not in found:
+            raise InputError(f"{archive} holds no {path!r}.")
+        if not found[path].isreg():
+            raise InputError(f"{path!r} in {archive} is a link or a folder, not a file.")
+        tar.extract(found[path], target, filter="data")
+
+
+def _check(path: Path, size: int | None, sha256: str | None) -> None:
+    actual_size = path.stat().st_size
+    if size not in (None, actual_size):
+        raise InputError(f"{path.name}: expected {size} bytes, got {actual_size}.")
+    if sha256 is None:
+        return
+    with path.open("rb") as file:
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    if actual != sha256:
+        raise InputError(f"{path.name}: expected SHA-256 {sha256}, got {actual}.")
