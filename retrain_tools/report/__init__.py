@@ -1,0 +1,1 @@
+"""Pages to look at; takes a GraphDef of any origin, needs no TensorFlow."""

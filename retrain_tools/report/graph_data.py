@@ -1,0 +1,182 @@
+"""What the page knows about a graph: a GraphDef as lists and numbers, ready for JSON."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from retrain_tools.graphdef.navigate import consumers, node_name
+from retrain_tools.report.attributes import Shape, attribute_texts, shape_text
+from retrain_tools.report.constants import UnreadableConstantError, read_constant, summary
+from retrain_tools.report.kernels import first_layer_constant, kernel_tiles
+from retrain_tools.report.scopes import flow_order, scope_tree
+
+CONTROL = -1  # stands for the output number of a control input
+
+
+class _Numbered:
+    """Texts that occur many times, each kept once and known by its number."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[str, int] = {}
+
+    def number(self, text: str) -> int:
+        return self._numbers.setdefault(text, len(self._numbers))
+
+    def texts(self) -> list[str]:
+        return list(self._numbers)
+
+
+def graph_data(
+    graph_def: Any,
+    shapes: Mapping[str, Shape | None],
+    dtypes: Mapping[str, str],
+    path: Sequence[str],
+    bottleneck: str | None,
+) -> dict[str, Any]:
+    """Return all that the page shows of a graph; texts are as in the file, not escaped.
+
+    Lists under `nodes` have one item for each node, in file order: `name`; `op` (number in `ops`);
+    `scope` (number in `scopes`); `at` (position in the flow of data); `live` (1 if computed from
+    more than constants); `inputs` (a number of a node for its output 0, [node, output] for others
+    with output -1 for control, and the text as it stands for an input that no node makes);
+    `outputs` ([output, dtype and shape] each, the latter a number in `texts`); `attributes` (key
+    and value, numbers in `texts`, one after the other); `device` (number in `texts`).
+
+    `scopes` has [label, parent, prefix, 1 for a page] each, `constants` and `kernels` are by number
+    of the node, `path` and `bottleneck` are numbers of nodes.
+
+    Args:
+        graph_def: the graph, of any class with a GraphDef's fields.
+        shapes: by full tensor name; tensors that are missing are shown without.
+        dtypes: likewise.
+        path: node or tensor names from the picture input to the bottleneck.
+        bottleneck: node or tensor name.
+    """
+    nodes = list(graph_def.node)
+    numbers: dict[str, int] = {}
+    for number, node in enumerate(nodes):
+        numbers.setdefault(node.name, number)
+    sources = [[numbers[n] for n in map(node_name, node.input) if n in numbers] for node in nodes]
+    on_path = [numbers[n] for n in map(node_name, path) if n in numbers]
+    live = _live(nodes, numbers, on_path)
+    order = flow_order(sources, [not alive for alive in live])
+    scopes, home = scope_tree([n.name for n in nodes], order, [n.op == "Const" for n in nodes])
+    ops, texts = _Numbered(), _Numbered()
+    outputs = _outputs(numbers, shapes, dtypes, texts)
+    columns = {
+        "name": [node.name for node in nodes],
+        "op": [ops.number(node.op) for node in nodes],
+        "scope": home,
+        "at": order,
+        "live": [int(alive) for alive in live],
+        "inputs": [[_input(name, numbers) for name in node.input] for node in nodes],
+        "outputs": [outputs.get(number, []) for number in range(len(nodes))],
+        "attributes": [
+            [texts.number(text) for pair in attribute_texts(n) if not _is_value(n, pair[0])
+             for text in pair]
+            for n in nodes
+        ],
+        "device": [texts.number(node.device) for node in nodes],
+    }  # fmt: skip
+    return {
+        "nodes": columns,
+        "ops": ops.texts(),
+        "texts": texts.texts(),
+        "scopes": [[s.label, s.parent, s.prefix, int(s.is_page)] for s in scopes],
+        "constants": _constants(nodes),
+        "kernels": _kernels(graph_def, nodes, numbers, path),
+        "functions": _functions(graph_def),
+        "path": on_path,
+        "bottleneck": numbers.get(node_name(bottleneck)) if bottleneck is not None else None,
+    }
+
+
+def _is_value(node: Any, key: str) -> bool:
+    """Tell whether an attribute is a constant's value, which the page shows by itself."""
+    return bool(node.op == "Const" and key == "value")
+
+
+def _live(nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int]) -> list[bool]:
+    """Tell for each node whether it is computed from anything but constants.
+
+    The picture's own way always is: the input of the graph of 2015 is a constant to be overfed.
+    """
+    users: list[list[int]] = [[] for _ in nodes]
+    for number, node in enumerate(nodes):
+        for name in node.input:
+            if not name.startswith("^") and node_name(name) in numbers:
+                users[numbers[node_name(name)]].append(number)
+    live = [False] * len(nodes)
+    starts = [n for n, node in enumerate(nodes) if node.op != "Const" and not len(node.input)]
+    waiting = deque([*starts, *on_path])
+    while waiting:
+        number = waiting.popleft()
+        if not live[number]:
+            live[number] = True
+            waiting.extend(users[number])
+    return live
+
+
+def _input(text: str, numbers: Mapping[str, int]) -> int | str | list[int]:
+    name = text.removeprefix("^")
+    name, _, output = name.partition(":")
+    if name not in numbers or not (output or "0").isdecimal():
+        return text
+    if text.startswith("^"):
+        return [numbers[name], CONTROL]
+    return [numbers[name], int(output)] if int(output or "0") else numbers[name]
+
+
+def _outputs(
+    numbers: Mapping[str, int],
+    shapes: Mapping[str, Shape | None],
+    dtypes: Mapping[str, str],
+    texts: _Numbered,
+) -> dict[int, list[list[int]]]:
+    """Return [output, number of `float32 [1, 8, 8, 2048]`] of tensors, by number of the node."""
+    found: dict[int, list[list[int]]] = {}
+    for tensor in {**dtypes, **shapes}:
+        name, _, output = tensor.rpartition(":")
+        if name in numbers and output.isdecimal():
+            text = f"{dtypes.get(tensor, '?')} {shape_text(shapes.get(tensor))}"
+            found.setdefault(numbers[name], []).append([int(output), texts.number(text)])
+    return {number: sorted(pairs) for number, pairs in found.items()}
+
+
+def _constants(nodes: Sequence[Any]) -> dict[int, dict[str, Any]]:
+    found: dict[int, dict[str, Any]] = {}
+    for number, node in enumerate(nodes):
+        if node.op == "Const":
+            try:
+                if "value" not in node.attr:
+                    raise UnreadableConstantError("it has no value")
+                found[number] = summary(read_constant(node.attr["value"].tensor))
+            except UnreadableConstantError as error:
+                found[number] = {"broken": str(error)}
+    return found
+
+
+def _kernels(
+    graph_def: Any, nodes: Sequence[Any], numbers: Mapping[str, int], path: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    by_name = {name: nodes[number] for name, number in numbers.items()}
+    start = node_name(path[0]) if path else None
+    name = first_layer_constant(by_name, consumers(graph_def), start)
+    if name is None or "value" not in by_name[name].attr:
+        return {}
+    tiles = kernel_tiles(by_name[name].attr["value"].tensor)
+    return {} if tiles is None else {numbers[name]: tiles}
+
+
+def _functions(graph_def: Any) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": function.signature.name,
+            "nodes": len(function.node_def),
+            "inputs": [argument.name for argument in function.signature.input_arg],
+            "outputs": [argument.name for argument in function.signature.output_arg],
+        }
+        for function in graph_def.library.function
+    ]
