@@ -19,7 +19,7 @@ from retrain_tools.images.folders import find_images
 from retrain_tools.sources.load import load_graph
 
 _GRAPH = flags.DEFINE_string(
-    "graph", None, "Frozen GraphDef file, or the name of a catalogued graph."
+    "graph", None, "Graph file, slim checkpoint, or the name of a catalogued network."
 )
 _IMAGE_DIR = flags.DEFINE_string(
     "image_dir", None, "Folder of pictures: one folder per class, nested folders, or flat."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import sys
@@ -72,6 +73,9 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
     130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
     """
     set_log_level("INFO")
+    # A file name that is no text in this encoding must not end a job that has done its work.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         if _HELP_FLAGS.intersection(sys.argv[1:]):
             print(describe_flags(main))

@@ -25,7 +25,7 @@ from retrain_tools.images.folders import find_images
 from retrain_tools.sources.load import load_graph
 
 _GRAPH = flags.DEFINE_string(
-    "graph", None, "Frozen GraphDef file, or the name of a catalogued graph."
+    "graph", None, "Graph file, slim checkpoint, or the name of a catalogued network."
 )
 _LABELS = flags.DEFINE_string(
     "labels", None, "One label a line, or the 2015 graph's label map. Default: beside the graph."

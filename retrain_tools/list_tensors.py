@@ -1,19 +1,19 @@
-"""List the tensors of a TensorFlow graph file: name, dtype, shape and op. Nothing is run.
+"""List the tensors of a TensorFlow graph file, or say in short what it is. Nothing is run.
 
+  python -m retrain_tools.list_tensors --graph=classify_image_graph_def.pb --summary
   python -m retrain_tools.list_tensors --graph=classify_image_graph_def.pb --pattern=pool
   python -m retrain_tools.list_tensors --graph=inception_v3 --bottlenecks
+  python -m retrain_tools.list_tensors --graph=before.pb --diff=after.pb
 
-Results go to stdout, one closing line with their number to stderr. --pattern and --op_type narrow
-down what the other flags choose; --inputs and --outputs together give both.
+Results go to stdout, one closing line with their number to stderr. Filters narrow down what the
+other flags choose, and all of them must hold: --downstream=A --upstream=B gives all ways from A to
+B. --inputs and --outputs together give both.
 """
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
-import json
-import re
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,36 +21,67 @@ from typing import Any
 from absl import flags
 
 from retrain_tools import command_line
-from retrain_tools.catalog_entry import CatalogEntry
-from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.graphdef.spec import find_bottlenecks
-from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
-from retrain_tools.sources.load import open_graph
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.file_kind import foreign_kind
+from retrain_tools.graphdef.load import read_graph_def
+from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
+from retrain_tools.listing.choose import Filters, Kinds, check_filters, chosen, of_kind
+from retrain_tools.listing.tables import Row, as_text
+from retrain_tools.listing.terminal import show, style_of_stdout
 
-Row = tuple[Tensor, dict[str, Any]]
-"""A tensor to print, and what is to be said of it besides."""
+Given = dict[str, Any]
+"""The values of the flags by name."""
 
-_GRAPH = flags.DEFINE_string(
-    "graph", None, "Frozen GraphDef file, or the name of a catalogued graph."
-)
-_MODEL_DIR = flags.DEFINE_string(
-    "model_dir", None, "Where catalogued graphs are kept. Default: the user's cache folder."
-)
-_PATTERN = flags.DEFINE_string(
-    "pattern", None, "Only tensors in whose name this regular expression is found."
-)
-_OP_TYPE = flags.DEFINE_list("op_type", None, "Only tensors that these ops make, as Conv2D,MatMul.")
-_INPUTS = flags.DEFINE_boolean("inputs", False, "Only what a caller may feed.")
-_OUTPUTS = flags.DEFINE_boolean("outputs", False, "Only results: what no other node takes.")
-_BOTTLENECKS = flags.DEFINE_boolean(
-    "bottlenecks", False, "Only tensors worth caching, best first, with depth and reason."
-)
-_INPUT_LAYER = flags.DEFINE_string(
-    "input_layer", None, "With --bottlenecks: tensor that takes the picture, if it is not found."
-)
-_FORMAT = flags.DEFINE_enum(
-    "format", "table", ["table", "names", "json", "csv"], "How to print the list."
-)
+_STRINGS = {
+    "graph": "Frozen GraphDef file, or the name of a catalogued graph.",
+    "model_dir": "Where catalogued graphs are kept. Default: the user's cache folder.",
+    "pattern": "Only tensors in whose name this regular expression is found.",
+    "glob": "Only tensors whose whole name matches, as 'mixed_*/join'.",
+    "diff": "Another graph: say what it changes, instead of listing.",
+    "input_layer": "With --bottlenecks or --summary: tensor that takes the picture.",
+}
+_LISTS = {
+    "op_type": "Only tensors that these ops make, as Conv2D,MatMul.",
+    "dtype": "Only tensors of these types, as float32,int64.",
+    "upstream": "Only what these tensors are computed from.",
+    "downstream": "Only what is computed from these tensors.",
+    "path": "Only what lies on a shortest way from one tensor to another, as Mul,pool_3.",
+}
+_NUMBERS = {
+    "rank": "Only tensors with so many dimensions.",
+    "min_bytes": "Only tensors that take so many bytes or more.",
+}
+_SWITCHES = {
+    "inputs": "Only what a caller may feed.",
+    "outputs": "Only results: what no other node takes.",
+    "bottlenecks": "Only tensors worth caching, best first, with depth and reason.",
+    "tree": "Fold name scopes, with node, parameter and byte counts; as --format=tree.",
+    "summary": "Say in short what the graph is, instead of listing.",
+}
+_FLAGS: dict[str, flags.FlagHolder[Any]] = {
+    **{name: flags.DEFINE_string(name, None, said) for name, said in _STRINGS.items()},
+    **{name: flags.DEFINE_list(name, None, said) for name, said in _LISTS.items()},
+    **{
+        name: flags.DEFINE_integer(name, None, said, lower_bound=0)
+        for name, said in _NUMBERS.items()
+    },
+    **{name: flags.DEFINE_boolean(name, False, said) for name, said in _SWITCHES.items()},
+    "depth": flags.DEFINE_integer(
+        "depth", 2, "With --tree: how many levels are unfolded; 0 for all.", lower_bound=0
+    ),
+    "shapes": flags.DEFINE_enum(
+        "shapes",
+        "file",
+        ["file", "infer"],
+        "Where shapes come from: what the file says and what follows from it, or TensorFlow, "
+        "which takes some seconds to start.",
+    ),
+    "format": flags.DEFINE_enum(
+        "format", "table", ["table", "names", "tree", "json", "csv"], "How to print the list."
+    ),
+}
 
 
 def main(arguments: list[str]) -> None:
@@ -59,78 +90,86 @@ def main(arguments: list[str]) -> None:
         raise InputError(
             f"Unexpected argument {arguments[0]!r}; name the graph with --graph={arguments[0]}"
         )
-    command_line.require(_GRAPH)
-    if _BOTTLENECKS.value and (_INPUTS.value or _OUTPUTS.value):
+    command_line.require(_FLAGS["graph"])
+    given = {name: holder.value for name, holder in _FLAGS.items()}
+    _check_combination(given)
+    filters = Filters(**{field.name: given[field.name] for field in dataclasses.fields(Filters)})
+    check_filters(filters)
+    gc.disable()  # looking for circles in what goes away at the end would take a third of the time
+    graph_def, path, entry = _open(given["graph"])
+    # What only some runs need is imported there: a plain list is done in a quarter of a second.
+    if given["diff"] is not None:
+        show(_difference(graph_def, _open(given["diff"])[0], given))
+        return
+    if given["shapes"] == "infer":
+        from retrain_tools.graphdef.infer import infer_tensors
+
+        tensors = infer_tensors(graph_def)
+    else:
+        tensors = list_tensors(graph_def)
+    if given["summary"]:
+        show(_summary(graph_def, path, entry, tensors, given))
+        return
+    kinds = Kinds(**{field.name: given[field.name] for field in dataclasses.fields(Kinds)})
+    candidates, extra = of_kind(graph_def, tensors, kinds, path, entry)
+    found = chosen(graph_def, candidates, filters, tensors, path)
+    if given["tree"] or given["format"] == "tree":
+        show(_tree(graph_def, found, len(tensors), given))
+    else:
+        consumers = consumers_by_tensor(graph_def)
+        rows = [Row(t, consumers.get(t.name, ()), extra.get(t.name, {})) for t in found]
+        columns = ["depth", "why"] if given["bottlenecks"] else []
+        show(as_text(rows, given["format"], style_of_stdout(), columns))
+    print(f"{len(found)} of {len(tensors)} tensors", file=sys.stderr)
+
+
+def _check_combination(given: Given) -> None:
+    whole = [name for name in ("summary", "diff", "tree") if given[name]]
+    if len(whole) > 1:
+        raise InputError(f"--{whole[0]} cannot be combined with --{whole[1]}.")
+    if given["bottlenecks"] and (given["inputs"] or given["outputs"]):
         raise InputError("--bottlenecks cannot be combined with --inputs or --outputs.")
-    pattern = _compiled_pattern()
-    graph_def, path, entry = open_graph(_GRAPH.value, _MODEL_DIR.value)
-    tensors = list_tensors(graph_def)
-    ops = _wanted_ops(tensors, path)
-    rows = [
-        (tensor, extra)
-        for tensor, extra in _chosen(graph_def, tensors, path, entry)
-        if pattern.search(tensor.name) and tensor.op in ops
-    ]
-    print(_as_text(rows), end="")
-    sys.stdout.flush()
-    print(f"{len(rows)} of {len(tensors)} tensors", file=sys.stderr)
+    if whole and given["format"] not in ("table", "tree", "json"):
+        raise InputError(f"--{whole[0]} is printed as text or as --format=json.")
 
 
-def _compiled_pattern() -> re.Pattern[str]:
-    try:
-        return re.compile(_PATTERN.value or "")
-    except re.error as error:
-        raise InputError(
-            f"--pattern={_PATTERN.value} is not a regular expression: {error}"
-        ) from error
+def _open(graph: str) -> tuple[Any, Path, Any]:
+    """Open a graph to be looked at: without TensorFlow, unless it takes that to make the graph."""
+    path = Path(graph)
+    if _FLAGS["shapes"].value == "file" and path.is_file() and foreign_kind(path) is None:
+        return read_graph_def(path, schema.GraphDef), path, None
+    from retrain_tools.sources.load import open_graph
+
+    return open_graph(graph, _FLAGS["model_dir"].value)
 
 
-def _wanted_ops(tensors: list[Tensor], path: Path) -> set[str]:
-    known = sorted({tensor.op for tensor in tensors})
-    wanted = {op.strip() for op in _OP_TYPE.value or known}
-    for op in sorted(wanted.difference(known)):
-        raise InputError(
-            f"No tensor of {path} is made by op {op!r}.{did_you_mean(op, known)} "
-            f"Ops there: {', '.join(known)}."
-        )
-    return wanted
+def _difference(before: Any, after: Any, given: Given) -> str:
+    from retrain_tools.graphdef.diff import compare_graphs
+    from retrain_tools.listing.diff_text import diff_json, diff_text
+
+    difference = compare_graphs(before, after)
+    is_json = given["format"] == "json"
+    return diff_json(difference) if is_json else diff_text(difference, style_of_stdout())
 
 
-def _chosen(
-    graph_def: Any, tensors: list[Tensor], path: Path, entry: CatalogEntry | None
-) -> list[Row]:
-    if _BOTTLENECKS.value:
-        by_name = {tensor.name: tensor for tensor in tensors}
-        found = find_bottlenecks(graph_def, str(path), entry, _INPUT_LAYER.value)
-        return [(by_name[c.tensor], {"depth": c.depth, "why": c.why}) for c in found]
-    if _INPUTS.value or _OUTPUTS.value:
-        inputs = graph_inputs(graph_def, tensors) if _INPUTS.value else []
-        outputs = graph_outputs(graph_def, tensors) if _OUTPUTS.value else []
-        tensors = inputs + [tensor for tensor in outputs if tensor not in inputs]
-    return [(tensor, {}) for tensor in tensors]
+def _summary(graph_def: Any, path: Path, entry: Any, tensors: list[Tensor], given: Given) -> str:
+    from retrain_tools.graphdef.summary import summarize
+    from retrain_tools.listing.summary_text import summary_json, summary_text
+
+    summary = summarize(graph_def, path, entry, tensors, given["input_layer"])
+    is_json = given["format"] == "json"
+    return summary_json(summary) if is_json else summary_text(summary, style_of_stdout())
 
 
-def _as_text(rows: list[Row]) -> str:
-    if _FORMAT.value == "names":
-        return "".join(f"{tensor.name}\n" for tensor, _ in rows)
-    if _FORMAT.value == "json":
-        objects = [json.dumps(dataclasses.asdict(tensor) | extra) for tensor, extra in rows]
-        return "[" + ",".join(f"\n  {item}" for item in objects) + "\n]\n"
-    header = ["name", "dtype", "shape", "op"] + ["depth", "why"] * _BOTTLENECKS.value
-    cells = [header]
-    for t, extra in rows:
-        cells.append([t.name, t.dtype, t.shape_text, t.op, *map(_cell, extra.values())])
-    if _FORMAT.value == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(cells)
-        return text.getvalue()
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(map(str.ljust, line, widths)) for line in cells]
-    return "".join(f"{line.rstrip()}\n" for line in lines)
+def _tree(graph_def: Any, found: list[Tensor], count: int, given: Given) -> str:
+    from retrain_tools.graphdef.tree import scope_tree
+    from retrain_tools.listing.tree_text import tree_json, tree_text
 
-
-def _cell(value: object) -> str:
-    return "?" if value is None else str(value)
+    names = {node_name(tensor.name) for tensor in found}
+    is_all = len(found) == count  # and so are nodes that make no tensor
+    tree = scope_tree(node for node in graph_def.node if is_all or node.name in names)
+    is_json, depth = given["format"] == "json", given["depth"]
+    return tree_json(tree, depth) if is_json else tree_text(tree, depth, style_of_stdout())
 
 
 def script() -> None:

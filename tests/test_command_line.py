@@ -166,3 +166,13 @@ Flags:
 """,
         "",
     )
+
+
+def test_a_name_that_the_output_cannot_spell_is_printed_all_the_same(script: Path) -> None:
+    done = subprocess.run(
+        command(script, 'print("made \\udcff")'),
+        capture_output=True,
+        check=False,
+        env=environment() | {"PYTHONIOENCODING": "utf-8:strict"},
+    )
+    assert (done.returncode, done.stdout) == (0, b"made \\udcff\n")

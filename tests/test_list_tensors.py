@@ -116,15 +116,15 @@ def test_the_table_is_aligned_and_counted(graph: Path) -> None:
     assert run_alone("--graph", graph) == (
         0,
         """\
-name                          dtype    shape         op
-input:0                       float32  [?, 8, 8, 3]  Placeholder
-w:0                           float32  [3, 3, 3, 4]  Const
-conv:0                        float32  [?, 4, 4, 4]  Conv2D
-features/reduction_indices:0  int32    [2]           Const
-features:0                    float32  [?, 4]        Mean
-ones:0                        float32  [4, 2]        Const
-logits:0                      float32  [?, 2]        MatMul
-scores:0                      float32  [?, 2]        Softmax
+name                          dtype    shape         op           consumers
+input:0                       float32  [?, 8, 8, 3]  Placeholder  1
+w:0                           float32  [3, 3, 3, 4]  Const        1
+conv:0                        float32  [?, 4, 4, 4]  Conv2D       1
+features/reduction_indices:0  int32    [2]           Const        1
+features:0                    float32  [?, 4]        Mean         1
+ones:0                        float32  [4, 2]        Const        1
+logits:0                      float32  [?, 2]        MatMul       1
+scores:0                      float32  [?, 2]        Softmax      0
 """,
         "8 of 8 tensors\n",
     )
@@ -155,6 +155,8 @@ def test_json(script: Runner, graph: Path) -> None:
         "dtype": "float32",
         "shape": [None, 8, 8, 3],
         "op": "Placeholder",
+        "bytes": None,
+        "consumers": ["conv"],
     }
     [best, *_] = json.loads(script.listed("--graph", graph, "--format=json", "--bottlenecks")[0])
     assert best == {
@@ -162,6 +164,8 @@ def test_json(script: Runner, graph: Path) -> None:
         "dtype": "float32",
         "shape": [None, 4],
         "op": "Mean",
+        "bytes": None,
+        "consumers": ["logits"],
         "depth": 4,
         "why": "what the last layer classifies",
     }
@@ -175,6 +179,8 @@ def test_csv(script: Runner, graph: Path) -> None:
         "dtype": "float32",
         "shape": "[?, 8, 8, 3]",
         "op": "Placeholder",
+        "consumers": "conv",
+        "bytes": "?",
     }
     stdout, _ = script.listed("--graph", graph, "--format=csv", "--bottlenecks")
     rows = list(csv.DictReader(io.StringIO(stdout)))
@@ -207,12 +213,128 @@ def test_choosing(script: Runner, graph: Path, arguments: list[str], expected: l
 
 
 @pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--glob=*eatures"], ["features:0"]),
+        (["--dtype=int32"], ["features/reduction_indices:0"]),
+        (["--rank=2", "--op_type=Const,MatMul"], ["ones:0", "logits:0"]),
+        (["--min_bytes=32"], ["w:0", "ones:0"]),
+        (["--upstream=conv"], ["input:0", "w:0", "conv:0"]),
+        (["--downstream=features"], ["features:0", "logits:0", "scores:0"]),
+        (["--downstream=conv", "--upstream=features:0"], ["conv:0", "features:0"]),
+        (["--path=input,logits"], ["input:0", "conv:0", "features:0", "logits:0"]),
+        (["--path=input,logits", "--pattern=^f"], ["features:0"]),
+        (["--outputs", "--downstream=conv"], ["scores:0"]),
+        (["--shapes=infer", "--rank=4", "--dtype=float32"], ["input:0", "w:0", "conv:0"]),
+    ],
+)
+def test_filters(script: Runner, graph: Path, arguments: list[str], expected: list[str]) -> None:
+    stdout, stderr = script.listed("--graph", graph, "--format=names", *arguments)
+    assert stdout.splitlines() == expected
+    assert stderr == f"{len(expected)} of 8 tensors\n"
+
+
+def test_inferred_shapes_are_the_same_here(script: Runner, graph: Path) -> None:
+    plain, _ = script.listed("--graph", graph)
+    assert script.listed("--graph", graph, "--shapes=infer")[0] == plain
+
+
+def test_the_tree(script: Runner, graph: Path) -> None:
+    expected = """\
+scope                  nodes  parameters  bytes  op
+(all)                      8         116    472
+  input                    1           0      0  Placeholder
+  w                        1         108    432  Const
+  conv                     1           0      0  Conv2D
+  features/                2           0      8  Mean
+    reduction_indices      1           0      8  Const
+  ones                     1           8     32  Const
+  logits                   1           0      0  MatMul
+  scores                   1           0      0  Softmax
+"""
+    for flag in ("--tree", "--format=tree"):
+        assert script.listed("--graph", graph, flag) == (expected, "8 of 8 tensors\n")
+    folded, _ = script.listed("--graph", graph, "--tree", "--depth=1", "--upstream=features")
+    assert "  features/…      2           0      8  Mean\n" in folded
+    assert "logits" not in folded
+    tree = json.loads(script.listed("--graph", graph, "--tree", "--format=json")[0])
+    assert (tree["nodes"], tree["parameters"]) == (8, 116)
+
+
+def test_the_summary(script: Runner, graph: Path) -> None:
+    stdout, stderr = script.listed("--graph", graph, "--summary")
+    assert stderr == ""
+    assert f"File      {graph} (" in stdout
+    assert "  scores:0  float32  [?, 2]  a softmax that no node takes\n" in stdout
+    values = json.loads(script.listed("--graph", graph, "--summary", "--format=json")[0])
+    assert [found["name"] for found in values["inputs"]] == ["input:0"]
+    assert values["flops"] == 2 * (4 * 4 * 4 * 27 + 4 * 2)
+    named, _ = script.listed("--graph", graph, "--summary", "--input_layer=conv")
+    assert "pixels: named with --input_layer" in named
+
+
+def test_commands_of_the_summary_have_flags_that_are_there(script: Runner, graph: Path) -> None:
+    values = json.loads(script.listed("--graph", graph, "--summary", "--format=json")[0])
+    for command in values["commands"]:
+        name, *arguments = command.split()
+        source = (ROOT / f"{name.replace('.', '/')}.py").read_text()
+        for argument in arguments:
+            assert f'"{argument.removeprefix("--").partition("=")[0]}"' in source
+
+
+def test_the_difference(script: Runner, graph: Path, tmp_path: Path) -> None:
+    assert script.listed("--graph", graph, "--diff", graph) == ("no difference in 8 nodes\n", "")
+    graph_def = tf.compat.v1.GraphDef.FromString(graph.read_bytes())
+    graph_def.node[-1].op = "LogSoftmax"
+    other = tmp_path / "other.pb"
+    other.write_bytes(graph_def.SerializeToString())
+    stdout, _ = script.listed("--graph", graph, "--diff", other)
+    assert stdout.startswith("~ scores\n    op: Softmax → LogSoftmax\n0 nodes removed, 0 added, ")
+    values = json.loads(script.listed("--graph", graph, "--diff", other, "--format=json")[0])
+    assert values["reworked"][0]["name"] == "scores"
+    assert script.error_of("--graph", graph, "--diff=/no/g.pb") == "No such file: /no/g.pb"
+
+
+PLAIN_RUNS = (
+    [],
+    ["--summary"],
+    ["--tree"],
+    ["--bottlenecks"],
+    ["--path=input,scores"],
+    ["--format=json"],
+    ["--diff=GRAPH"],
+)
+
+
+@pytest.mark.parametrize("arguments", PLAIN_RUNS)
+def test_no_tensorflow_is_imported(graph: Path, arguments: list[str]) -> None:
+    code = f"""
+import atexit, sys
+modules = ("tensorflow", "numpy") if {arguments == []} else ("tensorflow",)
+atexit.register(lambda: print([m for m in modules if m in sys.modules], file=sys.stderr))
+sys.argv[:] = ["list_tensors", "--graph={graph}", *{arguments}]
+from retrain_tools.list_tensors import script
+script()
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", code.replace("GRAPH", str(graph))],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+    )
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.splitlines()[-1] == "[]"
+    assert result.stdout
+
+
+@pytest.mark.parametrize(
     ("format_", "empty"),
     [
         ("names", ""),
         ("json", "[\n]\n"),
-        ("csv", "name,dtype,shape,op\n"),
-        ("table", "name  dtype  shape  op\n"),
+        ("csv", "name,dtype,shape,op,consumers,bytes\n"),
+        ("table", "name  dtype  shape  op  consumers\n"),
     ],
 )
 def test_no_match_is_no_error(script: Runner, graph: Path, format_: str, empty: str) -> None:
@@ -228,7 +350,8 @@ def test_a_graph_without_pictures_is_listed(script: Runner, tmp_path: Path) -> N
     path = tmp_path / "numbers.pb"
     path.write_bytes(graph_def.SerializeToString())
     assert script.listed("--graph", path, "--format=csv") == (
-        "name,dtype,shape,op\ntwo:0,int32,[],Const\nunknown:0,?,unknown,NoSuchOp\n",
+        "name,dtype,shape,op,consumers,bytes\n"
+        "two:0,int32,[],Const,unknown,4\nunknown:0,?,unknown,NoSuchOp,,?\n",
         "2 of 2 tensors\n",
     )
     assert script.error_of("--graph", path, "--bottlenecks") == (
@@ -255,8 +378,9 @@ def test_the_catalogues_bottleneck_comes_first(
     flags: tuple[Any, ...] = ("--bottlenecks", "--format=csv")
     by_name, _ = script.listed("--graph=toy", "--model_dir", tmp_path, *flags, **own_catalog)
     assert by_name.splitlines()[1:3] == [
-        'conv:0,float32,"[?, 4, 4, 4]",Conv2D,4,what retrain.py cached for this network',
-        'features:0,float32,"[?, 4]",Mean,4,what the last layer classifies',
+        'conv:0,float32,"[?, 4, 4, 4]",Conv2D,features,?,4,'
+        "what the catalogue names for this network",
+        'features:0,float32,"[?, 4]",Mean,logits,?,4,what the last layer classifies',
     ]
     by_file, _ = script.listed("--graph", graph, *flags, **own_catalog)
     assert by_file == by_name
@@ -277,6 +401,16 @@ def test_the_catalogues_bottleneck_comes_first(
             ["--graph=g.pb", "--bottlenecks", "--outputs"],
             "--bottlenecks cannot be combined with --inputs or --outputs.",
         ),
+        (["--graph=g.pb", "--summary", "--tree"], "--summary cannot be combined with --tree."),
+        (
+            ["--graph=g.pb", "--summary", "--format=csv"],
+            "--summary is printed as text or as --format=json.",
+        ),
+        (
+            ["--graph=g.pb", "--path=a,b,c"],
+            "--path=a,b,c must name two tensors, as --path=Mul,pool_3.",
+        ),
+        (["--graph=g.pb", "--rank=-1"], "flag --rank=-1: -1 is not a non-negative integer"),
     ],
 )
 def test_errors(script: Runner, arguments: list[str], message: str) -> None:
@@ -318,7 +452,11 @@ script()
         assert f"\n  --{flag}" in result.stdout
     for flag in ("[no]bottlenecks", "input_layer", "format"):
         assert f"\n  --{flag}" in result.stdout
-    assert "<table|names|json|csv>" in result.stdout
+    for flag in ("glob", "dtype", "rank", "min_bytes", "upstream", "downstream", "path", "diff"):
+        assert f"\n  --{flag}\n" in result.stdout
+    for flag in ("[no]tree", "[no]summary", "depth", "shapes"):
+        assert f"\n  --{flag} (default: " in result.stdout
+    assert "<table|names|tree|json|csv>" in result.stdout
 
 
 def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
@@ -338,7 +476,7 @@ def test_a_reader_that_leaves_early_is_no_error(tmp_path: Path) -> None:
         # Without a buffer, Python does not notice that a write was cut short.
         env={k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"},
     )
-    assert result.stdout.split() == ["name", "dtype", "shape", "op"]
+    assert result.stdout.split() == ["name", "dtype", "shape", "op", "consumers"]
     assert result.stderr == "0\n"
 
 
@@ -348,7 +486,8 @@ def test_a_real_mobilenet(script: Runner) -> None:
         "--graph", MOBILENET / "retrained_graph.pb", "--bottlenecks", "--format=csv"
     )
     assert stdout.splitlines()[1] == (
-        'MobilenetV1/Predictions/Reshape:0,float32,"[1, 1001]",Reshape,1001,'
+        'MobilenetV1/Predictions/Reshape:0,float32,"[1, 1001]",Reshape,'
+        "input_1/BottleneckInputPlaceholder,4004,1001,"
         "what retrain.py cached for this network"
     )
     assert stderr == "4 of 560 tensors\n"

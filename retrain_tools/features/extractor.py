@@ -25,7 +25,13 @@ from retrain_tools.features.pooling import pool
 from retrain_tools.features.session import first_sentence, naming, network_graph, session_on
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.sides import body, picture_side
-from retrain_tools.images.decode import MAX_PIXELS, PictureError, decode_with_pillow, read_picture
+from retrain_tools.images.decode import (
+    MAX_PIXELS,
+    PictureError,
+    decode_with_pillow,
+    read_picture,
+    resize_with_pillow,
+)
 from retrain_tools.quiet_tensorflow import tf
 
 log = logging.getLogger(__name__)
@@ -39,29 +45,38 @@ _SAME_IN_A_BATCH = 1e-4  # relative to the largest value; float32 kernels differ
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
-    """A graph ready to run on pictures. Safe to use from several threads; close it after use."""
+    """A graph ready to run on pictures. Safe to use from several threads; close it after use.
+
+    Attributes:
+        shapes: of each fetch's values for one picture, after pooling.
+        batch_size: how many pictures it takes at a time.
+    """
 
     def __init__(
         self,
         frozen: FrozenGraph,
         fetches: Sequence[str],
-        pooling: str = "avg",
+        pooling: str | None = "avg",
         max_pixels: int = MAX_PIXELS,
+        raw_pixels: bool = False,
     ) -> None:
         """Open the graph and find out whether it takes batches.
 
         Args:
             frozen: the graph; it is not kept.
             fetches: full tensor names.
-            pooling: for fetches of rank above 2, see `pooling.pool`.
+            pooling: for fetches of rank above 2, see `pooling.pool`; None keeps their shape.
             max_pixels: largest picture to accept.
+            raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
 
         Raises:
-            InputError: a fetch is not computed from pictures, or the graph cannot be run.
+            InputError: a fetch is not computed from pictures, or is not of numbers; or the graph
+                cannot be run.
         """
         self._size = frozen.spec.image_size
         self._pooling = pooling
         self._max_pixels = max_pixels
+        self._raw_pixels = raw_pixels
         where = str(frozen.path)
         self._workers = _usable_cores()
         side = picture_side(frozen.graph_def, frozen.spec)
@@ -84,7 +99,19 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             for assign, value, array in assignments:
                 self._network.run(assign, {value: array})
             self._entrance, *self._fetches = tensors
+            for fetch, tensor in zip(fetches, self._fetches, strict=True):
+                dtype = tensor.dtype
+                if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+                    raise InputError(
+                        f"{fetch!r} is of type {dtype.name}, and no real numbers; choose another "
+                        "tensor."
+                    )
             self.batch_size = _BATCH_SIZE if self._takes_batches() else 1
+            for fetch, shape in zip(fetches, self.shapes, strict=True):
+                if 0 in shape:
+                    raise InputError(
+                        f"{fetch!r} has no values for a picture: its shape is {list(shape)}."
+                    )
         except BaseException:
             self._sessions.close()
             raise
@@ -104,6 +131,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             PictureError: the file cannot be used.
         """
         data, found = read_picture(path, self._max_pixels)
+        if self._raw_pixels:
+            return resize_with_pillow(data, self._size).astype(np.float32)
         if found == "JPEG":
             return self._run_side(self._side.pixels, {self._side.encoded: data})
         return self._run_side(self._side.pixels, {self._side.decoded: self._decode(data, found)})
@@ -152,7 +181,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             pixels: float32 [N, h, w, 3].
 
         Returns:
-            One float32 [N, depth] per fetch.
+            One float32 [N, depth] per fetch, or [N, ...] without pooling.
 
         Raises:
             ValueError: a value has not one row per picture. That is all right for one picture: a
@@ -166,7 +195,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 if count > 1:
                     raise ValueError(f"{list(rows.shape)} is not a row for each of {count}")
                 rows = rows[np.newaxis]
-            results.append(pool(rows, self._pooling))
+            results.append(rows if self._pooling is None else pool(rows, self._pooling))
         return results
 
     def _takes_batches(self) -> bool:
@@ -186,14 +215,14 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         except (tf.errors.OpError, ValueError):
             together = []
         same = bool(together) and all(
-            both.shape == (2, one.shape[1])
-            and np.abs(both - np.concatenate([one, two])).max()
-            <= _SAME_IN_A_BATCH * max(np.abs(one).max(), np.abs(two).max())
+            both.shape == (2, *one.shape[1:])
+            and np.abs(both - np.concatenate([one, two])).max(initial=0)
+            <= _SAME_IN_A_BATCH * max(np.abs(one).max(initial=0), np.abs(two).max(initial=0))
             for both, one, two in zip(together, *alone, strict=True)
         )
         if not same:
             log.info("this graph gives other values in a batch; its pictures are run one by one")
-        self.depths = [value.shape[1] for value in alone[0]]
+        self.shapes = [value.shape[1:] for value in alone[0]]
         return same
 
     def map_batches(

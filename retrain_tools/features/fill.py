@@ -29,8 +29,8 @@ from retrain_tools.features.cache import (
     write_manifest,
 )
 from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.graphdef.infer import tensor_shapes
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.graphdef.tensors import tensor_shapes
 from retrain_tools.images.decode import MAX_PIXELS, PictureError
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.progress import progress
@@ -147,7 +147,7 @@ def fill_cache(
                 opened.append(stack.enter_context(new))
             return opened[0]
 
-        depth = manifest["depth"] if manifest else extractor().depths[0]
+        depth = manifest["depth"] if manifest else extractor().shapes[0][0]
         cache = Cache(folder, suffix, depth)
         report = FillReport(cache, identity)
         waiting, other_depths = _read_cached(cache, images, report, keep)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from retrain_tools.graphdef.navigate import consumers, full_name, node_name, nodes_by_name, upstream
-from retrain_tools.graphdef.tensors import Shape, tensor_shapes
+from retrain_tools.graphdef.navigate import consumers, full_name, node_name, nodes_by_name
+from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.graphdef.tensors import list_tensors
+from retrain_tools.graphdef.walks import downstream, followers
 
 _PASS_THROUGH = ("Identity", "PlaceholderWithDefault", "StopGradient", "CheckNumerics")
 _RESHAPING = (*_PASS_THROUGH, "Reshape", "Squeeze", "AvgPool", "Mean", "MaxPool")
@@ -31,7 +33,10 @@ class Candidate:
 
 
 def bottleneck_candidates(
-    graph_def: Any, pixel_input: str, known: str | None = None
+    graph_def: Any,
+    pixel_input: str,
+    known: str | None = None,
+    why_known: str = "what the catalogue names for this network",
 ) -> list[Candidate]:
     """Return the tensors worth caching, best first; empty if nothing follows `pixel_input`.
 
@@ -41,13 +46,14 @@ def bottleneck_candidates(
     Args:
         graph_def: the whole graph.
         pixel_input: the tensor that takes prepared pixels.
-        known: the tensor that the catalogue names for this network, put first.
+        known: the tensor that somebody named for this network, put first.
+        why_known: who did.
     """
     nodes = nodes_by_name(graph_def)
-    shapes = tensor_shapes(graph_def)
+    shapes = {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
     found: dict[str, str] = {}
     if known is not None:
-        found[known] = "what retrain.py cached for this network"
+        found[known] = why_known
     classifier, logits = _classifier(graph_def, nodes, shapes, pixel_input)
     if classifier is not None:
         name = _skip(nodes, classifier.input[0], _PASS_THROUGH)
@@ -91,12 +97,13 @@ def _classifier(
 ) -> tuple[Any | None, str | None]:
     """Find the last layer (None if the graph ends in pooling) and the tensor that it ends in."""
     used_by = consumers(graph_def)
+    depends = downstream(followers(graph_def), [pixel_input])
     results = [
         node.name
         for node in graph_def.node
         if node.name not in used_by
         and node.op not in ("Const", "NoOp", "Assert", "CheckNumerics")
-        and node_name(pixel_input) in upstream(nodes, [node.name], stop=[node_name(pixel_input)])
+        and node.name in depends
         and node.name != node_name(pixel_input)
     ]
     if not results:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
-import graphlib
-import math
 import re
+from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from retrain_tools.catalog_entry import CatalogEntry
+from google.protobuf.message import DecodeError
+
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import file_kind
-from retrain_tools.graphdef.navigate import attribute, node_name
-from retrain_tools.graphdef.spec import GraphSpec
+from retrain_tools.graphdef import file_kind, schema
+from retrain_tools.graphdef.constants import is_sound
+from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.order import CircleError, running_order
 from retrain_tools.quiet_tensorflow import tf
+
+if TYPE_CHECKING:  # reading a graph takes nothing of the catalogue, which is slow to import
+    from retrain_tools.catalog_entry import CatalogEntry
+    from retrain_tools.graphdef.spec import GraphSpec
 
 # The op was removed for graphs made since GraphDef version 9 (TensorFlow's op registry); a file
 # that holds it and says otherwise was re-saved by a newer TensorFlow, with nothing else changed.
@@ -42,8 +47,13 @@ class FrozenGraph:
     entry: CatalogEntry | None = None
 
 
-def read_graph_def(path: str | Path) -> Any:
+def read_graph_def(path: str | Path, message: Any = None) -> Any:
     """Read a binary or text GraphDef, told apart by content.
+
+    Args:
+        path: the file.
+        message: the class to read it as: `schema.GraphDef` for one that is only looked at, which
+            needs no TensorFlow; by default TensorFlow's own, which can be run and rewritten.
 
     Raises:
         InputError: the file is missing, is something else (it says what), is cut off, or its graph
@@ -56,38 +66,36 @@ def read_graph_def(path: str | Path) -> Any:
     if reason := file_kind.foreign_kind(path):
         raise InputError(f"{path} {reason}.")
     data = path.read_bytes()
+    graph_def = tf.compat.v1.GraphDef() if message is None else message()
     if file_kind.is_text_graph(data[:4096]):
-        graph_def = _parse_text(data, path)
+        _parse_text(data, path, graph_def)
     else:
-        graph_def = _parse_binary(data, path)
-    _check_names(graph_def, path)
-    if any(node.op == _OLD_BATCH_NORM for node in graph_def.node):
-        versions = graph_def.versions
-        versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
+        _parse_binary(data, path, graph_def)
+    _check(graph_def, path)
+    versions = graph_def.versions
+    if versions.producer > _LAST_VERSION_WITH_OLD_BATCH_NORM and any(
+        node.op == _OLD_BATCH_NORM for node in graph_def.node
+    ):
+        versions.producer = _LAST_VERSION_WITH_OLD_BATCH_NORM
     return graph_def
 
 
-def _parse_binary(data: bytes, path: Path) -> Any:
-    from google.protobuf.message import DecodeError
-
-    graph_def = tf.compat.v1.GraphDef()
+def _parse_binary(data: bytes, path: Path, graph_def: Any) -> None:
     try:
         graph_def.ParseFromString(data)
     except DecodeError as error:
         kind = _other_message(data) or file_kind.truncation(data) or "is not a GraphDef"
         raise InputError(f"{path} {kind}.") from error
-    if not graph_def.node or not all(_OP_NAME.fullmatch(node.op) for node in graph_def.node):
+    ops = {node.op for node in graph_def.node}
+    if not ops or not all(map(_OP_NAME.fullmatch, ops)):
         kind = _other_message(data) or "is not a GraphDef, or one without nodes"
         raise InputError(f"{path} {kind}.")
-    return graph_def
 
 
 def _other_message(data: bytes) -> str | None:
     """Recognise the protobuf messages that are most often passed for a GraphDef."""
-    from google.protobuf.message import DecodeError
-
     try:
-        meta_graph = tf.compat.v1.MetaGraphDef.FromString(data)
+        meta_graph = schema.MetaGraphDef.FromString(data)
     except DecodeError:
         return None
     if meta_graph.graph_def.node:
@@ -95,31 +103,38 @@ def _other_message(data: bytes) -> str | None:
     return None
 
 
-def _parse_text(data: bytes, path: Path) -> Any:
+def _parse_text(data: bytes, path: Path, graph_def: Any) -> None:
+    # Reading text is rare, and its parser takes as long to import as everything else here.
     from google.protobuf import text_format
 
     try:
-        return text_format.Parse(data.decode("utf-8"), tf.compat.v1.GraphDef())
+        text_format.Parse(data.decode("utf-8"), graph_def)
     except (text_format.ParseError, UnicodeDecodeError) as error:
         where = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{path} is a text GraphDef that cannot be read: {where}.") from error
 
 
-def _check_names(graph_def: Any, path: Path) -> None:
-    names: set[str] = set()
+def _check(graph_def: Any, path: Path) -> None:
+    inputs: dict[str, list[str]] = {}
+    by_op: dict[str, list[Any]] = {op: [] for op in ("Const", "NextIteration", *_VARIABLES)}
+    is_in_order = True  # as nearly every file is: then no edge can be loose or lead back
     for node in graph_def.node:
-        if node.name in names:
-            raise InputError(f"{path} is damaged: two nodes are called {node.name!r}.")
-        names.add(node.name)
-    for node in graph_def.node:
-        for name in node.input:
-            if node_name(name) not in names:
-                raise InputError(
-                    f"{path} is damaged: node {node.name!r} takes {name!r}, which no node makes."
-                )
-    _check_order(graph_def, path)
-    _check_constants(graph_def, path)
-    variables = [node.name for node in graph_def.node if node.op in _VARIABLES]
+        name = node.name
+        if name in inputs:
+            raise InputError(f"{path} is damaged: two nodes are called {name!r}.")
+        sources = [node_name(source) for source in node.input]
+        for source in sources:
+            if source not in inputs:
+                is_in_order = False
+        inputs[name] = sources
+        op = node.op
+        if op in by_op:
+            by_op[op].append(node)
+    if not is_in_order:
+        _check_sources(graph_def, inputs, path)
+        _check_order(inputs, {node.name for node in by_op["NextIteration"]}, path)
+    _check_constants(by_op["Const"], path)
+    variables = [node.name for op in _VARIABLES for node in by_op[op]]
     if variables:
         raise InputError(
             f"{path} is not frozen: it has {len(variables)} variables ({variables[0]!r} is the "
@@ -127,39 +142,31 @@ def _check_names(graph_def: Any, path: Path) -> None:
         )
 
 
-def _check_order(graph_def: Any, path: Path) -> None:
+def _check_sources(graph_def: Any, names: Collection[str], path: Path) -> None:
+    for node in graph_def.node:
+        for name in node.input:
+            if node_name(name) not in names:
+                raise InputError(
+                    f"{path} is damaged: node {node.name!r} takes {name!r}, which no node makes."
+                )
+
+
+def _check_order(inputs: dict[str, list[str]], loops: Collection[str], path: Path) -> None:
     """Refuse a graph that could never run, on which a walk along the inputs would never end."""
     # The one edge that may lead back is that of a while loop, from NextIteration to Merge.
-    loops = {node.name for node in graph_def.node if node.op == "NextIteration"}
-    order = graphlib.TopologicalSorter(
-        {node.name: {node_name(i) for i in node.input} - loops for node in graph_def.node}
-    )
+    if loops:
+        inputs = {name: [s for s in made if s not in loops] for name, made in inputs.items()}
     try:
-        order.prepare()
-    except graphlib.CycleError as error:
-        circle = " → ".join(reversed(error.args[1]))
-        raise InputError(f"{path} is damaged: its nodes go in a circle: {circle}.") from error
+        running_order(inputs)
+    except CircleError as error:
+        raise InputError(f"{path} is damaged: its nodes go in a circle: {error}.") from error
 
 
-def _check_constants(graph_def: Any, path: Path) -> None:
+def _check_constants(constants: Iterable[Any], path: Path) -> None:
     """Refuse constants that do not fit their own type and shape: some make TensorFlow abort."""
-    for node in graph_def.node:
-        if node.op == "Const" and not _is_sound(node):
+    for node in constants:
+        if not is_sound(node):
             raise InputError(
                 f"{path} is damaged: the constant {node.name!r} does not hold what its type and "
                 "shape say."
             )
-
-
-def _is_sound(constant: Any) -> bool:
-    tensor = attribute(constant, "value").tensor
-    if tensor.dtype == 0 or tensor.dtype != attribute(constant, "dtype").type:
-        return False
-    try:
-        size = tf.as_dtype(tensor.dtype).size
-    except TypeError:
-        return False
-    count = math.prod(dim.size for dim in tensor.tensor_shape.dim)
-    if tensor.tensor_shape.unknown_rank or any(dim.size < 0 for dim in tensor.tensor_shape.dim):
-        return False
-    return not tensor.tensor_content or len(tensor.tensor_content) == count * size

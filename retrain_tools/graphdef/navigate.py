@@ -6,11 +6,13 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.graphdef.constants import array
 
 
 def node_name(tensor: str) -> str:
     """Return the node of a tensor or input name: `^a/b`, `a/b:1` and `a/b` all give `a/b`."""
+    if ":" not in tensor and not tensor.startswith("^"):  # most are plain, and there may be many
+        return tensor
     return tensor.lstrip("^").split(":")[0]
 
 
@@ -34,7 +36,7 @@ def nodes_by_name(graph_def: Any) -> dict[str, Any]:
 
 def attribute(node: Any, key: str) -> Any:
     """Return an attribute, or an empty one. Plain `node.attr[key]` would add it to the node."""
-    return node.attr[key] if key in node.attr else tf.compat.v1.AttrValue()
+    return node.attr[key] if key in node.attr else type(node)().attr[key]
 
 
 def consumers(graph_def: Any) -> dict[str, list[Any]]:
@@ -95,7 +97,7 @@ def constant_value(
         node = nodes[node_name(node.input[0])]
     if weights is not None and node.name in weights:
         return weights[node.name]
-    return tf.make_ndarray(node.attr["value"].tensor) if node.op == "Const" else None
+    return array(node.attr["value"].tensor) if node.op == "Const" else None
 
 
 def unique_name(base: str, taken: Collection[str]) -> str:
@@ -116,7 +118,7 @@ def unique_name(base: str, taken: Collection[str]) -> str:
 
 def copy_nodes(graph_def: Any, wanted: Callable[[Any], bool]) -> Any:
     """Return a new GraphDef with the nodes for which `wanted` holds, same versions and library."""
-    result = tf.compat.v1.GraphDef()
+    result = type(graph_def)()
     result.versions.CopyFrom(graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     result.node.extend(node for node in graph_def.node if wanted(node))

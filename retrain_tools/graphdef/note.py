@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,9 @@ from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 
 # TensorFlow takes no notice of attributes whose names begin with an underscore, in any version.
 _KEY = "_retrain_tools"
+
+# What reading a stranger's JSON may raise: it may be too deep, its numbers too large.
+_UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +55,7 @@ def read_note(graph_def: Any) -> Note | None:
         if _KEY in node.attr:
             try:
                 return _parse(node.attr[_KEY].s, nodes)
-            except (ValueError, TypeError, AttributeError, KeyError):
+            except _UNREADABLE:
                 return None
     return None
 
@@ -61,12 +65,14 @@ def _parse(text: bytes, nodes: Mapping[str, Any]) -> Note:
         return tensor is not None and node_name(tensor) in nodes
 
     values = json.loads(text)
-    mean = values["mean"]
+    mean, std = values["mean"], float(values["std"])
+    if not math.isfinite(1 / std) or not math.isfinite(std):
+        raise ValueError(std)
     return Note(
         source=str(values["source"]),
         preprocess=str(values["preprocess"]),
         mean=_colours(mean) if isinstance(mean, list) else float(mean),
-        std=float(values["std"]),
+        std=std,
         bottleneck=values["bottleneck"] if there(values["bottleneck"]) else None,
         final=values["final"] if there(values["final"]) else None,
         end_points={key: name for key, name in values["end_points"].items() if there(name)},

@@ -1,25 +1,22 @@
-"""The tensors of a graph: name, dtype, shape and op of each, without running anything."""
+"""The tensors of a graph: name, dtype, shape and op of each, without TensorFlow."""
 
 from __future__ import annotations
 
-import dataclasses
-import re
-from typing import Any
+import functools
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from retrain_tools.graphdef.build import new_node
-from retrain_tools.graphdef.navigate import attribute, full_name, node_name
-from retrain_tools.graphdef.weights import light_copy
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.graphdef import ops
+from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name, item_size
+from retrain_tools.graphdef.navigate import full_name, node_name
+from retrain_tools.graphdef.shapes.call import Shape as Shape  # where others take it from
+from retrain_tools.graphdef.shapes.propagate import propagate_shapes
 
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
-_WITHOUT_RESULT = ("NoOp", "Assert")
-_UNREGISTERED = re.compile("Op type not registered '([^']+)'")  # TensorFlow's words
-
-Shape = tuple[int | None, ...]
 
 
-@dataclasses.dataclass(frozen=True)
-class Tensor:
+class Tensor(NamedTuple):
     """One output of one node.
 
     Attributes:
@@ -27,6 +24,8 @@ class Tensor:
         dtype: TensorFlow's name of the type, `float32`; `?` where it cannot be told.
         shape: the dimensions, None for an unknown one; None where even the rank is unknown.
         op: the type of the node.
+
+    A tuple, and not a dataclass, because a graph may have a hundred thousand of them.
     """
 
     name: str
@@ -37,99 +36,109 @@ class Tensor:
     @property
     def shape_text(self) -> str:
         """The shape as people write it: `[1, ?, 2048]`, `[]`, or `unknown`."""
-        if self.shape is None:
-            return "unknown"
-        return f"[{', '.join('?' if d is None else str(d) for d in self.shape)}]"
+        return shape_text(self.shape)
+
+    @property
+    def bytes(self) -> int | None:
+        """What the tensor takes in memory; None where its shape or type do not say."""
+        size = item_size(self.dtype)
+        if self.shape is None or size is None:
+            return None
+        known = [dim for dim in self.shape if dim is not None]
+        return math.prod(known) * size if len(known) == len(self.shape) else None
+
+
+@functools.lru_cache(maxsize=4096)  # a graph has many tensors and few shapes
+def shape_text(shape: Shape | None) -> str:
+    """Return a shape as people write it: `[1, ?, 2048]`, `[]`, or `unknown`."""
+    if shape is None:
+        return "unknown"
+    return f"[{', '.join('?' if d is None else str(d) for d in shape)}]"
 
 
 def list_tensors(graph_def: Any) -> list[Tensor]:
-    """Return every tensor of the graph in file order, with the shapes TensorFlow can infer.
+    """Return every tensor of the graph in file order.
 
-    A graph with an op that this TensorFlow does not have is still listed: what such an op makes
-    has the dtype of its own attributes and an unknown shape. If TensorFlow refuses the graph even
-    so, all dtypes come from attributes, and shapes from constants and placeholders.
+    Shapes are those of the file, and what follows from them by exact rules (`graphdef.shapes`). A
+    graph with an op that TensorFlow does not have is listed all the same: what such an op makes
+    has the dtype of its own attributes and an unknown shape.
+
+    Args:
+        graph_def: the graph, TensorFlow's or `schema`'s; its inputs must all be there.
     """
-    graph = _import_without_unknown_ops(light_copy(graph_def))
+    dtypes = _dtypes(graph_def)
+    shapes = propagate_shapes(graph_def, {name: len(made) for name, made in dtypes.items()})
     tensors = []
     for node in graph_def.node:
-        operation = None if graph is None else graph.get_operation_by_name(node.name)
-        if operation is None or (operation.type != node.op and node.op != "Const"):
-            tensors += _tensors_by_attributes(node, graph_def.versions.producer)
+        name, op = node.name, node.op
+        made = dtypes[name]
+        if len(made) == 1:  # as nearly all are
+            tensors.append(Tensor(f"{name}:0", made[0], shapes[name][0], op))
             continue
-        for output in operation.outputs:
-            dims = None if output.shape.rank is None else tuple(output.shape.as_list())
-            tensors.append(Tensor(output.name, output.dtype.name, dims, node.op))
+        for index, (dtype, shape) in enumerate(zip(made, shapes[name], strict=True)):
+            tensors.append(Tensor(f"{name}:{index}", dtype, shape, op))
     return tensors
 
 
-def _import_without_unknown_ops(light: Any) -> Any | None:
-    """Return a light graph as a tf.Graph, unknown ops replaced; None if TensorFlow refuses it."""
-    while True:
-        graph = tf.Graph()
-        try:
-            with graph.as_default():
-                tf.compat.v1.import_graph_def(light, name="")
-        except (ValueError, tf.errors.OpError) as error:
-            unknown = _UNREGISTERED.search(str(error))
-            nodes = [node for node in light.node if unknown and node.op == unknown[1]]
-            if not nodes or not all(_dtype_by_attributes(node) for node in nodes):
-                return None
-            for node in nodes:
-                dtype = _dtype_by_attributes(node)
-                node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype))
-        else:
-            return graph
+def _dtypes(graph_def: Any) -> dict[str, list[str]]:
+    """Return the types of each node's outputs."""
+    known = {**ops.registry(), **ops.functions(graph_def)}
+    outputs: dict[str, Sequence[ops.Output] | None] = {}
+    found = {}
+    for node in graph_def.node:
+        op = node.op
+        if op not in outputs:
+            outputs[op] = ops.outputs(known[op]) if op in known else None
+        forms = outputs[op]
+        if forms and len(forms) == 1 and forms[0].is_plain:  # as nearly all are
+            attributes, key = node.attr, forms[0].type_attr
+            if key in attributes and (name := dtype_name(attributes[key].type)) != UNKNOWN:
+                found[node.name] = [name]
+                continue
+        made = None if forms is None else ops.output_dtypes(node, forms)
+        if made is None:
+            made = [UNKNOWN]
+        if UNKNOWN in made:  # an op that is not known, or an old graph that leaves attributes out
+            by_attributes = _dtype_by_attributes(node)
+            made = [by_attributes if dtype == UNKNOWN else dtype for dtype in made]
+        found[node.name] = made
+    return found
 
 
-def tensor_shapes(graph_def: Any) -> dict[str, Shape | None]:
-    """Return the inferred shape of every tensor under its full name."""
-    return {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
+def _dtype_by_attributes(node: Any) -> str:
+    keys = (key for key in ("dtype", "DstT", "T") if key in node.attr)
+    return dtype_name(next((node.attr[key].type for key in keys), 0))
 
 
-def _dtype_by_attributes(node: Any) -> Any | None:
-    number = next((node.attr[key].type for key in ("dtype", "DstT", "T") if key in node.attr), 0)
-    try:
-        return tf.as_dtype(number)
-    except TypeError:  # not said, or a type that this TensorFlow does not have
-        return None
+def consumers_by_tensor(graph_def: Any) -> dict[str, list[str]]:
+    """Return, under the full name of each tensor that is taken, the nodes that take it."""
+    found: dict[str, list[str]] = {}
+    for node in graph_def.node:
+        taker = node.name
+        for name in node.input:
+            if name.startswith("^"):
+                continue
+            takers = found.setdefault(full_name(name), [])
+            if not takers or takers[-1] != taker:  # it may take the same tensor twice
+                takers.append(taker)
+    return found
 
 
-def _tensors_by_attributes(node: Any, producer: int) -> list[Tensor]:
-    if node.op in _WITHOUT_RESULT:
-        return []
-    dtype, shape = _dtype_by_attributes(node), None
-    if node.op == "Const":
-        shape = attribute(node, "value").tensor.tensor_shape
-    elif node.op in _PLACEHOLDERS and (attribute(node, "shape").shape.dim or producer >= 24):
-        # Before GraphDef version 24, the shape [] of a placeholder means "unknown".
-        shape = attribute(node, "shape").shape
-    dims = None
-    if shape is not None and not shape.unknown_rank:
-        dims = tuple(d.size if d.size >= 0 else None for d in shape.dim)
-    return [Tensor(f"{node.name}:0", dtype.name if dtype else "?", dims, node.op)]
-
-
-def graph_inputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
+def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return what a caller may feed: placeholders, and constants that hold an encoded picture."""
-    nodes = {node.name: node for node in graph_def.node}
     decoded = {
         node_name(n.input[0]) for n in graph_def.node if n.op.startswith("Decode") and n.input
     }
 
     def is_input(tensor: Tensor) -> bool:
-        node = nodes[node_name(tensor.name)]
-        return node.op in _PLACEHOLDERS or (node.op == "Const" and node.name in decoded)
+        is_picture = tensor.op == "Const" and node_name(tensor.name) in decoded
+        return is_picture or tensor.op in _PLACEHOLDERS
 
     return [tensor for tensor in tensors if is_input(tensor)]
 
 
-def graph_outputs(graph_def: Any, tensors: list[Tensor]) -> list[Tensor]:
+def graph_outputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return the tensors that no node takes, of nodes that compute something."""
-    taken = {
-        full_name(name)
-        for node in graph_def.node
-        for name in node.input
-        if not name.startswith("^")
-    }
+    taken = consumers_by_tensor(graph_def)
     not_results = ("Const", "Placeholder", "PlaceholderV2", "CheckNumerics")
     return [t for t in tensors if t.name not in taken and t.op not in not_results]

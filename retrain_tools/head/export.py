@@ -12,6 +12,7 @@ import numpy as np
 from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
+from retrain_tools.graphdef.infer import tensor_shapes
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
@@ -20,7 +21,6 @@ from retrain_tools.graphdef.navigate import (
     upstream,
 )
 from retrain_tools.graphdef.sides import add_picture_side
-from retrain_tools.graphdef.tensors import tensor_shapes
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
 

@@ -50,7 +50,7 @@ def label_images(
         )
     results: dict[str, Result] = {}
     with Extractor(frozen, [frozen.spec.final], pooling="flatten") as extractor:
-        labels = read_labels(extractor.depths[0])
+        labels = read_labels(extractor.shapes[0][0])
         for _ in extractor.map_batches(dict.fromkeys(paths), results.update):
             pass
     return [_labelled(path, results[path], labels, top_k) for path in paths]

@@ -75,3 +75,27 @@ def decode_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
             return np.asarray(picture.convert("RGBA"))[:, :, :3]
     except (OSError, ValueError, SyntaxError, EOFError) as error:
         raise PictureError(f"cannot be decoded: {error}") from error
+
+
+def resize_with_pillow(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Decode a picture to RGB and resize it, aspect not kept, all as SciPy's imresize did.
+
+    That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels.
+
+    Args:
+        data: the file's bytes.
+        size: (height, width) wanted.
+
+    Returns:
+        uint8 [height, width, 3].
+
+    Raises:
+        PictureError: the data are damaged or cut off.
+    """
+    height, width = size
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            rgb = picture.convert("RGBA").convert("RGB")
+            return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
+    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        raise PictureError(f"cannot be decoded: {error}") from error

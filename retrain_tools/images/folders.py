@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import logging
 import os
@@ -73,6 +74,27 @@ def find_images(image_dir: str) -> list[ImageFile]:
     if not images:
         raise InputError(f"No pictures in {image_dir}: no file ends in {', '.join(EXTENSIONS)}.")
     return sorted(images)
+
+
+def read_image_list(path: str) -> list[str]:
+    """Return the paths in a text file, one a line; empty lines are skipped.
+
+    They are taken as they stand there: relative ones from the working folder, as on a command line.
+
+    Raises:
+        InputError: there is no such file, it names nothing, or holds bytes that no path can.
+    """
+    try:
+        text = Path(path).read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} (--image_list) cannot be read: {error.strerror}") from error
+    if b"\0" in text:
+        raise InputError(f"{path} (--image_list) is not a text file of paths.")
+    lines = text.removeprefix(codecs.BOM_UTF8).splitlines()  # the mark is of Windows' editor
+    paths = [os.fsdecode(line) for line in lines if line.strip()]
+    if not paths:
+        raise InputError(f"{path} (--image_list) names no pictures.")
+    return paths
 
 
 def _warn(error: OSError) -> None:

@@ -48,6 +48,11 @@ def open_checkpoint_graph(path: str, model_dir: str | Path | None, side: Side) -
         InputError: the checkpoint cannot be read, is of an unknown network, or of one that cannot
             take pictures of that size.
     """
+    # A square where one side was given, so that it is the same graph as when both were.
+    height, width = side.height, side.width
+    side = Side(
+        side.preprocess, width if height is None else height, height if width is None else width
+    )
     folder = catalog.default_model_dir() if model_dir is None else Path(model_dir).expanduser()
     kept = folder / "frozen" / f"{_fingerprint(checkpoint_files(path), side)}.pb"
     try:
@@ -73,9 +78,7 @@ def _read_or_freeze(path: str, side: Side, kept: Path) -> Any:
 
 
 def _freeze(path: str, side: Side) -> FrozenCheckpoint:
-    size = None
-    if side.height is not None or side.width is not None:
-        size = (side.height or side.width or 0, side.width or side.height or 0)
+    size = None if side.height is None or side.width is None else (side.height, side.width)
     return freeze_checkpoint(path, image_size=size, preprocess=side.preprocess or "resize")
 
 

@@ -49,7 +49,7 @@ def test_a_graph_of_2015_in_batches_gives_what_it_gives_alone(graph_2015, photos
     paths = [image.path for image in find_images(str(photos))]
     with open_2015(graph_2015) as extractor:
         assert extractor.batch_size > 1
-        assert extractor.depths == [256]
+        assert extractor.shapes == [(256,)]
         results = results_of(extractor, paths)
     for path in paths:
         data = open(path, "rb").read()  # noqa: PTH123, SIM115
@@ -75,7 +75,7 @@ def test_several_fetches_come_in_their_order(graph_2015, photos):
     path = str(photos / "a/0.jpg")
     with Extractor(tiny.opened(graph_2015, "softmax:0"), fetches, "max") as extractor:
         values = results_of(extractor, [path])[path]
-        assert extractor.depths == [5, 256, 8]
+        assert extractor.shapes == [(5,), (256,), (8,)]
     data = {"DecodeJpeg/contents:0": (photos / "a/0.jpg").read_bytes()}
     for fetch, value in zip(fetches[:2], values[:2], strict=True):
         expected = tiny.run_untouched(graph_2015, fetch, data)[0]
@@ -262,7 +262,7 @@ def test_poolings_by_numpy():
 def test_a_feature_map_is_pooled(pixel_graph, photos, pooling, depth):
     path = photos / "a/0.jpg"
     with open_pixels(pixel_graph, pooling, "maps:0") as extractor:
-        assert extractor.depths == [depth]
+        assert extractor.shapes == [(depth,)]
         [value] = results_of(extractor, [path])[str(path)]
     pixels = tiny.prepared_by_hand(path.read_bytes())
     maps = tiny.run_untouched(pixel_graph, "maps:0", {"input:0": pixels})
@@ -276,6 +276,61 @@ def test_a_feature_map_without_pooling_names_the_choices(pixel_graph):
         "The tensor has [8, 8, 4] values per picture, not a vector: "
         "choose --pooling=avg, max or flatten."
     )
+
+
+def test_without_pooling_values_keep_their_shape(pixel_graph, photos):
+    path = photos / "a/0.jpg"
+    frozen = tiny.opened(pixel_graph, "maps:0")
+    with Extractor(frozen, ["maps:0", "features:0"], None) as extractor:
+        assert extractor.shapes == [(8, 8, 4), (4,)]
+        values = results_of(extractor, [path])[str(path)]
+    pixels = tiny.prepared_by_hand(path.read_bytes())
+    for name, value in zip(("maps:0", "features:0"), values, strict=True):
+        [expected] = tiny.run_untouched(pixel_graph, name, {"input:0": pixels})
+        np.testing.assert_allclose(value, expected, rtol=0, atol=EXACT)
+
+
+def test_raw_pixels_are_resized_by_pillow_and_not_scaled(graph_2015, pixel_graph, tmp_path):
+    (tmp_path / "1.jpg").write_bytes(AS_TENSORFLOW["JPEG CMYK"])
+    with Image.open(tmp_path / "1.jpg") as picture:
+        rgb = picture.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
+    expected = np.asarray(rgb, np.float32)
+    for graph, fetch in ((graph_2015, tiny.BOTTLENECK_2015), (pixel_graph, "maps:0")):
+        frozen = tiny.opened(graph, fetch)
+        with Extractor(frozen, [fetch], None, raw_pixels=True) as extractor:
+            pixels = extractor.prepare(str(tmp_path / "1.jpg"))
+            assert pixels.dtype == np.float32
+            np.testing.assert_array_equal(pixels, expected)
+            [value] = results_of(extractor, [tmp_path / "1.jpg"])[str(tmp_path / "1.jpg")]
+        feed = {frozen.spec.pixel_input: expected[np.newaxis]}
+        [wanted] = tiny.run_untouched(graph, fetch, feed)
+        np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=EXACT)
+
+
+@pytest.mark.parametrize(
+    ("ending", "reason"),
+    [
+        (lambda x, _: tf.strings.as_string(x), "is of type string, and no real numbers; choose"),
+        (lambda x, _: tf.complex(x, x), "is of type complex64, and no real numbers; choose"),
+        (lambda x, _: x[:, :0], r"has no values for a picture: its shape is \[0\]\.$"),
+    ],
+)
+def test_a_tensor_without_numbers_is_refused(tmp_path, ending, reason):
+    path = tiny.write_pixel_graph(tmp_path / "graph.pb", ending)
+    with pytest.raises(InputError, match=f"^'features:0' {reason}"):
+        open_pixels(path)
+
+
+@pytest.mark.parametrize("dtype", [tf.bool, tf.int64, tf.float16, tf.float64, tf.uint8])
+def test_numbers_of_any_type_become_float32(tmp_path, photos, dtype):
+    path = tiny.write_pixel_graph(tmp_path / "graph.pb", lambda x, _: tf.cast(x * 50, dtype))
+    photo = photos / "a/0.jpg"
+    with open_pixels(path) as extractor:
+        [value] = results_of(extractor, [photo])[str(photo)]
+    feeds = {"input:0": tiny.prepared_by_hand(photo.read_bytes())}
+    [expected] = tiny.run_untouched(path, tiny.BOTTLENECK_PIXELS, feeds)
+    assert value.dtype == np.float32
+    np.testing.assert_allclose(value, expected.astype(np.float32), rtol=1e-3)
 
 
 # --- graphs that do not take batches ---

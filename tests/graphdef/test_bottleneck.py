@@ -22,7 +22,7 @@ from .tiny_graphs import (
 CLASSIFIED = "what the last layer classifies"
 BEFORE = "the same before pooling or reshaping"
 LOGITS = "the last layer's own output (logits)"
-KNOWN = "what retrain.py cached for this network"
+KNOWN = "what the catalogue names for this network"
 
 
 def test_what_the_last_layer_takes_is_best() -> None:

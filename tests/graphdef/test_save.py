@@ -31,6 +31,25 @@ def test_the_bytes_are_those_of_the_whole_message(tmp_path: Path) -> None:
     assert written == graph_def.SerializeToString(deterministic=True)
 
 
+@pytest.mark.parametrize("count", [200_000, 300_000, 600_000])
+def test_large_constants_are_written_as_they_would_be(tmp_path: Path, count: int) -> None:
+    graph_def = graph_with_everything()
+    add_constant(graph_def, "kernel", np.arange(count, dtype=np.float32).reshape(2, -1))
+    node = graph_def.node[-1]
+    node.device, node.attr["_class"].s = "/cpu:0", b"loc:@x"
+    node.input.append("^large")
+    later = graph_def.node.add()
+    later.CopyFrom(node)
+    later.name, later.attr["zebra"].i = "attribute_behind_the_value", 1
+    with_values = graph_def.node.add()
+    with_values.CopyFrom(node)
+    with_values.name = "values_behind_the_content"
+    with_values.attr["value"].tensor.float_val.append(1.0)
+    write_graph(str(tmp_path / "graph.pb"), graph_def)
+    written = (tmp_path / "graph.pb").read_bytes()
+    assert written == graph_def.SerializeToString(deterministic=True)
+
+
 def test_the_old_version_field_is_kept(tmp_path: Path) -> None:
     graph_def = tf.compat.v1.GraphDef(version=7)
     graph_def.node.add(name="a", op="NoOp")

@@ -8,7 +8,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -17,6 +17,7 @@ from retrain_tools.images.decode import (
     PictureError,
     decode_with_pillow,
     read_picture,
+    resize_with_pillow,
 )
 from retrain_tools.quiet_tensorflow import tf
 
@@ -210,5 +211,79 @@ def test_changed_bytes_are_refused_with_a_reason_or_decoded(tmp_path_factory, ki
         _, found = read_picture(str(path), max_pixels=100_000)
         if found in ("BMP", "WEBP"):
             assert decode_with_pillow(bytes(damaged)).shape[2] == 3
+    except PictureError as error:
+        assert str(error)
+
+
+# --- resized by Pillow, for raw pixels ---
+
+AS_RGB = {
+    "JPEG": encoded(COLOUR, "JPEG"),
+    "JPEG grey": encoded(COLOUR.convert("L"), "JPEG"),
+    "JPEG CMYK": encoded(COLOUR.convert("CMYK"), "JPEG"),
+    "JPEG turned": encoded(COLOUR, "JPEG", exif=b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03"
+                           b"\0\0\0\x01\0\x06\0\0\0\0\0\0"),
+    "PNG": encoded(COLOUR, "PNG"),
+    "PNG palette": encoded(COLOUR.quantize(16), "PNG"),
+    "PNG grey": encoded(COLOUR.convert("L"), "PNG"),
+    "PNG 1 bit": encoded(COLOUR.convert("1"), "PNG"),
+    "PNG 16 bits": encoded(Image.fromarray(np.arange(117, dtype=np.uint16).reshape(13, 9)), "PNG"),
+    "GIF": encoded(COLOUR.quantize(16), "GIF"),
+    "BMP": BMP_24,
+    "WebP": encoded(COLOUR, "WEBP", lossless=True),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", AS_RGB.values(), ids=AS_RGB)
+@pytest.mark.parametrize(("height", "width"), [(5, 4), (40, 20), (13, 9), (1, 1)])
+def test_a_picture_is_resized_as_scipy_s_imresize_did(data, height, width):
+    """imresize(numpy.array(Image.open(file).convert('RGB')), (height, width)), written out."""
+    with Image.open(io.BytesIO(data)) as picture:
+        expected = Image.fromarray(np.array(picture.convert("RGB")))
+    expected = np.array(expected.resize((width, height), resample=Image.Resampling.BILINEAR))
+    found = resize_with_pillow(data, (height, width))
+    assert (found.dtype, found.shape) == (np.uint8, (height, width, 3))
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_resizing_averages_where_it_shrinks():
+    """Which TensorFlow's bilinear resizing does not: that is why the two give other features."""
+    stripes = np.zeros((8, 8, 3), np.uint8)
+    stripes[::2] = 254
+    data = encoded(Image.fromarray(stripes), "PNG")
+    assert abs(int(resize_with_pillow(data, (1, 1))[0, 0, 0]) - 127) <= 1
+
+
+def test_alpha_is_dropped_before_resizing():
+    clear = np.full((4, 4, 4), (200, 100, 50, 0), np.uint8)
+    clear[:2, :, 3] = 255
+    data = encoded(Image.fromarray(clear), "PNG")
+    assert np.unique(resize_with_pillow(data, (2, 2)).reshape(-1, 3), axis=0).tolist() == [
+        [200, 100, 50]
+    ]
+    black = Image.fromarray(np.zeros((4, 4), np.uint8)).convert("P")
+    data = encoded(black, "PNG", transparency=0)
+    assert resize_with_pillow(data, (2, 2)).max() == 0
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WebP"])
+def test_a_picture_cut_off_cannot_be_resized(kind):
+    with pytest.raises(PictureError, match=r"^cannot be decoded: ") as error:
+        resize_with_pillow(AS_RGB[kind][:-50], (8, 8))
+    assert "\n" not in str(error.value)
+
+
+@given(st.sampled_from(list(AS_RGB)), st.data())
+@settings(max_examples=400, deadline=None)
+def test_changed_bytes_are_refused_with_a_reason_or_resized(tmp_path_factory, kind, data):
+    damaged = bytearray(AS_RGB[kind])
+    for _ in range(data.draw(st.integers(1, 4))):
+        damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
+    damaged = damaged[: data.draw(st.integers(0, len(damaged)))]
+    path = tmp_path_factory.getbasetemp() / "damaged.bin"
+    path.write_bytes(damaged)
+    try:
+        read_picture(str(path), max_pixels=100_000)
+        assert resize_with_pillow(bytes(damaged), (8, 8)).shape == (8, 8, 3)
     except PictureError as error:
         assert str(error)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from retrain_tools.errors import InputError
 from retrain_tools.images.folders import (
@@ -12,6 +14,7 @@ from retrain_tools.images.folders import (
     find_images,
     images_by_label,
     label_of,
+    read_image_list,
 )
 
 
@@ -207,3 +210,62 @@ def test_pictures_outside_the_class_folders_are_counted(caplog):
     by_label = images_by_label([image("loose.jpg"), image("a/1.jpg"), image("b/2.jpg")])
     assert sorted(by_label) == ["a", "b"]
     assert "1 pictures lie outside the class folders and are left out" in caplog.text
+
+
+# --- lists ---
+
+
+def listing(tmp_path, data):
+    (tmp_path / "list.txt").write_bytes(data)
+    return read_image_list(str(tmp_path / "list.txt"))
+
+
+@pytest.mark.parametrize(
+    ("data", "paths"),
+    [
+        (b"a.jpg\nb/c.png\n", ["a.jpg", "b/c.png"]),
+        (b"a.jpg\r\nb/c.png\r\n", ["a.jpg", "b/c.png"]),
+        (b"a.jpg\rb/c.png", ["a.jpg", "b/c.png"]),
+        (b"\n\r\n  \n\t\na.jpg", ["a.jpg"]),
+        (b"b\na\nb", ["b", "a", "b"]),
+        (b" a b,c.jpg \n/x/y", [" a b,c.jpg ", "/x/y"]),
+        ("blüten/日本.jpg\n".encode(), ["blüten/日本.jpg"]),
+        (b"\xff.jpg\n", ["\udcff.jpg"]),
+        ("a\u2028b\x0b.jpg\nc\x85".encode(), ["a\u2028b\x0b.jpg", "c\x85"]),
+        (b"\xef\xbb\xbfa.jpg\r\nb.jpg", ["a.jpg", "b.jpg"]),  # as Windows' editor writes it
+    ],
+)
+def test_a_list_has_a_path_in_each_line(tmp_path, data, paths):
+    assert listing(tmp_path, data) == paths
+
+
+@given(st.lists(st.binary(min_size=1).filter(lambda b: not {0, 10, 13} & set(b)), min_size=1))
+def test_any_path_without_a_line_break_comes_back_as_python_names_it(tmp_path_factory, paths):
+    paths = [path for path in paths if path.strip()] or [b"x"]
+    paths[0] = b"x" + paths[0]  # not the mark that Windows begins a text with
+    found = listing(tmp_path_factory.getbasetemp(), b"\n".join(paths))
+    assert [os.fsencode(path) for path in found] == paths
+
+
+@pytest.mark.parametrize("data", [b"", b"\n\r\n", b"   \n", b"\xef\xbb\xbf", b"\xef\xbb\xbf\r\n"])
+def test_a_list_without_a_path(tmp_path, data):
+    with pytest.raises(InputError) as error:
+        listing(tmp_path, data)
+    assert str(error.value) == f"{tmp_path}/list.txt (--image_list) names no pictures."
+
+
+@pytest.mark.parametrize("data", ["a.jpg\r\n".encode("utf-16"), b"\x89PNG\r\n\x1a\n\0\0"])
+def test_a_list_that_is_no_text(tmp_path, data):
+    with pytest.raises(InputError) as error:
+        listing(tmp_path, data)
+    assert str(error.value) == f"{tmp_path}/list.txt (--image_list) is not a text file of paths."
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"), [("gone.txt", "No such file or directory"), ("", "Is a directory")]
+)
+def test_a_list_that_cannot_be_read(tmp_path, name, reason):
+    path = str(tmp_path / name)
+    with pytest.raises(InputError) as error:
+        read_image_list(path)
+    assert str(error.value) == f"{path} (--image_list) cannot be read: {reason}"

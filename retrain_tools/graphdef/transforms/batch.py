@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools.graphdef.build import new_constant
+from retrain_tools.graphdef.infer import tensor_shapes
 from retrain_tools.graphdef.navigate import (
     constant_value,
     copy_nodes,
@@ -15,7 +16,6 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
     upstream,
 )
-from retrain_tools.graphdef.tensors import tensor_shapes
 
 
 def make_batchable(graph_def: Any, entrance: str) -> Any:

@@ -1,0 +1,106 @@
+"""OUTPUT.json beside a file of features: what its values depend on, and whose rows they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from retrain_tools import __version__, files
+from retrain_tools.errors import InputError
+from retrain_tools.features.cache import Identity
+from retrain_tools.features.rows import Source
+from retrain_tools.features.stores import Column, written_files
+
+_FORMAT = 1
+
+
+class Record(NamedTuple):
+    """What is known of a file of features: how it was made, its columns, and its rows' pictures."""
+
+    identities: dict[str, Identity]
+    columns: list[Column]
+    sources: list[Source]
+
+
+def record_path(output: Path) -> Path:
+    """Return where the record of `output` is kept."""
+    return Path(f"{output}.json")
+
+
+def write_record(output: Path, record: Record, graph: str) -> None:
+    """Write the record of an output that is there, and by which graph file, for people to read."""
+    tensors = {
+        name: {"shape": shape, **dataclasses.asdict(record.identities[name])}
+        for name, shape in record.columns
+    }
+    content = {
+        "format": _FORMAT,
+        "graph": graph,
+        "retrain_tools": __version__,
+        "tensors": tensors,
+        "files": [_as_it_is(path) for path in written_files(output, record.columns)],
+    }
+    # A line for each picture, not one for each of its numbers.
+    images = ",\n".join(json.dumps(source) for source in record.sources)
+    head = json.dumps(content, indent=1).removesuffix("\n}")
+    files.write_text(record_path(output), f'{head},\n "images": [\n{images}\n ]\n}}\n')
+
+
+def read_record(
+    output: Path, wanted: Mapping[str, Identity], overwrite: bool = False
+) -> Record | None:
+    """Return the record of an output that was made as `wanted` says; None if there is no output.
+
+    Args:
+        output: the file of features.
+        wanted: how each tensor is to be computed, by its name in the output.
+        overwrite: whether an output that was made in another way counts as none.
+
+    Raises:
+        InputError: it was made in another way, by another program, or changed since.
+    """
+    try:
+        content = json.loads(record_path(output).read_bytes())
+        if content["format"] != _FORMAT:
+            raise ValueError
+        columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]
+        identities = {name: Identity(**tensor) for name, tensor in content["tensors"].items()}
+        sources = [Source(*source) for source in content["images"]]
+        made = [Source(*file) for file in content["files"]]
+        paths = [output.parent / file.path for file in made]
+    except FileNotFoundError:
+        paths, difference = [], "has no record of how it was made"
+    except (ValueError, KeyError, TypeError, AttributeError):
+        paths, difference = [], "has a record that cannot be read"
+    else:
+        difference = _difference(identities, wanted)
+        if not difference and made != [_as_it_is(path) for path in paths]:
+            difference = "was changed since it was written"
+    paths += written_files(output, [Column(name, ()) for name in wanted])
+    if (overwrite and difference) or not any(path.exists() for path in paths):
+        return None
+    if difference:
+        raise InputError(
+            f"{output} {difference}. Choose another --output, or replace it with --overwrite."
+        )
+    return Record(identities, columns, sources)
+
+
+def _as_it_is(path: Path) -> Source:
+    """Look at a file of the output; its folder may be moved, or called by another name."""
+    return Source.of(str(path))._replace(path=path.name)
+
+
+def _difference(found: Mapping[str, Identity], wanted: Mapping[str, Identity]) -> str:
+    if list(found) != list(wanted):
+        return f"holds {', '.join(found)}, not {', '.join(wanted)}"
+    fields = [field.name for field in dataclasses.fields(Identity)]
+    for name, identity in wanted.items():
+        as_read = json.loads(json.dumps(dataclasses.asdict(identity)))  # which has no tuples
+        other = [field for field in fields if getattr(found[name], field) != as_read[field]]
+        if other:
+            return f"was made in another way: {name!r} differs in {' and '.join(other)}"
+    return ""

@@ -1,0 +1,133 @@
+"""Rows of several tensors on disk, one row per picture, in the order in which they were computed.
+
+A job that is stopped, even killed, finds again what it had written.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Row = list[npt.NDArray[np.float32]]
+Shape = tuple[int, ...]
+
+_ITEM_BYTES = 4  # float32
+
+
+class Source(NamedTuple):
+    """A picture file as it was when its row was computed."""
+
+    path: str
+    bytes: int
+    modified_ns: int
+
+    @classmethod
+    def of(cls, path: str) -> Source:
+        """Look at a file; one that is missing has 0 bytes and is never known."""
+        try:
+            status = Path(path).stat()
+        except OSError:
+            return cls(path, 0, 0)
+        return cls(path, status.st_size, status.st_mtime_ns)
+
+
+class RowFiles:
+    """An open folder of rows: `N.rows` for tensor N, and `sources`, a line for each row.
+
+    Reading and writing go through files, not memory maps, so that rows do not count as the
+    process's memory. Not safe for use from several threads at once.
+    """
+
+    def __init__(self, folder: Path, shapes: Sequence[Shape]) -> None:
+        """Open the folder, or make it. A row that was only half written is dropped.
+
+        Args:
+            folder: of these rows alone.
+            shapes: of each tensor's values for one picture.
+        """
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.shapes = [tuple(shape) for shape in shapes]
+        self._row_bytes = [math.prod(shape) * _ITEM_BYTES for shape in shapes]
+        self._files = [_open(folder / f"{index}.rows") for index in range(len(shapes))]
+        self._sources = _open(folder / "sources")
+        self._rows = self._recover()
+
+    def _recover(self) -> dict[Source, int]:
+        whole = min(
+            _size(file) // count if count else 1 << 62
+            for file, count in zip(self._files, self._row_bytes, strict=True)
+        )
+        rows: dict[Source, int] = {}
+        self._listed = 0  # bytes of `sources` that are whole lines
+        for number, line in enumerate(self._sources):
+            if number == whole or not line.endswith(b"\n"):
+                break
+            try:
+                rows[Source(*json.loads(line))] = number
+            except (ValueError, TypeError):  # where the power failed there may be anything
+                break
+            self._listed += len(line)
+        self._sources.truncate(self._listed)
+        for file, count in zip(self._files, self._row_bytes, strict=True):
+            file.truncate(len(rows) * count)
+        return rows
+
+    def __contains__(self, source: Source) -> bool:
+        return source in self._rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def append(self, source: Source, row: Row) -> None:
+        """Write the row of a picture that has none yet."""
+        number = len(self._rows)
+        for file, count, values in zip(self._files, self._row_bytes, row, strict=True):
+            file.seek(number * count)  # not the end: a disk that was full took half of a row
+            file.write(np.ascontiguousarray(values, np.float32).tobytes())
+            file.flush()
+        # The line comes last: what it names is there.
+        line = json.dumps(source).encode() + b"\n"
+        self._sources.seek(self._listed)
+        self._sources.write(line)
+        self._sources.flush()
+        self._listed += len(line)
+        self._rows[source] = number
+
+    def read(self, tensor: int, sources: Sequence[Source]) -> npt.NDArray[np.float32]:
+        """Return one tensor's rows of some pictures, float32 [len(sources), *shape]."""
+        shape, count = self.shapes[tensor], self._row_bytes[tensor]
+        result = np.empty((len(sources), *shape), np.float32)
+        file = self._files[tensor]
+        for place, source in enumerate(sources):
+            file.seek(self._rows[source] * count)
+            values = np.frombuffer(file.read(count), np.float32)
+            result[place] = values.reshape(shape)
+        return result
+
+    def close(self) -> None:
+        """Close the files; they stay where they are."""
+        for file in (*self._files, self._sources):
+            file.close()
+
+    def delete(self) -> None:
+        """Close and remove the files."""
+        self.close()
+        for name in [*(f"{index}.rows" for index in range(len(self._files))), "sources"]:
+            (self.folder / name).unlink(missing_ok=True)
+
+
+def _open(path: Path) -> BinaryIO:
+    path.touch()
+    return path.open("r+b")
+
+
+def _size(file: BinaryIO) -> int:
+    return os.fstat(file.fileno()).st_size

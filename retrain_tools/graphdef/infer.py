@@ -1,0 +1,65 @@
+"""Shapes as TensorFlow itself infers them, for running graphs and for `--shapes=infer`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.dtypes import UNKNOWN
+from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.graphdef.tensors import Tensor, list_tensors
+from retrain_tools.graphdef.weights import light_copy
+from retrain_tools.quiet_tensorflow import tf
+
+_UNREGISTERED = re.compile("Op type not registered '([^']+)'")  # TensorFlow's words
+
+
+def infer_tensors(graph_def: Any) -> list[Tensor]:
+    """Return every tensor of the graph in file order, with the shapes TensorFlow infers.
+
+    What TensorFlow does not tell, because it lacks an op or refuses the whole graph, is as
+    `list_tensors` has it.
+
+    Args:
+        graph_def: the graph, of TensorFlow's own class.
+    """
+    own: dict[str, list[Tensor]] = {}
+    for tensor in list_tensors(graph_def):
+        own.setdefault(tensor.name.rpartition(":")[0], []).append(tensor)
+    graph = _import_without_unknown_ops(light_copy(graph_def), own)
+    tensors = []
+    for node in graph_def.node:
+        operation = None if graph is None else graph.get_operation_by_name(node.name)
+        if operation is None or (operation.type != node.op and node.op != "Const"):
+            tensors += own.get(node.name, [])
+            continue
+        for output in operation.outputs:
+            dims = None if output.shape.rank is None else tuple(output.shape.as_list())
+            tensors.append(Tensor(output.name, output.dtype.name, dims, node.op))
+    return tensors
+
+
+def tensor_shapes(graph_def: Any) -> dict[str, Shape | None]:
+    """Return the shape that TensorFlow infers of every tensor under its full name."""
+    return {tensor.name: tensor.shape for tensor in infer_tensors(graph_def)}
+
+
+def _import_without_unknown_ops(light: Any, own: dict[str, list[Tensor]]) -> Any | None:
+    """Return a light graph as a tf.Graph, unknown ops replaced; None if TensorFlow refuses it."""
+    while True:
+        graph = tf.Graph()
+        try:
+            with graph.as_default():
+                tf.compat.v1.import_graph_def(light, name="")
+        except (ValueError, tf.errors.OpError) as error:
+            unknown = _UNREGISTERED.search(str(error))
+            nodes = [node for node in light.node if unknown and node.op == unknown[1]]
+            dtypes = [own[node.name][0].dtype for node in nodes]
+            if not nodes or UNKNOWN in dtypes:
+                return None
+            for node, dtype in zip(nodes, dtypes, strict=True):
+                stand_in = new_node(node.name, "Placeholder", dtype=tf.as_dtype(dtype))
+                node.CopyFrom(stand_in)
+        else:
+            return graph

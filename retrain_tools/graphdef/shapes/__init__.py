@@ -1,0 +1,1 @@
+"""Shapes of tensors without TensorFlow: exact rules, and unknown where none applies."""

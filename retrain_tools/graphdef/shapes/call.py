@@ -1,0 +1,171 @@
+"""One node as a shape rule sees it: what is known of its inputs, and its attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+Dim = int | None
+Shape = tuple[Dim, ...]
+"""The dimensions of a tensor, None for one that is not known."""
+
+Value = Any
+"""An integer or nested tuples of integers, None for one that is not known."""
+
+Rule = Callable[["Call"], "Shape | list[Shape | None] | None"]
+"""The shape of a node's only output, or those of all its outputs; None is unknown."""
+
+
+class NoShapeError(Exception):
+    """Nothing can be said: an input is not known well enough, or does not fit the op."""
+
+
+class Call:
+    """A node, and what is known of its inputs.
+
+    Args:
+        node: the NodeDef.
+        inputs: the shape of each data input, None where not even the rank is known.
+        value: gives the value of the tensor of this name; see `values.Values.of`.
+        outputs: how many tensors the node makes.
+    """
+
+    __slots__ = ("_value", "inputs", "node", "outputs")
+
+    def __init__(
+        self,
+        node: Any,
+        inputs: Sequence[Shape | None],
+        value: Callable[[str], Value | None],
+        outputs: int,
+    ) -> None:
+        self.node = node
+        self.inputs = inputs
+        self.outputs = outputs
+        self._value = value
+
+    def any_shape(self, index: int) -> Shape | None:
+        """Return the shape of an input, None where not even its rank is known."""
+        if index >= len(self.inputs):
+            raise NoShapeError
+        return self.inputs[index]
+
+    def shape(self, index: int) -> Shape:
+        """Return the shape of an input whose rank must be known."""
+        found = self.any_shape(index)
+        if found is None:
+            raise NoShapeError
+        return found
+
+    def of_rank(self, index: int, rank: int) -> Shape:
+        """Return the shape of an input that the op takes in no other rank."""
+        found = self.any_shape(index)
+        if found is None:
+            return (None,) * rank
+        if len(found) != rank:
+            raise NoShapeError
+        return found
+
+    def is_known(self, index: int) -> bool:
+        """Tell whether anything is known of the value of an input of integers."""
+        return index < len(self.inputs) and self._value(self.node.input[index]) is not None
+
+    def value(self, index: int) -> Value:
+        """Return the value of an input of integers, which must be known at least in part."""
+        found = self._value(self.node.input[index]) if index < len(self.inputs) else None
+        if found is None:
+            raise NoShapeError
+        return found
+
+    def number(self, index: int) -> int:
+        """Return the value of an input that is one integer."""
+        found = self.value(index)
+        if not isinstance(found, int):
+            raise NoShapeError
+        return found
+
+    def vector(self, index: int) -> tuple[Dim, ...]:
+        """Return the value of an input that is a vector of integers."""
+        found = self.value(index)
+        if not isinstance(found, tuple) or any(isinstance(item, tuple) for item in found):
+            raise NoShapeError
+        return found
+
+    def known_vector(self, index: int) -> tuple[int, ...]:
+        """Return the value of an input that is a vector of integers, all of them known."""
+        found = self.vector(index)
+        known = tuple(item for item in found if item is not None)
+        if len(known) != len(found):
+            raise NoShapeError
+        return known
+
+    def ints(self, key: str) -> list[int]:
+        """Return an attribute that is a list of integers; empty if it is missing."""
+        attributes = self.node.attr
+        return list(attributes[key].list.i) if key in attributes else []
+
+    def integer(self, key: str, default: int = 0) -> int:
+        """Return an attribute that is an integer."""
+        return int(self.node.attr[key].i) if key in self.node.attr else default
+
+    def flag(self, key: str, default: bool = False) -> bool:
+        """Return an attribute that is a truth value."""
+        return bool(self.node.attr[key].b) if key in self.node.attr else default
+
+    def text(self, key: str, default: str = "") -> str:
+        """Return an attribute that is a string."""
+        said = self.node.attr[key].s.decode() if key in self.node.attr else ""
+        return said or default
+
+
+def shape_in(proto: Any) -> Shape | None:
+    """Return the shape that a TensorShapeProto says."""
+    if proto.unknown_rank:
+        return None
+    sizes = [dim.size for dim in proto.dim]
+    return tuple([size if size >= 0 else None for size in sizes])
+
+
+def merge_dims(one: Dim, other: Dim) -> Dim:
+    """Return what two statements about the same dimension say together."""
+    if one is not None and other is not None and one != other:
+        raise NoShapeError
+    return other if one is None else one
+
+
+def merge(one: Shape | None, other: Shape | None) -> Shape | None:
+    """Return what two statements about the same shape say together."""
+    if one is None or other is None:
+        return other if one is None else one
+    if len(one) != len(other):
+        raise NoShapeError
+    return tuple(map(merge_dims, one, other))
+
+
+def times(*dims: Dim) -> Dim:
+    """Return the product; None where a factor is not known."""
+    product = 1
+    for dim in dims:
+        if dim is None:
+            return None
+        product *= dim
+    return product
+
+
+def axis_in(rank: int, axis: int) -> int:
+    """Return an axis counted from the front."""
+    if not -rank <= axis < rank:
+        raise NoShapeError
+    return axis % rank
+
+
+def checked(dims: Sequence[Dim]) -> Shape:
+    """Return dimensions as a shape; none may be negative."""
+    if any(dim is not None and dim < 0 for dim in dims):
+        raise NoShapeError
+    return tuple(dims)
+
+
+def mapping(rule: Rule, *ops: str) -> Mapping[str, Rule]:
+    """Return the same rule for several ops."""
+    return dict.fromkeys(ops, rule)

@@ -1,0 +1,121 @@
+"""The shapes of a whole graph: each node's rule, in running order."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.order import running_order
+from retrain_tools.graphdef.shapes import arrays, elementwise, layers
+from retrain_tools.graphdef.shapes.call import Call, NoShapeError, Shape, merge, shape_in
+from retrain_tools.graphdef.shapes.values import Values
+
+_RULES = {**elementwise.RULES, **layers.RULES, **arrays.RULES}
+
+# Before this GraphDef version, the shape [] of a placeholder means "unknown".
+_FIRST_VERSION_WITH_SCALARS = 24
+
+
+def propagate_shapes(graph_def: Any, outputs: Mapping[str, int]) -> dict[str, list[Shape | None]]:
+    """Return the shape of each output of each node, None where nothing tells.
+
+    What is said is what TensorFlow says on importing the graph, or more where the file carries
+    `_output_shapes`; where no rule applies, nothing is said.
+
+    Args:
+        graph_def: the graph, of either class; every input must be there.
+        outputs: how many tensors each node makes.
+
+    Raises:
+        CircleError: the nodes go in a circle.
+    """
+    try:
+        return _in_turn(graph_def, graph_def.node, outputs, [])
+    except _NotInOrderError:
+        nodes = {node.name: node for node in graph_def.node}
+        # What comes back from the end of a while loop's body is not known at its beginning.
+        loops = [name for name, node in nodes.items() if node.op == "NextIteration"]
+        order = _order(nodes, loops)
+        return _in_turn(graph_def, [nodes[name] for name in order], outputs, loops)
+
+
+class _NotInOrderError(Exception):
+    """A node takes what comes after it in the file."""
+
+
+def _in_turn(
+    graph_def: Any, turns: Iterable[Any], outputs: Mapping[str, int], unknown: Iterable[str]
+) -> dict[str, list[Shape | None]]:
+    """Work out one node after the other; each must come after those that it takes from.
+
+    The nodes `unknown` may also come later: what they make counts as unknown until then.
+    """
+    shapes: dict[str, list[Shape | None]] = {name: [None] * outputs[name] for name in unknown}
+    nodes: dict[str, Any] = {}
+    values = Values(nodes, shapes)
+    old = graph_def.versions.producer < _FIRST_VERSION_WITH_SCALARS
+    for node in turns:
+        name, op = node.name, node.op
+        count = outputs[name]
+        nodes[name] = node
+        found: Shape | list[Shape | None] | None = None
+        if op == "Const":
+            found = arrays.constant(node)
+        elif op == "Placeholder":
+            found = _placeholder(node, old)
+        else:
+            taken = [_input_shape(shapes, i) for i in node.input if i[:1] != "^"]
+            if op in _RULES and count:
+                found = _apply(_RULES[op], Call(node, taken, values.of, count))
+        made = found if isinstance(found, list) else [found]
+        if len(made) != count:
+            made = [*made, *[None] * count][:count]
+        if "_output_shapes" in node.attr:
+            made = _with_own_statement(node, made)
+        shapes[name] = made
+    return shapes
+
+
+def _order(nodes: Mapping[str, Any], loops: Collection[str]) -> list[str]:
+    return running_order(
+        {
+            name: [s for s in map(node_name, node.input) if s not in loops]
+            for name, node in nodes.items()
+        }
+    )
+
+
+def _input_shape(shapes: Mapping[str, list[Shape | None]], tensor: str) -> Shape | None:
+    made = shapes.get(tensor)
+    if made:  # the first output of a node is most often written without its number
+        return made[0]
+    name, _, index = tensor.partition(":")
+    if name not in shapes:
+        raise _NotInOrderError
+    place = int(index) if index.isdecimal() else 0
+    return shapes[name][place] if place < len(shapes[name]) else None
+
+
+def _placeholder(node: Any, old: bool) -> Shape | None:
+    shape = shape_in(node.attr["shape"].shape) if "shape" in node.attr else None
+    return None if old and shape == () else shape
+
+
+def _apply(rule: Any, call: Call) -> Shape | list[Shape | None] | None:
+    try:
+        return rule(call)
+    except (NoShapeError, LookupError, TypeError, ValueError, ArithmeticError):
+        # A damaged node has fewer inputs, or other values, than its op takes; it has no shape.
+        return None
+
+
+def _with_own_statement(node: Any, made: list[Shape | None]) -> list[Shape | None]:
+    """Add what the file says of a node's shapes, as far as it does not contradict the rules."""
+    said = [shape_in(proto) for proto in node.attr["_output_shapes"].list.shape]
+    if len(said) != len(made):
+        return made
+    try:
+        return list(map(merge, made, said))
+    except NoShapeError:
+        return made

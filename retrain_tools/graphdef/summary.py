@@ -1,0 +1,268 @@
+"""What a graph is, in short: what goes in and comes out, what is worth caching, how large it is."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrain_tools.catalog_entry import CatalogEntry
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
+from retrain_tools.graphdef.constants import constant_bytes, parameter_count
+from retrain_tools.graphdef.flops import LAYERS, multiply_adds
+from retrain_tools.graphdef.navigate import node_name, nodes_by_name
+from retrain_tools.graphdef.note import Note
+from retrain_tools.graphdef.pictures import find_inputs, own_size, resized_tensor
+from retrain_tools.graphdef.spec import find_source, known_tensor, who_named_it
+from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
+from retrain_tools.graphdef.versions import (
+    Deprecated,
+    Versions,
+    deprecated_ops,
+    op_counts,
+    read_versions,
+    unavailable_ops,
+)
+from retrain_tools.graphdef.walks import downstream, followers
+
+# What most networks take, and what whoever runs the command has to look at.
+_PIXELS_UNKNOWN = " --input_mean=127.5 --input_std=127.5"
+
+
+@dataclasses.dataclass(frozen=True)
+class Guess:
+    """A tensor taken for something, and the reason."""
+
+    tensor: Tensor
+    why: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """A graph in short.
+
+    Attributes:
+        path: the file.
+        file_bytes: its size.
+        network: what it is, as its note or the catalogue says; None for one that nobody knows.
+        nodes: how many nodes the graph has, those of functions not counted.
+        functions: how many functions its library has.
+        tensors: how many tensors its nodes make.
+        versions: the GraphDef versions.
+        inputs, outputs: what to feed and what to fetch, the main one first.
+        image_size: (height, width) of its pictures; None where it does not say.
+        bottlenecks: tensors worth caching, best first.
+        parameters: the values of its weight constants.
+        constant_bytes: what all constants hold.
+        flops: floating-point operations for one picture, two for each multiply-add of
+            convolutions and matrix products.
+        unmeasured_layers: how many of those are of unknown size, and so not in `flops`.
+        ops: how many nodes there are of each op, functions included.
+        unavailable: those of them that a plain TensorFlow does not have.
+        deprecated: those of them that TensorFlow drops for graphs of later versions.
+        commands: what to run next.
+    """
+
+    path: Path
+    file_bytes: int
+    network: str | None
+    nodes: int
+    functions: int
+    tensors: int
+    versions: Versions
+    inputs: tuple[Guess, ...]
+    outputs: tuple[Guess, ...]
+    image_size: tuple[int, int] | None
+    bottlenecks: tuple[Candidate, ...]
+    parameters: int
+    constant_bytes: int
+    flops: int
+    unmeasured_layers: int
+    ops: Mapping[str, int]
+    unavailable: Mapping[str, int]
+    deprecated: tuple[Deprecated, ...]
+    commands: tuple[str, ...]
+
+
+def summarize(
+    graph_def: Any,
+    path: Path,
+    entry: CatalogEntry | None = None,
+    tensors: Sequence[Tensor] | None = None,
+    input_layer: str | None = None,
+) -> Summary:
+    """Return the graph in short; nothing is run.
+
+    Args:
+        graph_def: the graph, TensorFlow's or `schema`'s.
+        path: its file.
+        entry: its catalogue entry when it was asked for by name.
+        tensors: its tensors, where they have been listed already.
+        input_layer: the tensor that takes the picture, if the user named it.
+
+    Raises:
+        InputError: there is no tensor `input_layer`.
+    """
+    tensors = list_tensors(graph_def) if tensors is None else tensors
+    pictures = _picture_inputs(graph_def, path, input_layer)
+    nodes = nodes_by_name(graph_def)
+    source = find_source(graph_def, nodes, pictures[1], entry) if pictures else None
+    bottlenecks = _bottlenecks(graph_def, nodes, pictures, source)
+    inputs = _inputs(graph_def, tensors, nodes, pictures)
+    outputs = _outputs(graph_def, tensors, nodes, pictures, source)
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    counted = [multiply_adds(node, shapes) for node in graph_def.node if node.op in LAYERS]
+    ops = op_counts(graph_def)
+    size = own_size(nodes, pictures[1], resized_tensor(nodes, pictures[1])) if pictures else None
+    return Summary(
+        path=path,
+        file_bytes=path.stat().st_size,
+        network=_network(source),
+        nodes=len(graph_def.node),
+        functions=len(graph_def.library.function),
+        tensors=len(tensors),
+        versions=read_versions(graph_def),
+        inputs=inputs,
+        outputs=outputs,
+        image_size=size,
+        bottlenecks=bottlenecks,
+        parameters=sum(map(parameter_count, graph_def.node)),
+        constant_bytes=sum(map(constant_bytes, graph_def.node)),
+        flops=2 * sum(found for found in counted if found is not None),
+        unmeasured_layers=counted.count(None),
+        ops=ops,
+        unavailable=unavailable_ops(graph_def, ops),
+        deprecated=deprecated_ops(graph_def, ops),
+        commands=_commands(path, inputs, outputs, bottlenecks, size, bool(source)),
+    )
+
+
+Pictures = tuple[str | None, str] | None
+"""The tensor that takes an encoded picture, if there is one, and that which takes pixels."""
+
+
+def _picture_inputs(graph_def: Any, path: Path, input_layer: str | None) -> Pictures:
+    try:
+        encoded, _, pixels = find_inputs(
+            graph_def, nodes_by_name(graph_def), str(path), input_layer
+        )
+    except InputError:
+        if input_layer is not None:
+            raise
+        return None  # a graph that takes no pictures has a summary too
+    return encoded, pixels
+
+
+def _network(source: Note | CatalogEntry | None) -> str | None:
+    if isinstance(source, Note):
+        return f"{source.source}, as the note in it says"
+    return None if source is None else f"{source.name} of the catalogue: {source.description}"
+
+
+def _bottlenecks(
+    graph_def: Any,
+    nodes: dict[str, Any],
+    pictures: Pictures,
+    source: Note | CatalogEntry | None,
+) -> tuple[Candidate, ...]:
+    if pictures is None:
+        return ()
+    known = known_tensor(source, "bottleneck", nodes)
+    return tuple(bottleneck_candidates(graph_def, pictures[1], known, who_named_it(source)))
+
+
+def _inputs(
+    graph_def: Any, tensors: Sequence[Tensor], nodes: dict[str, Any], pictures: Pictures
+) -> tuple[Guess, ...]:
+    by_name = {tensor.name: tensor for tensor in tensors}
+    found: dict[str, str] = {}
+    if pictures is not None:
+        encoded, pixels = pictures
+        if encoded is not None:
+            decoder = next(n for n in graph_def.node if _takes(n, encoded))
+            found[encoded] = f"the bytes of one picture: {decoder.op} takes it"
+            found[pixels] = "prepared pixels: what the first layer takes after the decoding"
+        elif nodes[node_name(pixels)].op.startswith("Placeholder"):
+            found[pixels] = "pixels: a placeholder of the type and shape of pictures"
+        else:
+            found[pixels] = "pixels: named with --input_layer"
+    for tensor in graph_inputs(graph_def, tensors):
+        is_default = tensor.op == "PlaceholderWithDefault"
+        other = "a placeholder that may be left alone" if is_default else "a placeholder"
+        found.setdefault(tensor.name, other)
+    return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
+
+
+def _takes(node: Any, tensor: str) -> bool:
+    return any(name in (tensor, tensor.removesuffix(":0")) for name in node.input)
+
+
+def _outputs(
+    graph_def: Any,
+    tensors: Sequence[Tensor],
+    nodes: dict[str, Any],
+    pictures: Pictures,
+    source: Note | CatalogEntry | None,
+) -> tuple[Guess, ...]:
+    by_name = {tensor.name: tensor for tensor in tensors}
+    found: dict[str, str] = {}
+    if "final_result" in nodes:
+        found["final_result:0"] = "retrain.py's name for the result"
+    elif (final := known_tensor(source, "final", nodes)) is not None:
+        found[final] = f"what {'its note' if isinstance(source, Note) else 'the catalogue'} names"
+    ends = graph_outputs(graph_def, tensors)
+    if pictures is not None:
+        depends = downstream(followers(graph_def), [pictures[1]])
+        ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
+    for tensor in ends:
+        found.setdefault(tensor.name, _why_output(tensor, nodes))
+    return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
+
+
+def _end_order(tensor: Tensor, nodes: dict[str, Any], depends: set[str]) -> tuple[bool, bool]:
+    return node_name(tensor.name) not in depends, not _is_softmax(tensor, nodes)
+
+
+def _is_softmax(tensor: Tensor, nodes: dict[str, Any]) -> bool:
+    """Look through what only reshapes, as slim's networks end."""
+    node = nodes[node_name(tensor.name)]
+    while node.op in ("Reshape", "Identity", "Squeeze") and node.input:
+        node = nodes[node_name(node.input[0])]
+    return node.op == "Softmax"
+
+
+def _why_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
+    return f"{'a softmax' if _is_softmax(tensor, nodes) else f'a {tensor.op}'} that no node takes"
+
+
+def _commands(
+    path: Path,
+    inputs: Sequence[Guess],
+    outputs: Sequence[Guess],
+    bottlenecks: Sequence[Candidate],
+    size: tuple[int, int] | None,
+    is_known: bool,
+) -> tuple[str, ...]:
+    if not bottlenecks:
+        return ()
+    graph = f"--graph={shlex.quote(str(path))}"
+    pixels = "" if is_known or inputs[0].tensor.dtype != "float32" else _PIXELS_UNKNOWN
+    if size is None and not is_known:
+        pixels += " --input_height=HEIGHT --input_width=WIDTH"
+    bottleneck = f"--bottleneck_tensor={shlex.quote(bottlenecks[0].tensor)}"
+    commands = [
+        f"retrain_tools.bottlenecks {graph} {bottleneck}{pixels} --image_dir=FOLDER "
+        "--bottleneck_dir=CACHE"
+    ]
+    if not pixels:  # retrain takes no word on pixels
+        commands.append(f"retrain_tools.retrain {graph} {bottleneck} --image_dir=FOLDER")
+    if outputs:
+        output = shlex.quote(outputs[0].tensor.name)
+        commands.append(
+            f"retrain_tools.label_image {graph} --output_layer={output}{pixels} "
+            "--labels=LABELS.txt --image=PICTURE.jpg"
+        )
+    return tuple(commands)

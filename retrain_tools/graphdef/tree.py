@@ -1,0 +1,59 @@
+"""A graph as a tree of name scopes, each with what is in it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from typing import Any
+
+from retrain_tools.graphdef.constants import constant_bytes, parameter_count
+
+
+@dataclasses.dataclass
+class Scope:
+    """A name scope, or a node.
+
+    Attributes:
+        name: its own part of the name; empty for the whole graph.
+        path: the whole name; of a node, its node name.
+        op: the op of the node of this name; None where there is only a scope of it.
+        nodes: how many nodes there are, its own included.
+        parameters: the values of their weight constants.
+        bytes: what their constants hold.
+        children: the scopes and nodes in it, in file order, by their own part of the name.
+    """
+
+    name: str
+    path: str
+    op: str | None = None
+    nodes: int = 0
+    parameters: int = 0
+    bytes: int = 0
+    children: dict[str, Scope] = dataclasses.field(default_factory=dict)
+
+
+def scope_tree(nodes: Iterable[Any]) -> Scope:
+    """Return nodes as a scope without a name, which holds all of them.
+
+    A node may have the name of a scope, as TensorFlow itself names them (`softmax` and
+    `softmax/weights`); both are then one, and the node counts as within it.
+    """
+    root = Scope("", "")
+    for node in nodes:
+        parameters, size = parameter_count(node), constant_bytes(node)
+        scope = root
+        _count(scope, parameters, size)
+        for part in node.name.split("/"):
+            if part not in scope.children:
+                path = f"{scope.path}/{part}" if scope is not root else part
+                scope.children[part] = Scope(part, path)
+            scope = scope.children[part]
+            _count(scope, parameters, size)
+        scope.op = node.op
+    return root
+
+
+def _count(scope: Scope, parameters: int, size: int) -> None:
+    scope.nodes += 1
+    scope.parameters += parameters
+    scope.bytes += size

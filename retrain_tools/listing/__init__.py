@@ -1,0 +1,1 @@
+"""What list_tensors prints: choosing tensors, and writing them down."""

@@ -1,0 +1,215 @@
+"""Which tensors of a graph are listed."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.graphdef.dtypes import dtype_names
+from retrain_tools.graphdef.navigate import check_tensor, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs
+from retrain_tools.graphdef.walks import downstream, followers, shortest_way
+
+if TYPE_CHECKING:
+    from retrain_tools.catalog_entry import CatalogEntry
+
+
+@dataclasses.dataclass(frozen=True)
+class Filters:
+    """What a tensor must be to be listed; None where anything will do. All must hold.
+
+    Attributes:
+        pattern: a regular expression found in its name.
+        glob: a pattern of file names that its whole name, with or without `:0`, matches.
+        op_type: the ops, one of which makes it.
+        dtype: the types, one of which it has.
+        rank: how many dimensions it has; one whose rank is not known does not count.
+        min_bytes: the least that it takes in memory; one of unknown size does not count.
+        upstream: tensors, all of which are computed from it, themselves included.
+        downstream: tensors, all of which it is computed from, themselves included.
+        path: two tensors; it lies on a shortest way from the first to the second.
+    """
+
+    pattern: str | None = None
+    glob: str | None = None
+    op_type: Sequence[str] | None = None
+    dtype: Sequence[str] | None = None
+    rank: int | None = None
+    min_bytes: int | None = None
+    upstream: Sequence[str] | None = None
+    downstream: Sequence[str] | None = None
+    path: Sequence[str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Kinds:
+    """Which kinds of tensors are listed; all of them, where none is asked for.
+
+    Attributes:
+        inputs: what a caller may feed.
+        outputs: what no other node takes.
+        bottlenecks: what is worth caching, best first.
+        input_layer: for those, the tensor that takes the picture, if the user named it.
+    """
+
+    inputs: bool = False
+    outputs: bool = False
+    bottlenecks: bool = False
+    input_layer: str | None = None
+
+
+Extra = dict[str, dict[str, Any]]
+"""What is to be said of a tensor besides, by its name and by column."""
+
+
+def of_kind(
+    graph_def: Any,
+    tensors: Sequence[Tensor],
+    kinds: Kinds,
+    path: Path,
+    entry: CatalogEntry | None = None,
+) -> tuple[Sequence[Tensor], Extra]:
+    """Return the tensors of the kinds asked for, and depth and reason of bottlenecks.
+
+    Args:
+        graph_def: the graph.
+        tensors: all its tensors.
+        kinds: what to choose.
+        path: its file, for error messages.
+        entry: its catalogue entry when it was asked for by name.
+
+    Raises:
+        InputError: no tensor is seen to take pictures, or nothing is computed from it.
+    """
+    if kinds.bottlenecks:
+        from retrain_tools.graphdef.spec import (
+            find_bottlenecks,  # with the catalogue, which is slow
+        )
+
+        by_name = {tensor.name: tensor for tensor in tensors}
+        found = find_bottlenecks(graph_def, str(path), entry, kinds.input_layer)
+        extra: Extra = {c.tensor: {"depth": c.depth, "why": c.why} for c in found}
+        return [by_name[name] for name in extra], extra
+    if not kinds.inputs and not kinds.outputs:
+        return tensors, {}
+    inputs = graph_inputs(graph_def, tensors) if kinds.inputs else []
+    outputs = graph_outputs(graph_def, tensors) if kinds.outputs else []
+    return inputs + [tensor for tensor in outputs if tensor not in inputs], {}
+
+
+Test = Callable[[Tensor], bool]
+
+
+def chosen(
+    graph_def: Any, tensors: Sequence[Tensor], filters: Filters, known: Sequence[Tensor], path: Path
+) -> list[Tensor]:
+    """Return the tensors that pass the filters: in their order, or in that of the way asked for.
+
+    Args:
+        graph_def: the graph.
+        tensors: the tensors to choose from.
+        filters: what to choose.
+        known: all tensors of the graph.
+        path: its file, for error messages.
+
+    Raises:
+        InputError: a filter names what is not there, or there is no way between two tensors.
+    """
+    if filters == Filters():
+        return list(tensors)
+    tests = _tests(filters, known, path)
+    nodes = nodes_by_name(graph_def)
+    where = str(path)
+    for name in filters.upstream or ():
+        tests.append(_made_by(upstream(nodes, [check_tensor(name, nodes, where)])))
+    if filters.downstream or filters.path:
+        after = followers(graph_def)
+        for name in filters.downstream or ():
+            tests.append(_made_by(downstream(after, [check_tensor(name, nodes, where)])))
+    found = [tensor for tensor in tensors if all(test(tensor) for test in tests)]
+    if filters.path is None:
+        return found
+    places = {name: place for place, name in enumerate(_way(filters.path, nodes, after, where))}
+    on_the_way = [tensor for tensor in found if node_name(tensor.name) in places]
+    return sorted(on_the_way, key=lambda tensor: places[node_name(tensor.name)])
+
+
+def check_filters(filters: Filters) -> None:
+    """Check what can be checked without a graph.
+
+    Raises:
+        InputError: a pattern, type or way is not written as it must be.
+    """
+    if filters.pattern is not None:
+        _compiled(filters.pattern)
+    for name in filters.dtype or ():
+        if name not in dtype_names():
+            raise InputError(
+                f"--dtype={name} is no type of tensors.{did_you_mean(name, dtype_names())} "
+                f"Types: {', '.join(dtype_names())}."
+            )
+    if filters.path is not None and len(filters.path) != 2:
+        raise InputError(
+            f"--path={','.join(filters.path)} must name two tensors, as --path=Mul,pool_3."
+        )
+
+
+def _compiled(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern)
+    except re.error as error:
+        raise InputError(f"--pattern={pattern} is not a regular expression: {error}") from error
+
+
+def _tests(filters: Filters, known: Sequence[Tensor], path: Path) -> list[Test]:
+    tests: list[Test] = []
+    if filters.pattern is not None:
+        pattern = _compiled(filters.pattern)
+        tests.append(lambda tensor: pattern.search(tensor.name) is not None)
+    if filters.glob is not None:
+        matches = re.compile(fnmatch.translate(filters.glob)).match
+        tests.append(
+            lambda tensor: bool(matches(tensor.name) or matches(tensor.name.removesuffix(":0")))
+        )
+    if filters.op_type is not None:
+        ops = _checked_ops(filters.op_type, known, path)
+        tests.append(lambda tensor: tensor.op in ops)
+    if filters.dtype is not None:
+        dtypes = set(filters.dtype)
+        tests.append(lambda tensor: tensor.dtype.removesuffix("_ref") in dtypes)
+    if filters.rank is not None:
+        rank = filters.rank
+        tests.append(lambda tensor: tensor.shape is not None and len(tensor.shape) == rank)
+    if filters.min_bytes is not None:
+        least = filters.min_bytes
+        tests.append(lambda tensor: tensor.bytes is not None and tensor.bytes >= least)
+    return tests
+
+
+def _checked_ops(wanted: Sequence[str], tensors: Sequence[Tensor], path: Path) -> set[str]:
+    known = sorted({tensor.op for tensor in tensors})
+    for op in sorted(set(wanted).difference(known)):
+        raise InputError(
+            f"No tensor of {path} is made by op {op!r}.{did_you_mean(op, known)} "
+            f"Ops there: {', '.join(known)}."
+        )
+    return set(wanted)
+
+
+def _made_by(names: set[str]) -> Test:
+    return lambda tensor: node_name(tensor.name) in names
+
+
+def _way(ends: Sequence[str], nodes: dict[str, Any], after: Any, where: str) -> list[str]:
+    start, end = (check_tensor(name, nodes, where) for name in ends)
+    way = shortest_way(after, start, end)
+    if way is None:
+        reverse = shortest_way(after, end, start) is not None
+        hint = f"; the way leads from {end!r} to {start!r}" if reverse else ""
+        raise InputError(f"No way leads from {start!r} to {end!r} in {where}{hint}.")
+    return way

@@ -1,0 +1,68 @@
+"""Results on stdout: in colour and paged on a terminal, plain everywhere else."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import shutil
+import sys
+
+_PAGER = "less"
+_LESS = "FRX"  # ends by itself where all fits, keeps colours and the screen; as git sets it
+
+
+@dataclasses.dataclass(frozen=True)
+class Style:
+    """How text stands out; not at all where `is_on` is False."""
+
+    is_on: bool = False
+
+    def bold(self, text: str) -> str:
+        """Return text in bold."""
+        return self._marked(text, "1")
+
+    def dim(self, text: str) -> str:
+        """Return text that stands back."""
+        return self._marked(text, "2")
+
+    def red(self, text: str) -> str:
+        """Return text in red, for what is gone or wrong."""
+        return self._marked(text, "31")
+
+    def green(self, text: str) -> str:
+        """Return text in green, for what is new."""
+        return self._marked(text, "32")
+
+    def _marked(self, text: str, code: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.is_on else text
+
+
+def style_of_stdout() -> Style:
+    """Return colours for a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    return Style(sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+
+
+def show(text: str) -> None:
+    """Write text to stdout; on a terminal that is too small for it, through $PAGER or `less`."""
+    if not sys.stdout.isatty() or text.count("\n") < shutil.get_terminal_size().lines:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    import subprocess  # only here: it takes longer than a small graph
+
+    command = shlex.split(os.environ.get("PAGER") or _PAGER)
+    environment = {"LESS": _LESS, **os.environ}
+    try:
+        pager = subprocess.Popen(  # noqa: S603  (the command is the user's own)
+            command, stdin=subprocess.PIPE, text=True, env=environment, errors="replace"
+        )
+    except OSError:  # no pager here
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        return
+    # Who has seen enough leaves before the end.
+    try:
+        pager.communicate(text)
+    except KeyboardInterrupt:
+        pager.wait()

@@ -1,0 +1,56 @@
+"""Name scopes as text or JSON, folded at a depth."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from retrain_tools.graphdef.tree import Scope
+from retrain_tools.listing.tables import aligned
+from retrain_tools.listing.terminal import Style
+
+_NUMBERS = (1, 2, 3)  # columns
+
+
+def tree_text(root: Scope, depth: int, style: Style) -> str:
+    """Return a line for each scope and node down to `depth` levels; 0 for all of them.
+
+    A scope that is not unfolded ends in `/…`.
+    """
+    cells: list[tuple[str, ...]] = [("scope", "nodes", "parameters", "bytes", "op")]
+    cells.append(("(all)", *_numbers(root), ""))
+    _add(cells, root, 1, depth)
+    return aligned(cells, style, right=_NUMBERS)
+
+
+def _add(cells: list[tuple[str, ...]], scope: Scope, level: int, depth: int) -> None:
+    for child in scope.children.values():
+        is_folded = bool(child.children) and level == depth
+        mark = "/…" if is_folded else "/" if child.children else ""
+        name = f"{'  ' * level}{child.name}{mark}"
+        cells.append((name, *_numbers(child), child.op or ""))
+        if not is_folded:
+            _add(cells, child, level + 1, depth)
+
+
+def _numbers(scope: Scope) -> tuple[str, str, str]:
+    return f"{scope.nodes:,}", f"{scope.parameters:,}", f"{scope.bytes:,}"
+
+
+def tree_json(root: Scope, depth: int) -> str:
+    """Return nested objects, those below `depth` levels left out; 0 for all of them."""
+    return json.dumps(_object(root, 0, depth), indent=1) + "\n"
+
+
+def _object(scope: Scope, level: int, depth: int) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "name": scope.path,
+        "op": scope.op,
+        "nodes": scope.nodes,
+        "parameters": scope.parameters,
+        "bytes": scope.bytes,
+    }
+    if scope.children and (not depth or level < depth):
+        children = scope.children.values()
+        found["children"] = [_object(child, level + 1, depth) for child in children]
+    return found

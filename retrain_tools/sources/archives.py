@@ -1,0 +1,110 @@
+"""Archives and packed files: unpacked into a temporary folder, within limits."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import tarfile
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path, PurePosixPath
+from typing import IO, cast
+
+from retrain_tools.errors import InputError
+from retrain_tools.sources.kinds import Kind
+
+# More than any published network takes (a GraphDef cannot have 2 GiB), and no disk is filled by it.
+_MOST_BYTES = 8 * 2**30
+_MOST_FILES = 20_000
+_CHUNK = 2**20
+_DAMAGE = (
+    tarfile.TarError,
+    zipfile.BadZipFile,
+    gzip.BadGzipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
+
+
+def unpack(path: Path, kind: Kind) -> tempfile.TemporaryDirectory[str]:
+    """Unpack an archive into a new temporary folder; what was unpacked goes with the result.
+
+    Links, devices, absolute names and names that lead out of the folder are refused; of a `.gz`
+    file the name without the ending is kept.
+
+    Args:
+        path: the archive.
+        kind: TAR, ZIP or GZIP.
+
+    Raises:
+        InputError: it is damaged or unsafe, or unpacks to more than 8 GiB or 20,000 files.
+    """
+    with contextlib.ExitStack() as stack:
+        # Without the stack, a failure would leave the folder to the garbage collector.
+        holder = tempfile.TemporaryDirectory(prefix="retrain_tools_")
+        stack.callback(holder.cleanup)
+        folder = Path(holder.name)
+        try:
+            if kind is Kind.TAR:
+                _unpack_tar(path, folder)
+            elif kind is Kind.ZIP:
+                _unpack_zip(path, folder)
+            else:
+                name = path.name.removesuffix(".gz") or "unpacked"
+                with gzip.open(path) as packed:
+                    _copy(cast(IO[bytes], packed), folder / name, 0, path)
+        except _DAMAGE as error:
+            reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it ends too early"
+            raise InputError(
+                f"{path} cannot be unpacked: {reason}; download or copy it again."
+            ) from error
+        stack.pop_all()
+        return holder
+
+
+def _unpack_tar(path: Path, folder: Path) -> None:
+    size = 0
+    with tarfile.open(path, "r:*") as tar:
+        for count, member in enumerate(tar):
+            size += member.size
+            _check_limits(count, size, path)
+            tar.extract(member, folder, filter="data")
+
+
+def _unpack_zip(path: Path, folder: Path) -> None:
+    size = 0
+    with zipfile.ZipFile(path) as archive:
+        for count, info in enumerate(archive.infolist()):
+            _check_limits(count, size + info.file_size, path)
+            name = PurePosixPath(info.filename.replace("\\", "/"))
+            if name.is_absolute() or ".." in name.parts:
+                raise InputError(f"{path} is unsafe: {info.filename!r} leads out of its folder.")
+            if info.is_dir():
+                continue
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with archive.open(info) as packed:
+                size = _copy(packed, target, size, path)
+
+
+def _copy(packed: IO[bytes], target: Path, size: int, path: Path) -> int:
+    """Write what is unpacked, and count it: what an archive says of its sizes may be wrong."""
+    with target.open("wb") as file:
+        while chunk := packed.read(_CHUNK):
+            size += len(chunk)
+            _check_limits(0, size, path)
+            file.write(chunk)
+    return size
+
+
+def _check_limits(count: int, size: int, path: Path) -> None:
+    if size > _MOST_BYTES or count >= _MOST_FILES:
+        raise InputError(
+            f"{path} unpacks to more than {_MOST_BYTES:,} bytes or {_MOST_FILES:,} files; unpack "
+            "it yourself and pass the model inside."
+        )

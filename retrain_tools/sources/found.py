@@ -1,0 +1,87 @@
+"""The one model in a folder or an unpacked archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from retrain_tools.errors import InputError
+from retrain_tools.sources.kinds import ARCHIVES, Kind, kind_of
+
+_DEEPEST = 6
+_LISTED = 12
+_LOOKED_AT = 5_000
+
+
+def one_model(folder: Path, where: str, deep: bool) -> Path:
+    """Return the only thing in a folder that can be opened.
+
+    A checkpoint with its `.meta` file is one thing: the MetaGraph.
+
+    Args:
+        folder: the folder.
+        where: what the user named, for messages.
+        deep: look into folders as well.
+
+    Raises:
+        InputError: there is nothing, or more than one.
+    """
+    found = _models(folder, _DEEPEST if deep else 0)
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        names = sorted(child.name for child in folder.iterdir())
+        listed = f" (there is {', '.join(names[:_LISTED])})" if names else " (it is empty)"
+        raise InputError(
+            f"{where} holds no model{listed}: no GraphDef, SavedModel, checkpoint, Keras or "
+            "TensorFlow Lite file; name the file itself."
+        )
+    listed = ", ".join(str(model.relative_to(folder)) for model in found[:_LISTED])
+    more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
+    raise InputError(
+        f"{where} holds {len(found)} models: {listed}{more}; name one, as {where}/"
+        f"{found[0].relative_to(folder)}."
+    )
+
+
+def _models(folder: Path, depth: int) -> list[Path]:
+    kind = _kind(folder)
+    if kind is Kind.SAVED_MODEL:
+        return [folder]
+    checkpoints: set[Path] = set()
+    found: list[Path] = []
+    children = sorted(folder.iterdir())
+    if len(children) > _LOOKED_AT:
+        raise InputError(f"{folder} holds {len(children):,} files; name the model itself.")
+    for child in children:
+        if child.is_symlink() and depth > 0:  # in an archive, the same again
+            continue
+        if child.is_dir():
+            found += _models(child, depth - 1) if depth > 0 else _saved_model(child)
+            continue
+        kind = _kind(child)
+        if kind is Kind.CHECKPOINT:
+            checkpoints |= _prefixes(child)
+        elif kind is not None and kind not in (*ARCHIVES, Kind.FOLDER):
+            found.append(child)
+    graphs = {model.with_suffix("") for model in found if model.suffix == ".meta"}
+    return found + sorted(checkpoints - graphs)
+
+
+def _saved_model(folder: Path) -> list[Path]:
+    return [folder] if _kind(folder) is Kind.SAVED_MODEL else []
+
+
+def _kind(path: Path) -> Kind | None:
+    try:
+        return kind_of(path)
+    except InputError:  # a text, a picture, a list of labels
+        return None
+
+
+def _prefixes(path: Path) -> set[Path]:
+    """Return the checkpoint that a file is of; none for the file that names the newest."""
+    if path.name == "checkpoint":
+        return set()
+    if path.suffix == ".index":
+        return {path.with_suffix("")}
+    return {path.with_name(path.name.split(".data-")[0])}

@@ -1,0 +1,262 @@
+"""Keras models in one file, `.keras` and `.h5`: listed without Keras, frozen with it."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import json
+import shutil
+import tempfile
+import warnings
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.dtypes import dtype_number
+from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.sources.freezing import freeze_signature, valid_name
+from retrain_tools.sources.hdf5 import list_arrays, read_array
+from retrain_tools.sources.keras_config import (
+    has_scaling_layer,
+    layers,
+    parse_config,
+    refuse_foreign_code,
+)
+from retrain_tools.sources.keras_versions import copy_with_config, modernised
+from retrain_tools.sources.opened import FrozenSource, Opened, Signature, TensorInfo
+from retrain_tools.sources.picture_notes import attach_keras_note
+
+_WEIGHTS_ONLY = (
+    "it has weights but does not say what is computed with them; load them into the model with "
+    "Keras, save that as .keras, and pass it."
+)
+_MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
+
+
+def open_keras(path: Path) -> Opened:
+    """Open a `.keras` file: its layers, and the arrays of its weights. Keras is not started.
+
+    Raises:
+        InputError: it is damaged, or is no Keras model.
+    """
+    where = str(path)
+    with _unzipped(path) as (config_text, metadata, files):
+        config = parse_config(config_text, where)
+        variables = [v for file in files for v in list_arrays(file, where)[0]]
+
+    details = {"written by Keras": str(metadata.get("keras_version", "?"))}
+    return Opened(
+        path=path,
+        kind="Keras model (.keras)",
+        variables=variables,
+        details=details | _layer_details(config),
+        _value=_Weights(path),
+        _freeze=lambda: _freeze(path, config, ".keras"),
+    )
+
+
+class _Weights:
+    """Reads the arrays of a `.keras` file; it is unpacked for the first and kept for the rest."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._stack = contextlib.ExitStack()
+
+    def __call__(self, name: str) -> npt.NDArray[Any]:
+        return read_array(self._holders[name], name, str(self._path))
+
+    def __del__(self) -> None:
+        self._stack.close()
+
+    @functools.cached_property
+    def _holders(self) -> dict[str, Path]:
+        _, _, files = self._stack.enter_context(_unzipped(self._path))
+        where = str(self._path)
+        return {v.name: file for file in files for v in list_arrays(file, where)[0]}
+
+
+def open_hdf5(path: Path) -> Opened:
+    """Open a Keras HDF5 file: a whole model, or weights only. Keras is not started.
+
+    Raises:
+        InputError: it is damaged, or Keras did not write it.
+    """
+    where = str(path)
+    variables, attributes = list_arrays(path, where)
+    version = attributes.get("keras_version")
+    details = {} if version is None else {"written by Keras": _text(version)}
+    if "model_config" in attributes:
+        config = parse_config(_text(attributes["model_config"]), where)
+        return Opened(
+            path=path,
+            kind="Keras model (HDF5)",
+            variables=variables,
+            details=details | _layer_details(config),
+            _value=lambda name: read_array(path, name, where),
+            _freeze=lambda: _freeze(path, config, ".h5"),
+        )
+    if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
+        raise InputError(f"{path} is an HDF5 file, but not one that Keras wrote.")
+    return Opened(
+        path=path,
+        kind="Keras weights (HDF5)",
+        variables=variables,
+        details=details,
+        _value=lambda name: read_array(path, name, where),
+        _why_not=_WEIGHTS_ONLY,
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _layer_details(config: Mapping[str, Any]) -> dict[str, str]:
+    inner = config.get("config")
+    name = inner.get("name") if isinstance(inner, dict) else None
+    listed = ", ".join(f"{layer} ({kind})" for layer, kind in layers(config))
+    return {
+        "model": f"{config['class_name']} {name or ''}".strip(),
+        "layers": f"{len(layers(config))}: {listed}" if listed else "0",
+    }
+
+
+@contextlib.contextmanager
+def _unzipped(path: Path) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
+    """Yield a `.keras` file's description, its metadata, and its weights as files."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                infos = [i for i in archive.infolist() if i.filename.endswith(".h5")]
+                if sum(info.file_size for info in archive.infolist()) > _MOST_BYTES:
+                    raise InputError(
+                        f"{path} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
+                        "can hold."
+                    )
+                config = archive.read("config.json")
+                metadata = json.loads(archive.read("metadata.json"))
+                weights = []
+                for number, info in enumerate(infos):
+                    target = Path(folder) / f"{number}.h5"  # never a name out of the archive
+                    with archive.open(info) as packed, target.open("wb") as file:
+                        shutil.copyfileobj(packed, file)
+                    weights.append(target)
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{path} is damaged or cut off: {error}; download or copy it again."
+            ) from error
+        yield config, metadata, weights
+
+
+def _freeze(path: Path, config: Mapping[str, Any], suffix: str) -> FrozenSource:
+    where = str(path)
+    refuse_foreign_code(config, where)
+    model = _load(path, suffix, config)
+    if not getattr(model, "inputs", None):
+        raise InputError(
+            f"{path} does not say what its model takes; call the model once with Keras, and save "
+            "it again."
+        )
+    graph_def, signature, values, handles = _traced(model, where)
+    frozen, outputs = freeze_signature(graph_def, signature, values.__getitem__, where, handles)
+    names = {node.name for node in frozen.node}
+    inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in names}
+    source = FrozenSource(frozen, inputs, outputs, f"Keras model {model.name} of {path.name}")
+    return attach_keras_note(source, signature, has_scaling_layer(config, where))
+
+
+def _load(path: Path, suffix: str, config: Mapping[str, Any]) -> Any:
+    tf.__version__  # noqa: B018  imports TensorFlow quietly; Keras imports it as well
+    keras = importlib.import_module("keras")
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(f"{path} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
+    current = modernised(config)
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # advice to whoever wrote the model
+        named = path
+        if path.suffix != suffix or current != config:  # Keras goes by the ending
+            named = Path(folder) / f"model{suffix}"
+            copy_with_config(path, named, current)
+        try:
+            return keras.saving.load_model(str(named), compile=False, safe_mode=True)
+        except Exception as error:  # Keras raises whatever its layers happen to
+            raise InputError(
+                f"Keras {keras.__version__} cannot open {path}: {_reason(error)}. Export it as a "
+                "SavedModel (model.export) with the Keras that made it, and pass that."
+            ) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the line of Keras's message that says what was wrong, without the whole layer."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    causes = [line for line in lines if line.startswith("Exception encountered:")]
+    line = (causes or lines or [type(error).__name__])[-1 if causes else 0]
+    return line.removeprefix("Exception encountered:").strip().rstrip(".")[:300]
+
+
+def _traced(
+    model: Any, where: str
+) -> tuple[Any, Signature, dict[str, npt.NDArray[Any]], dict[str, int]]:
+    """Return a model's graph for inference, its ends, and its variables by name: values and types.
+
+    Variables, which the graph captured as placeholders, get the names that Keras has for them.
+    """
+    many = len(model.inputs) > 1
+
+    def infer(*tensors: Any) -> Any:
+        return model(list(tensors) if many else tensors[0], training=False)
+
+    specs = [tf.TensorSpec(t.shape, t.dtype, name=node_name(t.name)) for t in model.inputs]
+    traced = tf.function(infer, autograph=False).get_concrete_function(*specs)
+    graph_def = schema.GraphDef.FromString(traced.graph.as_graph_def().SerializeToString())
+    named = {id(v.value.handle): v.path for v in model.variables}
+    names: dict[str, str] = {}
+    values: dict[str, npt.NDArray[Any]] = {}
+    handles: dict[str, int] = {}
+    taken = {node.name for node in graph_def.node}
+    variables = {id(v.handle): v for v in traced.graph.variables}
+    for outside, inside in traced.graph.captures:
+        variable = variables.get(id(outside))
+        if variable is None and outside.dtype == tf.resource:
+            raise InputError(
+                f"{where} cannot be frozen: it needs a lookup table ({inside.op.name}), which a "
+                "frozen graph cannot hold; save the part of the model after it, and pass that."
+            )
+        path = valid_name(named.get(id(outside), inside.op.name))
+        name = path if path not in taken else inside.op.name
+        names[inside.op.name] = name
+        taken.add(name)
+        values[name] = np.asarray((outside if variable is None else variable).numpy())
+        handles[name] = dtype_number(values[name].dtype.name) or 0
+    for node in graph_def.node:
+        node.name = names.get(node.name, node.name)
+        for index, source in enumerate(node.input):
+            producer, colon, output = source.partition(":")
+            if producer in names:
+                node.input[index] = f"{names[producer]}{colon}{output}"
+    results = tf.nest.flatten(traced.structured_outputs)
+    keys = list(getattr(model, "output_names", None) or [])
+    if len(keys) != len(results):
+        keys = [f"output_{number}" for number in range(len(results))]
+    fed = traced.inputs[: len(specs)]
+    signature = Signature(
+        {node_name(t.name): TensorInfo(t.name, t.dtype.name, _dims(t.shape)) for t in fed},
+        {
+            key: TensorInfo(t.name, t.dtype.name, _dims(t.shape))
+            for key, t in zip(keys, results, strict=True)
+        },
+    )
+    return graph_def, signature, values, handles
+
+
+def _dims(shape: Any) -> tuple[int | None, ...] | None:
+    return None if shape.rank is None else tuple(shape.as_list())

@@ -1,0 +1,224 @@
+"""Functions of a TensorFlow 2 SavedModel that have no signature, as `__call__` of Hub's models.
+
+The file describes the Python objects that were saved: a tree of children, functions and variables
+among them. A function names what it captured, and the checkpoint repeats the tree with its keys.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.dtypes import dtype_name
+from retrain_tools.sources.freezing import valid_name
+from retrain_tools.sources.opened import Signature, TensorInfo
+from retrain_tools.sources.restored import Place
+from retrain_tools.sources.signatures import shape_of_proto
+
+OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # checkpoints of TensorFlow 2 hold it
+
+
+@dataclasses.dataclass(frozen=True)
+class CalledFunction:
+    """A graph that calls a function.
+
+    Attributes:
+        graph_def: a placeholder for each argument, what was captured, one call, and the library.
+        signature: the arguments and results.
+        objects: for each node that stands for a variable, its number in the tree of objects.
+    """
+
+    graph_def: Any
+    signature: Signature
+    objects: Mapping[str, int]
+
+
+def function_names(meta_graph: Any) -> list[str]:
+    """Return the names of the functions of the saved object itself, in alphabetical order."""
+    tree = meta_graph.object_graph_def
+    if not tree.nodes:
+        return []
+    return sorted(
+        child.local_name
+        for child in tree.nodes[0].children
+        if 0 <= child.node_id < len(tree.nodes)
+        and tree.nodes[child.node_id].WhichOneof("kind") == "function"
+        and tree.nodes[child.node_id].function.concrete_functions
+    )
+
+
+def is_reusable(meta_graph: Any) -> bool:
+    """Tell whether the saved object offers what TF2 Hub asks of a model that can be built upon.
+
+    That is `__call__` and a list of regularization losses; Keras models have both as well, and say
+    that they are Keras models.
+    """
+    tree = meta_graph.object_graph_def
+    if not tree.nodes:
+        return False
+    names = {child.local_name for child in tree.nodes[0].children}
+    return {"__call__", "regularization_losses"} <= names and "keras_api" not in names
+
+
+def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
+    """Make a graph that only calls one of `function_names`.
+
+    Of the ways in which the function was traced, one for inference is taken: no argument is True.
+
+    Raises:
+        InputError: the file is damaged, or the function needs a table or a file.
+    """
+    tree = meta_graph.object_graph_def
+    number = next(c.node_id for c in tree.nodes[0].children if c.local_name == name)
+    traced = list(tree.nodes[number].function.concrete_functions)
+    known = [traced_name for traced_name in traced if traced_name in tree.concrete_functions]
+    functions = {f.signature.name: f for f in meta_graph.graph_def.library.function}
+    known = [traced_name for traced_name in known if traced_name in functions]
+    if not known:
+        raise InputError(f"{where} is damaged: the function {name!r} is not in it.")
+    chosen = min(known, key=lambda traced_name: _trues(tree.concrete_functions[traced_name]))
+    function, bound = functions[chosen], tree.concrete_functions[chosen].bound_inputs
+    graph_def = schema.GraphDef(
+        versions=meta_graph.graph_def.versions, library=meta_graph.graph_def.library
+    )
+    constants = {node.name: node for node in meta_graph.graph_def.node if node.op == "Const"}
+    taken = set(constants)
+    inputs = _add_arguments(function, len(bound), graph_def, taken)
+    objects: dict[str, int] = {}
+    captured: list[str] = []
+    for place in bound:
+        held = tree.nodes[place] if 0 <= place < len(tree.nodes) else None
+        kept = None if held is None else constants.get(held.constant.operation)
+        if kept is None:
+            captured.append(_captured_variable(held, place, graph_def, objects, taken, where))
+            continue
+        if kept.name not in captured:
+            graph_def.node.append(kept)
+        captured.append(kept.name)
+    call = graph_def.node.add(name=_unique(f"{name}_call", taken), op="StatefulPartitionedCall")
+    call.attr["f"].func.name = chosen
+    call.input.extend([info.name.removesuffix(":0") for info in inputs.values()] + captured)
+    results = list(function.signature.output_arg)
+    keys = list(_tensor_keys(tree.concrete_functions[chosen].output_signature, ""))
+    if len(keys) != len(results):  # of a kind that is not looked into
+        keys = [result.name for result in results]
+    outputs = {
+        key: TensorInfo(f"{call.name}:{index}", dtype_name(result.type), None)
+        for index, (key, result) in enumerate(zip(keys, results, strict=True))
+    }
+    return CalledFunction(graph_def, Signature(inputs, outputs), objects)
+
+
+def _add_arguments(
+    function: Any, bound: int, graph_def: Any, taken: set[str]
+) -> dict[str, TensorInfo]:
+    """Add a placeholder for each argument but the last `bound` ones, which were captured."""
+    inputs = {}
+    arguments = list(function.signature.input_arg)
+    for index, argument in enumerate(arguments[: len(arguments) - bound]):
+        node = graph_def.node.add(name=_unique(argument.name, taken), op="Placeholder")
+        node.attr["dtype"].type = argument.type
+        known = function.arg_attr[index].attr if index in function.arg_attr else {}
+        shapes = known["_output_shapes"].list.shape if "_output_shapes" in known else []
+        if shapes:
+            node.attr["shape"].shape.CopyFrom(shapes[0])
+        else:
+            node.attr["shape"].shape.unknown_rank = True
+        shape = shape_of_proto(node.attr["shape"].shape)
+        said = "_user_specified_name" in known and known["_user_specified_name"].s
+        key = said.decode("utf-8", "replace") if said else argument.name
+        inputs[key] = TensorInfo(f"{node.name}:0", dtype_name(argument.type), shape)
+    return inputs
+
+
+def _trues(concrete: Any) -> int:
+    """Count the arguments that are True: `training`, in the functions of Keras and Hub."""
+    waiting, count = [concrete.canonicalized_input_signature], 0
+    while waiting:
+        value = waiting.pop()
+        match value.WhichOneof("kind"):
+            case "bool_value":
+                count += value.bool_value
+            case "tuple_value":
+                waiting.extend(value.tuple_value.values)
+            case "list_value":
+                waiting.extend(value.list_value.values)
+            case "dict_value":
+                waiting.extend(value.dict_value.fields.values())
+    return count
+
+
+def _tensor_keys(value: Any, path: str) -> Iterator[str]:
+    """Yield a key for each tensor of a structure, in the order in which functions return them."""
+    match value.WhichOneof("kind"):
+        case "dict_value":
+            for key, item in sorted(value.dict_value.fields.items()):
+                yield from _tensor_keys(item, f"{path}/{key}" if path else key)
+        case "tuple_value" | "list_value" as kind:
+            for index, item in enumerate(getattr(value, kind).values):
+                yield from _tensor_keys(item, f"{path}/{index}" if path else f"output_{index}")
+        case _:
+            yield path or "output_0"
+
+
+def _captured_variable(
+    held: Any, number: int, graph_def: Any, objects: dict[str, int], taken: set[str], where: str
+) -> str:
+    """Return the node that stands for a captured variable; it is added when first asked for."""
+    kind = None if held is None else held.WhichOneof("kind")
+    if kind != "variable":
+        raise InputError(
+            f"{where} cannot be frozen: its function needs {kind or 'an object'} besides variables "
+            "and constants, as a lookup table or a file; name one of its signatures if it has any."
+        )
+    known = {index: name for name, index in objects.items()}
+    if number in known:
+        return known[number]
+    node = graph_def.node.add(name=_unique(held.variable.name, taken), op="VarHandleOp")
+    node.attr["dtype"].type = held.variable.dtype
+    node.attr["shape"].shape.CopyFrom(held.variable.shape)
+    objects[node.name] = number
+    return str(node.name)
+
+
+def _unique(text: str, taken: set[str]) -> str:
+    base = valid_name(text)
+    name, number = base, 0
+    while name in taken:
+        number += 1
+        name = f"{base}_{number}"
+    taken.add(name)
+    return name
+
+
+def object_places(meta_graph: Any, objects: Mapping[str, int], saved: bytes) -> dict[str, Place]:
+    """Return where the checkpoint keeps each variable, by the node that stands for it.
+
+    Args:
+        meta_graph: a `schema.MetaGraphDef`.
+        objects: see `CalledFunction`.
+        saved: what the checkpoint holds under `OBJECT_GRAPH_KEY`.
+    """
+    tree = meta_graph.object_graph_def.nodes
+    kept = schema.TrackableObjectGraph.FromString(saved).nodes
+    keys: dict[int, str] = {}
+    seen = set()
+    waiting = [(0, 0)]
+    while waiting:  # down both trees at once, by the names of children
+        mine, its = pair = waiting.pop()
+        if pair in seen or not (0 <= mine < len(tree) and 0 <= its < len(kept)):
+            continue
+        seen.add(pair)
+        for attribute in kept[its].attributes:
+            if attribute.name == "VARIABLE_VALUE":
+                keys[mine] = attribute.checkpoint_key
+        children = {child.local_name: child.node_id for child in kept[its].children}
+        waiting.extend(
+            (child.node_id, children[child.local_name])
+            for child in tree[mine].children
+            if child.local_name in children
+        )
+    return {node: Place(keys[number]) for node, number in objects.items() if number in keys}

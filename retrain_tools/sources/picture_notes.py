@@ -1,0 +1,157 @@
+"""What is known of a network's pixels from where it comes from, attached to its frozen graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.note import Note, write_note
+from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.sources.opened import FrozenSource, Signature
+
+Mean = float | tuple[float, float, float]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Scaling:
+    """How pixels x of 0 to 255 are prepared: (x - mean) / std, and then what `after` says."""
+
+    mean: Mean
+    std: float
+    after: str = ""  # "reverse" (RGB to BGR) or "divide" (by a number for each colour)
+
+
+# keras/src/applications/imagenet_utils.py: the modes of preprocess_input, and each network's.
+_TF = _Scaling(127.5, 127.5)
+_CAFFE = _Scaling((123.68, 116.779, 103.939), 1.0, "reverse")
+_TORCH = _Scaling((0.485 * 255, 0.456 * 255, 0.406 * 255), 255.0, "divide")
+_TORCH_STDS = (0.229, 0.224, 0.225)
+_INSIDE = _Scaling(0.0, 1.0)
+_APPLICATIONS = {  # by the name that the constructor gives the model, which is the nodes' scope
+    r"inception_v3|inception_resnet_v2|xception|nasnet|resnet(50|101|152)v2": _TF,
+    r"mobilenet(v2)?_\d\.\d+_\d+": _TF,
+    r"vgg16|vgg19|resnet(50|101|152)": _CAFFE,
+    r"densenet(121|169|201)": _TORCH,
+}
+_FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
+# Layers that scale pixels themselves; batch_normalization does not count.
+_SCALING_LAYER = re.compile(r"(rescaling|normalization)(_\d+)*")
+
+
+def attach_hub_note(source: FrozenSource, signature: Signature, classifies: bool) -> FrozenSource:
+    """Attach what Hub's common signature for images says: pixels of 0 to 1, RGB.
+
+    Args:
+        source: the frozen module; its graph is changed.
+        signature: the signature that was frozen.
+        classifies: the module's result is of classes, not features.
+    """
+    pixels = _pixel_input(source, signature)
+    if pixels is None:
+        return source
+    result = source.outputs.get("default") or next(iter(source.outputs.values()))
+    note = Note(
+        source=source.source,
+        preprocess="resize",
+        mean=0.0,
+        std=255.0,
+        bottleneck=None if classifies else result,
+        final=result if classifies else None,
+        end_points=source.outputs if len(source.outputs) > 1 else {},
+    )
+    write_note(source.graph_def, pixels, note)
+    return dataclasses.replace(source, note=note)
+
+
+def attach_keras_note(
+    source: FrozenSource, signature: Signature, scales_itself: bool = False
+) -> FrozenSource:
+    """Attach the scaling of Keras's own networks, known by the scope of their nodes.
+
+    Where that is more than one mean and one divisor, the rest becomes part of the graph: a
+    placeholder for RGB pixels is put before the old input, which can still be fed.
+
+    Args:
+        source: the frozen network; its graph is changed.
+        signature: the signature that was frozen.
+        scales_itself: it is known to have a layer that scales pixels.
+    """
+    pixels = _pixel_input(source, signature)
+    if pixels is None:
+        return source
+    scaling = _INSIDE if scales_itself else _scaling_by_scopes(source.graph_def)
+    if scaling is None:
+        return source
+    outputs = list(source.outputs.values())
+    note = Note(
+        source=source.source,
+        preprocess="resize",
+        mean=scaling.mean,
+        std=scaling.std,
+        bottleneck=None,
+        final=outputs[0] if len(outputs) == 1 else None,
+        end_points={},
+    )
+    warning = None
+    if scaling.after:
+        before, pixels = pixels, _put_before(source.graph_def, pixels, scaling.after)
+        warning = (
+            f"{pixels} takes RGB pixels minus {scaling.mean}, divided by {scaling.std:g}; "
+            f"{before} is what Keras's preprocess_input gives"
+        )
+    write_note(source.graph_def, pixels, note)
+    return dataclasses.replace(source, note=note, warning=warning)
+
+
+def _pixel_input(source: FrozenSource, signature: Signature) -> str | None:
+    """Return the input that takes colour pictures, if there is just one."""
+    found = [
+        full_name(source.inputs[key])
+        for key, info in signature.inputs.items()
+        if key in source.inputs
+        and info.dtype == "float32"
+        and info.shape is not None
+        and len(info.shape) == 4
+        and info.shape[3] == 3
+    ]
+    return found[0] if len(found) == 1 else None
+
+
+def _scaling_by_scopes(graph_def: Any) -> _Scaling | None:
+    nodes = nodes_by_name(graph_def)
+    first = next((node.name for node in graph_def.node if node.op in _FIRST_LAYERS), None)
+    before = set() if first is None else upstream(nodes, [first])
+    if any(map(_SCALING_LAYER.fullmatch, _scopes(before))):
+        return _INSIDE
+    scopes = _scopes(nodes)
+    for names, scaling in _APPLICATIONS.items():
+        if any(re.fullmatch(rf"({names})(_\d+)?", scope) for scope in scopes):
+            return scaling
+    return None
+
+
+def _scopes(names: Iterable[str]) -> set[str]:
+    return {part.lower() for name in names for part in name.split("/")[:-1]}
+
+
+def _put_before(graph_def: Any, pixels: str, after: str) -> str:
+    """Put a placeholder before an input, and make the input what is computed from it."""
+    node = nodes_by_name(graph_def)[node_name(pixels)]
+    name, shape = node.name, node.attr["shape"]
+    rgb = new_node(f"{name}/rgb", "Placeholder", dtype=tf.float32, shape=shape)
+    node.Clear()
+    if after == "reverse":
+        with_axis = new_constant(f"{name}/axis", np.array([3], np.int32))
+        made = new_node(name, "ReverseV2", [rgb.name, with_axis.name], T=tf.float32, Tidx=tf.int32)
+    else:
+        with_axis = new_constant(f"{name}/std", np.array(_TORCH_STDS, np.float32))
+        made = new_node(name, "RealDiv", [rgb.name, with_axis.name], T=tf.float32)
+    node.CopyFrom(made)
+    graph_def.node.extend([rgb, with_axis])
+    return f"{rgb.name}:0"

@@ -1,0 +1,150 @@
+"""Where the value of each variable of a graph is kept in its checkpoint, read from the graph.
+
+A graph with variables holds the nodes that restore them, and these name the checkpoint's key: by
+following them nothing has to be guessed, not even for TensorFlow 2, whose keys are the places of
+variables in a tree of Python objects, nor for a variable that is one slice of a larger one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from retrain_tools.graphdef.constants import array
+from retrain_tools.graphdef.navigate import node_name, nodes_by_name
+from retrain_tools.sources.inlining import inline_calls
+from retrain_tools.sources.substitution import VARIABLES
+
+_ASSIGNING = ("Assign", "AssignVariableOp")
+_PASSING = ("Identity", "Reshape", "Cast")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where a variable's value is kept.
+
+    Attributes:
+        key: the name in the checkpoint.
+        part: (first, count) along each axis of what is kept there; None for all of it.
+    """
+
+    key: str
+    part: tuple[tuple[int, int], ...] | None = None
+
+
+def restored_places(meta_graph: Any, where: str) -> dict[str, Place]:
+    """Return the place of each variable that the MetaGraph's Saver restores, by node name.
+
+    Args:
+        meta_graph: a `schema.MetaGraphDef`.
+        where: its file, for messages.
+
+    Raises:
+        InputError: a function that restores variables is missing or calls itself.
+    """
+    restoring = node_name(meta_graph.saver_def.restore_op_name)
+    graph_def = inline_calls(meta_graph.graph_def, where, only=[restoring]).graph_def
+    nodes = nodes_by_name(graph_def)
+    places: dict[str, Place] = {}
+    for node in graph_def.node:
+        if node.op in _ASSIGNING and len(node.input) > 1:
+            variable = _variable(nodes, node.input[0])
+            place = _read_place(nodes, node.input[1])
+            if variable is not None and place is not None:
+                places[variable] = place
+    return places
+
+
+def _variable(nodes: Mapping[str, Any], source: str) -> str | None:
+    node = nodes.get(node_name(source))
+    return node.name if node is not None and node.op in VARIABLES else None
+
+
+def _read_place(nodes: Mapping[str, Any], source: str) -> Place | None:
+    """Follow what is assigned to a variable up to what reads a checkpoint."""
+    node = nodes.get(node_name(source))
+    for _ in range(len(nodes)):
+        if node is None or node.op not in _PASSING or not node.input:
+            break
+        source = node.input[0]
+        node = nodes.get(node_name(source))
+    if node is None or node.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+        return None
+    index = int(source.partition(":")[2] or 0)
+    keys = _strings(nodes, node.input[1])
+    parts = [""] if node.op == "Restore" else _strings(nodes, node.input[2])
+    if index >= min(len(keys), len(parts)):
+        return None
+    return Place(keys[index], parse_part(parts[index]))
+
+
+def _strings(nodes: Mapping[str, Any], source: str) -> list[str]:
+    node = nodes.get(node_name(source))
+    if node is None or node.op != "Const":
+        return []
+    try:
+        values = array(node.attr["value"].tensor).reshape(-1)
+    except ValueError:
+        return []
+    return [v.decode("utf-8", "replace") for v in values if isinstance(v, bytes)]
+
+
+def parse_part(text: str) -> tuple[tuple[int, int], ...] | None:
+    """Read `10 4 0,5:-`, as Savers write the shape of a whole and the slice that is meant.
+
+    Returns:
+        (first, count) along each axis; None for the whole, or for text of another form.
+    """
+    words = text.split()
+    if len(words) < 2:
+        return None
+    sizes, ranges = words[:-1], words[-1].split(":")
+    if len(sizes) != len(ranges) or not all(map(str.isdecimal, sizes)):
+        return None
+    found = []
+    for size, piece in zip(sizes, ranges, strict=True):
+        first, _, count = piece.partition(",")
+        if piece == "-":
+            found.append((0, int(size)))
+        elif first.isdecimal() and count.isdecimal():
+            found.append((int(first), int(count)))
+        else:
+            return None
+    return tuple(found)
+
+
+def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, Place]:
+    """Return the place of each variable by its name: for graphs that were saved without a Saver.
+
+    TensorFlow lists a graph's variables, and which are slices of a larger one, in collections.
+
+    Args:
+        meta_graph: a `schema.MetaGraphDef`.
+        names: the nodes of the variables.
+    """
+    from tensorflow.core.framework.variable_pb2 import VariableDef
+
+    places = {name: Place(name) for name in names}
+    for node in meta_graph.graph_def.node:
+        if node.name in places and node.op == "VarHandleOp" and node.attr["shared_name"].s:
+            places[node.name] = Place(node.attr["shared_name"].s.decode())
+    for collection in meta_graph.collection_def.values():
+        for data in collection.bytes_list.value:
+            variable = _parsed(VariableDef, data)
+            if variable is None or node_name(variable.variable_name) not in places:
+                continue
+            kept = variable.save_slice_info_def
+            if kept.full_name:
+                part = tuple(zip(kept.var_offset, kept.var_shape, strict=False))
+                places[node_name(variable.variable_name)] = Place(kept.full_name, part)
+    return places
+
+
+def _parsed(message: Any, data: bytes) -> Any | None:
+    from google.protobuf.message import DecodeError
+
+    try:
+        return message.FromString(data)
+    except DecodeError:  # another kind of collection
+        return None

@@ -1,0 +1,205 @@
+"""Signatures: as a MetaGraph states them, or as a graph without any shows them itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.graphdef.dtypes import FLOAT32, INT32, INT64, dtype_name
+from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
+from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.sources.opened import Signature, TensorInfo
+from retrain_tools.sources.substitution import changes_state
+
+_INTERNAL = "__saved_model_"  # how the names of TensorFlow's own signatures begin
+_DEFAULTS = ("serving_default", "default")  # SavedModels'; Hub modules'
+_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
+_FEEDING = ("IteratorGetNext", "QueueDequeueManyV2", "QueueDequeueUpToV2", "QueueDequeueV2")
+_NO_RESULTS = (*_PLACEHOLDERS, "Const", "NoOp", "Assert", "Print", "PrintV2")
+
+
+def stated_signatures(meta_graph: Any) -> dict[str, Signature]:
+    """Return the signatures of a `schema.MetaGraphDef`, in alphabetical order."""
+    return {
+        name: Signature(_ends(stated.inputs), _ends(stated.outputs))
+        for name, stated in sorted(meta_graph.signature_def.items())
+        if not name.startswith(_INTERNAL) and stated.outputs
+    }
+
+
+def _ends(stated: Mapping[str, Any]) -> dict[str, TensorInfo]:
+    return {
+        key: TensorInfo(info.name, dtype_name(info.dtype), shape_of_proto(info.tensor_shape))
+        for key, info in sorted(stated.items())
+        if info.name  # a sparse tensor has three names of another kind
+    }
+
+
+def shape_of_proto(proto: Any) -> Shape | None:
+    """Return the shape that a TensorShapeProto states; None for an unknown rank."""
+    if proto.unknown_rank:
+        return None
+    return tuple(dim.size if dim.size >= 0 else None for dim in proto.dim)
+
+
+def choose_signature(
+    signatures: Mapping[str, Signature], wanted: str | None, where: str
+) -> tuple[str, Signature]:
+    """Return the signature of this name, or the default one, or the only one.
+
+    Raises:
+        InputError: there is none of that name, or several and none that is the default.
+    """
+    listed = ", ".join(signatures) or "none"
+    if wanted is not None:
+        if wanted not in signatures:
+            hint = did_you_mean(wanted, signatures)
+            raise InputError(f"No signature {wanted!r} in {where}.{hint} There are: {listed}.")
+        return wanted, signatures[wanted]
+    for name in _DEFAULTS:
+        if name in signatures:
+            return name, signatures[name]
+    if len(signatures) != 1:
+        raise InputError(
+            f"{where} has no signature called {_DEFAULTS[0]} and not just one; name one of: "
+            f"{listed}."
+        )
+    return next(iter(signatures.items()))
+
+
+def forward_signature(graph_def: Any, where: str) -> Signature:
+    """Return the way from the pictures to the results, in a graph that states no signature.
+
+    A training graph also has labels, a loss, gradients, summaries and a Saver: whatever changes
+    variables or is computed from labels is left out. Where pictures come from a queue or a data
+    set, the batch that is taken from it is the input.
+
+    Raises:
+        InputError: nothing is computed from any placeholder, queue or data set.
+    """
+    nodes = nodes_by_name(graph_def)
+    placeholders = [node for node in graph_def.node if node.op in _PLACEHOLDERS]
+    feeding = [node for node in graph_def.node if _feeds_numbers(node)]
+    pictures = [node for node in placeholders if _may_be_picture(node)]
+    inputs = pictures or feeding or [node for node in placeholders if not _is_label(node)]
+    labels = {node.name for node in placeholders if pictures and _is_label(node)}
+    reached = _reached(graph_def, {node.name for node in inputs}, labels)
+    taken = {
+        node_name(source)
+        for name in reached
+        for source in nodes[name].input
+        if not source.startswith("^")
+    }
+    results = [
+        node
+        for node in graph_def.node
+        if node.name in reached - taken and node.op not in _NO_RESULTS
+    ]
+    if not results:
+        raise InputError(
+            f"{where} cannot be frozen: no result is computed from a placeholder, a queue or a "
+            "data set that takes pictures; freeze it with the program that made it."
+        )
+    return Signature(
+        {node.name: _input_info(node) for node in inputs},
+        {node.name: TensorInfo(full_name(node.name), "?", None) for node in results},
+    )
+
+
+def _input_info(node: Any) -> TensorInfo:
+    if node.op in _PLACEHOLDERS:
+        shape = node.attr["shape"].shape if "shape" in node.attr else None
+        dtype = dtype_name(node.attr["dtype"].type)
+    else:
+        shapes = node.attr["output_shapes"].list.shape if "output_shapes" in node.attr else []
+        shape = shapes[0] if shapes else None
+        dtype = dtype_name(_component_types(node)[0])
+    return TensorInfo(full_name(node.name), dtype, shape_of_proto(shape) if shape else None)
+
+
+def _component_types(node: Any) -> Any:
+    key = "output_types" if node.op == "IteratorGetNext" else "component_types"
+    return node.attr[key].list.type if key in node.attr else []
+
+
+def _feeds_numbers(node: Any) -> bool:
+    if node.op not in _FEEDING:
+        return False
+    types = _component_types(node)
+    return len(types) > 0 and types[0] == FLOAT32
+
+
+def _may_be_picture(node: Any) -> bool:
+    shape = node.attr["shape"].shape if "shape" in node.attr else None
+    return shape is not None and len(shape.dim) == 4 and not _is_integer(node)
+
+
+def _is_label(node: Any) -> bool:
+    """Tell whether a placeholder is for labels: whole numbers, or rows of one-hot numbers."""
+    shape = node.attr["shape"].shape if "shape" in node.attr else None
+    dims = 0 if shape is None else len(shape.dim)
+    return node.op != "PlaceholderWithDefault" and (_is_integer(node) or dims in (1, 2))
+
+
+def _is_integer(node: Any) -> bool:
+    return "dtype" in node.attr and node.attr["dtype"].type in (INT32, INT64)
+
+
+def _reached(graph_def: Any, inputs: set[str], labels: set[str]) -> set[str]:
+    """Return the nodes computed from `inputs`, and not from labels or by a training step."""
+    takers: dict[str, list[Any]] = {}
+    for node in graph_def.node:
+        for source in node.input:
+            if not source.startswith("^"):
+                takers.setdefault(node_name(source), []).append((node, source))
+    # The second and later things that a queue hands out are labels and file names.
+    later = {
+        node.name
+        for name in inputs
+        for node, source in takers.get(name, ())
+        if ":" in source and not source.endswith(":0")
+    }
+    apart = _downstream(takers, labels | later)
+    found: set[str] = set()
+    waiting: list[str] = [name for name in inputs if name not in apart]
+    while waiting:
+        name = waiting.pop()
+        if name in found:
+            continue
+        found.add(name)
+        for node, _ in takers.get(name, ()):
+            if node.name not in apart and not _is_bookkeeping(node):
+                waiting.append(node.name)
+    return found - _updates(found, takers)
+
+
+def _updates(names: set[str], takers: Mapping[str, list[Any]]) -> set[str]:
+    """Return the nodes that are computed only to be assigned to a variable."""
+    found: set[str] = set()
+    while True:
+        more = {
+            name
+            for name in names - found
+            if name in takers
+            and all(changes_state(node) or node.name in found for node, _ in takers[name])
+        }
+        if not more:
+            return found
+        found |= more
+
+
+def _downstream(takers: Mapping[str, list[Any]], names: Iterable[str]) -> set[str]:
+    found: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting.extend(node.name for node, _ in takers.get(name, ()))
+    return found
+
+
+def _is_bookkeeping(node: Any) -> bool:
+    in_gradients = any(part.startswith("gradients") for part in node.name.split("/")[:-1])
+    return in_gradients or "Summary" in node.op or changes_state(node)

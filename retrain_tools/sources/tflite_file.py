@@ -1,0 +1,163 @@
+"""TensorFlow Lite models, to be looked at: their tensors, signatures and operators."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import struct
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.graphdef.tensors import Tensor
+from retrain_tools.sources.opened import Opened, Signature, TensorInfo
+
+_WHY_NOT = (
+    "a TensorFlow Lite model has no GraphDef, and its operators are not TensorFlow's; pass the "
+    "graph it was made from."
+)
+_MOST_BYTES = 2**31 - 1  # a flatbuffer cannot be larger
+
+
+def open_tflite(path: Path) -> Opened:
+    """Open a TensorFlow Lite flatbuffer; the model is not run.
+
+    Raises:
+        InputError: the file is damaged, or TensorFlow does not bring the schema along.
+    """
+    if path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{path} is larger than the {_MOST_BYTES:,} bytes of a flatbuffer.")
+    schema = _schema()
+    try:
+        model = schema.Model.GetRootAs(path.read_bytes(), 0)
+        tensors = [
+            tensor
+            for index in range(model.SubgraphsLength())
+            for tensor in _subgraph_tensors(schema, model, index)
+        ]
+        return Opened(
+            path=path,
+            kind=f"TensorFlow Lite model, schema version {model.Version()}",
+            signatures=_signatures(schema, model),
+            tensors=tensors,
+            details=_details(model, tensors),
+            _why_not=_WHY_NOT,
+        )
+    # What reading outside of the data, or a place in them that is no table, leads to.
+    except (
+        struct.error,
+        IndexError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        OverflowError,
+        MemoryError,
+    ) as error:
+        raise InputError(
+            f"{path} is a damaged or cut-off TensorFlow Lite model; download or copy it again."
+        ) from error
+
+
+@functools.cache
+def _schema() -> ModuleType:
+    """Load the classes that TensorFlow brings along, but not TensorFlow."""
+    package = importlib.util.find_spec("tensorflow")
+    origin = None if package is None else package.origin
+    if origin is not None:
+        source = Path(origin).parent / "lite" / "python" / "schema_py_generated.py"
+        spec = importlib.util.spec_from_file_location("_tflite_schema", source)
+        if source.is_file() and spec is not None and spec.loader is not None:
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module
+    raise InputError("This TensorFlow has no schema of TensorFlow Lite; install tensorflow 2.18+.")
+
+
+def _names(enumeration: Any) -> dict[int, str]:
+    return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
+
+
+def _subgraph_tensors(schema: Any, model: Any, number: int) -> list[Tensor]:
+    subgraph = model.Subgraphs(number)
+    made_by = _made_by(schema, model, subgraph)
+    inputs = {subgraph.Inputs(i) for i in range(subgraph.InputsLength())}
+    types = _names(schema.TensorType)
+    found = []
+    for index in range(subgraph.TensorsLength()):
+        tensor = subgraph.Tensors(index)
+        name = _text(tensor.Name()) or f"tensor {index}"
+        if number > 0:  # the bodies of loops and conditionals
+            name = f"{_text(subgraph.Name()) or number}/{name}"
+        dtype = types.get(tensor.Type(), "?").lower()
+        op = made_by.get(index) or ("Input" if index in inputs else "Const")
+        found.append(Tensor(name, dtype, _shape(tensor), op))
+    return found
+
+
+def _made_by(schema: Any, model: Any, subgraph: Any) -> dict[int, str]:
+    """Return the operator that makes each tensor, by the tensor's number."""
+    builtin = _names(schema.BuiltinOperator)
+    ops = []
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        # The newer field is 0 in older files, where one byte was enough.
+        number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        custom = _text(code.CustomCode())
+        ops.append(custom or builtin.get(number, f"operator {number}"))
+    made_by = {}
+    for index in range(subgraph.OperatorsLength()):
+        operator = subgraph.Operators(index)
+        for output in range(operator.OutputsLength()):
+            made_by[operator.Outputs(output)] = ops[operator.OpcodeIndex()]
+    return made_by
+
+
+def _text(data: bytes | None) -> str:
+    return "" if data is None else data.decode("utf-8", "replace")
+
+
+def _shape(tensor: Any) -> Shape | None:
+    if tensor.ShapeSignatureLength():  # with -1 for what may vary
+        dims = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
+    else:
+        dims = [tensor.Shape(i) for i in range(tensor.ShapeLength())]
+    return tuple(None if dim < 0 else dim for dim in dims)
+
+
+def _signatures(schema: Any, model: Any) -> dict[str, Signature]:
+    if not model.SubgraphsLength():
+        return {}
+    main = _subgraph_tensors(schema, model, 0)
+    subgraph = model.Subgraphs(0)
+
+    def info(index: int) -> TensorInfo:
+        return TensorInfo(main[index].name, main[index].dtype, main[index].shape)
+
+    found = {}
+    for number in range(model.SignatureDefsLength()):
+        stated = model.SignatureDefs(number)
+        if stated.SubgraphIndex() != 0:
+            continue
+        ins = [stated.Inputs(i) for i in range(stated.InputsLength())]
+        outs = [stated.Outputs(i) for i in range(stated.OutputsLength())]
+        found[_text(stated.SignatureKey())] = Signature(
+            {_text(end.Name()): info(end.TensorIndex()) for end in ins},
+            {_text(end.Name()): info(end.TensorIndex()) for end in outs},
+        )
+    if found:
+        return found
+    ins = [info(subgraph.Inputs(i)) for i in range(subgraph.InputsLength())]
+    outs = [info(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength())]
+    return {"main": Signature({i.name: i for i in ins}, {o.name: o for o in outs})}
+
+
+def _details(model: Any, tensors: list[Tensor]) -> dict[str, str]:
+    details = {"subgraphs": str(model.SubgraphsLength()), "tensors": str(len(tensors))}
+    if description := _text(model.Description()):
+        details["description"] = description
+    metadata = [_text(model.Metadata(i).Name()) for i in range(model.MetadataLength())]
+    if metadata:
+        details["metadata"] = ", ".join(metadata)
+    return details
