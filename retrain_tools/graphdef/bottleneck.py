@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
-from retrain_tools.graphdef.navigate import consumers, full_name, node_name, nodes_by_name
+from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.graphdef.walks import downstream, followers
@@ -37,6 +38,7 @@ def bottleneck_candidates(
     pixel_input: str,
     known: str | None = None,
     why_known: str = "what the catalogue names for this network",
+    shapes: Mapping[str, Shape | None] | None = None,
 ) -> list[Candidate]:
     """Return the tensors worth caching, best first; empty if nothing follows `pixel_input`.
 
@@ -48,9 +50,11 @@ def bottleneck_candidates(
         pixel_input: the tensor that takes prepared pixels.
         known: the tensor that somebody named for this network, put first.
         why_known: who did.
+        shapes: the shapes of the graph's tensors by full name, where they are known already.
     """
     nodes = nodes_by_name(graph_def)
-    shapes = {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
+    if shapes is None:
+        shapes = {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
     found: dict[str, str] = {}
     if known is not None:
         found[known] = why_known
@@ -93,15 +97,15 @@ def _chain(nodes: dict[str, Any], name: str) -> list[str]:
 
 
 def _classifier(
-    graph_def: Any, nodes: dict[str, Any], shapes: dict[str, Shape | None], pixel_input: str
+    graph_def: Any, nodes: dict[str, Any], shapes: Mapping[str, Shape | None], pixel_input: str
 ) -> tuple[Any | None, str | None]:
     """Find the last layer (None if the graph ends in pooling) and the tensor that it ends in."""
-    used_by = consumers(graph_def)
+    used = {node_name(i) for n in graph_def.node for i in n.input if not i.startswith("^")}
     depends = downstream(followers(graph_def), [pixel_input])
     results = [
         node.name
         for node in graph_def.node
-        if node.name not in used_by
+        if node.name not in used
         and node.op not in ("Const", "NoOp", "Assert", "CheckNumerics")
         and node.name in depends
         and node.name != node_name(pixel_input)

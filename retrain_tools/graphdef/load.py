@@ -71,12 +71,10 @@ def read_graph_def(path: str | Path, message: Any = None) -> Any:
         _parse_text(data, path, graph_def)
     else:
         _parse_binary(data, path, graph_def)
-    _check(graph_def, path)
-    versions = graph_def.versions
-    if versions.producer > _LAST_VERSION_WITH_OLD_BATCH_NORM and any(
-        node.op == _OLD_BATCH_NORM for node in graph_def.node
-    ):
-        versions.producer = _LAST_VERSION_WITH_OLD_BATCH_NORM
+    nodes = _check(graph_def, path)
+    if nodes[_OLD_BATCH_NORM]:
+        versions = graph_def.versions
+        versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
     return graph_def
 
 
@@ -114,16 +112,20 @@ def _parse_text(data: bytes, path: Path, graph_def: Any) -> None:
         raise InputError(f"{path} is a text GraphDef that cannot be read: {where}.") from error
 
 
-def _check(graph_def: Any, path: Path) -> None:
+def _check(graph_def: Any, path: Path) -> dict[str, list[Any]]:
+    """Check names, edges and constants, and return the nodes of the ops that are special."""
     inputs: dict[str, list[str]] = {}
-    by_op: dict[str, list[Any]] = {op: [] for op in ("Const", "NextIteration", *_VARIABLES)}
+    special = ("Const", "NextIteration", _OLD_BATCH_NORM, *_VARIABLES)
+    by_op: dict[str, list[Any]] = {op: [] for op in special}
     is_in_order = True  # as nearly every file is: then no edge can be loose or lead back
     for node in graph_def.node:
         name = node.name
         if name in inputs:
             raise InputError(f"{path} is damaged: two nodes are called {name!r}.")
-        sources = [node_name(source) for source in node.input]
-        for source in sources:
+        sources = list(node.input)
+        for place, source in enumerate(sources):
+            if source not in inputs:  # as it stands, most often: the first output of a node
+                sources[place] = source = node_name(source)
             if source not in inputs:
                 is_in_order = False
         inputs[name] = sources
@@ -140,6 +142,7 @@ def _check(graph_def: Any, path: Path) -> None:
             f"{path} is not frozen: it has {len(variables)} variables ({variables[0]!r} is the "
             "first), whose values are in a checkpoint; freeze it first."
         )
+    return by_op
 
 
 def _check_sources(graph_def: Any, names: Collection[str], path: Path) -> None:

@@ -110,11 +110,15 @@ def summarize(
     pictures = _picture_inputs(graph_def, path, input_layer)
     nodes = nodes_by_name(graph_def)
     source = find_source(graph_def, nodes, pictures[1], entry) if pictures else None
-    bottlenecks = _bottlenecks(graph_def, nodes, pictures, source)
+    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    bottlenecks: tuple[Candidate, ...] = ()
+    if pictures is not None:
+        known = known_tensor(source, "bottleneck", nodes), who_named_it(source)
+        bottlenecks = tuple(bottleneck_candidates(graph_def, pictures[1], *known, shapes))
     inputs = _inputs(graph_def, tensors, nodes, pictures)
     outputs = _outputs(graph_def, tensors, nodes, pictures, source)
-    shapes = {tensor.name: tensor.shape for tensor in tensors}
     counted = [multiply_adds(node, shapes) for node in graph_def.node if node.op in LAYERS]
+    constants = [node for node in graph_def.node if node.op == "Const"]
     ops = op_counts(graph_def)
     size = own_size(nodes, pictures[1], resized_tensor(nodes, pictures[1])) if pictures else None
     return Summary(
@@ -129,8 +133,8 @@ def summarize(
         outputs=outputs,
         image_size=size,
         bottlenecks=bottlenecks,
-        parameters=sum(map(parameter_count, graph_def.node)),
-        constant_bytes=sum(map(constant_bytes, graph_def.node)),
+        parameters=sum(map(parameter_count, constants)),
+        constant_bytes=sum(map(constant_bytes, constants)),
         flops=2 * sum(found for found in counted if found is not None),
         unmeasured_layers=counted.count(None),
         ops=ops,
@@ -160,18 +164,6 @@ def _network(source: Note | CatalogEntry | None) -> str | None:
     if isinstance(source, Note):
         return f"{source.source}, as the note in it says"
     return None if source is None else f"{source.name} of the catalogue: {source.description}"
-
-
-def _bottlenecks(
-    graph_def: Any,
-    nodes: dict[str, Any],
-    pictures: Pictures,
-    source: Note | CatalogEntry | None,
-) -> tuple[Candidate, ...]:
-    if pictures is None:
-        return ()
-    known = known_tensor(source, "bottleneck", nodes)
-    return tuple(bottleneck_candidates(graph_def, pictures[1], known, who_named_it(source)))
 
 
 def _inputs(

@@ -19,8 +19,10 @@ def followers(graph_def: Any) -> Followers:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         name = node.name
-        for source in dict.fromkeys(map(node_name, node.input)):
-            found.setdefault(source, []).append(name)
+        for source in node.input:
+            after = found.setdefault(node_name(source), [])
+            if not after or after[-1] != name:  # it may take from the same node twice
+                after.append(name)
     return found
 
 

@@ -22,10 +22,6 @@ class Style:
         """Return text in bold."""
         return self._marked(text, "1")
 
-    def dim(self, text: str) -> str:
-        """Return text that stands back."""
-        return self._marked(text, "2")
-
     def red(self, text: str) -> str:
         """Return text in red, for what is gone or wrong."""
         return self._marked(text, "31")

@@ -59,10 +59,11 @@ def _in_turn(
         name, op = node.name, node.op
         count = outputs[name]
         nodes[name] = node
+        if op == "Const" and count == 1:
+            shapes[name] = [arrays.constant(node)]
+            continue
         found: Shape | list[Shape | None] | None = None
-        if op == "Const":
-            found = arrays.constant(node)
-        elif op == "Placeholder":
+        if op == "Placeholder":
             found = _placeholder(node, old)
         else:
             taken = [_input_shape(shapes, i) for i in node.input if i[:1] != "^"]

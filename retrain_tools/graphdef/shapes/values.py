@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.constants import integers
@@ -49,10 +49,17 @@ class Values:
             return None
         if node.op in ("Shape", "Rank", "Size"):
             return self._of_shape(node.op, inputs[0])
+        if node.op == "StridedSlice" and not self._are_constants(inputs[1:]):
+            return None
         if node.op in _FOLLOWED:
             found = [self.of(name, steps) for name in inputs]
             return _FOLLOWED[node.op](node, found)
         return None
+
+    def _are_constants(self, tensors: Sequence[str]) -> bool:
+        """Tell whether bounds are constants themselves: TensorFlow looks no further for them."""
+        nodes = (self._nodes.get(node_name(tensor)) for tensor in tensors)
+        return all(node is not None and node.op == "Const" for node in nodes)
 
     def _of_shape(self, op: str, tensor: str) -> Value | None:
         outputs = self._shapes.get(node_name(tensor), [])
