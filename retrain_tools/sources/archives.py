@@ -7,28 +7,17 @@ import gzip
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.kinds import Kind
+from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind
 
 # More than any published network takes (a GraphDef cannot have 2 GiB), and no disk is filled by it.
 _MOST_BYTES = 8 * 2**30
 _MOST_FILES = 20_000
 _CHUNK = 2**20
-_DAMAGE = (
-    tarfile.TarError,
-    zipfile.BadZipFile,
-    gzip.BadGzipFile,
-    zlib.error,
-    EOFError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-    ValueError,
-)
+_DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, ValueError)
 
 
 def unpack(path: Path, kind: Kind) -> tempfile.TemporaryDirectory[str]:

@@ -68,9 +68,9 @@ def open_checkpoint_listing(path: Path) -> Opened:
         kind="checkpoint of TensorFlow 2 objects" if objects else "checkpoint of variables",
         variables=variables,
         details=details,
-        _value=value,
-        _freeze=freeze if meta.is_file() else None,
-        _why_not="" if meta.is_file() else _WHY_NOT,
+        reader=value,
+        freezer=freeze if meta.is_file() else None,
+        why_not="" if meta.is_file() else _WHY_NOT,
     )
 
 

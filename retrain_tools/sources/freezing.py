@@ -21,6 +21,7 @@ from retrain_tools.graphdef.navigate import (
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.inlining import inline_calls
+from retrain_tools.sources.messages import check_graph
 from retrain_tools.sources.opened import Signature, TensorInfo
 from retrain_tools.sources.substitution import variables_to_constants
 
@@ -69,6 +70,7 @@ def freeze_signature(
     graph = copy_nodes(graph_def, lambda node: node.name in needed)
     _make_placeholders(graph, signature.inputs.values())
     inlined = inline_calls(graph, where)
+    check_graph(inlined.graph_def, where)  # functions may hold circles, too
     nodes = nodes_by_name(inlined.graph_def)
     outputs = {
         key: _before_added(nodes, inlined.tensor(full_name(info.name)))

@@ -51,8 +51,8 @@ def open_graph_file(path: Path) -> Opened:
         graph_def=graph_def,
         variables=variables,
         details={"producer version": str(graph_def.versions.producer)},
-        _freeze=None if variables else freeze,
-        _why_not=_WHY_NOT if variables else "",
+        freezer=None if variables else freeze,
+        why_not=_WHY_NOT if variables else "",
     )
 
 

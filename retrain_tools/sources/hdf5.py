@@ -13,9 +13,11 @@ import numpy.typing as npt
 from retrain_tools.errors import InputError
 from retrain_tools.sources.opened import StoredVariable
 
+_ATTRIBUTES = ("keras_version", "layer_names", "model_config")  # of the root; others are not read
+
 
 def list_arrays(path: Path, where: str) -> tuple[list[StoredVariable], dict[str, Any]]:
-    """Return the arrays of an HDF5 file in the file's order, and the attributes of its root.
+    """Return the arrays of an HDF5 file in the file's order, and what Keras says of them.
 
     Raises:
         InputError: the file is damaged, or takes its data from other files of this computer.
@@ -36,7 +38,8 @@ def list_arrays(path: Path, where: str) -> tuple[list[StoredVariable], dict[str,
     try:
         with h5py.File(path, "r") as file:
             file.visititems(visit)  # links to elsewhere are not followed
-            return found, dict(file.attrs)
+            there = [key for key in _ATTRIBUTES if key in file.attrs]
+            return found, {key: file.attrs[key] for key in there}
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise _damaged(where, error) from error
 

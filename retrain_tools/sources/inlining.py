@@ -161,6 +161,8 @@ class _Inliner:
             )
         inside = f"{key}{_STEP}{producer}"
         output, _, number = rest.partition(":")
+        if number and not number.isdecimal():
+            raise InputError(f"{self._where} is damaged: {name!r} uses {source!r}.")
         if not number:  # `node:1`, the way of plain graphs
             return f"{inside}:{output or 0}"
         definition = self._definition(body[producer])

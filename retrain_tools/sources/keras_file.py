@@ -10,7 +10,6 @@ import shutil
 import tempfile
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ from retrain_tools.sources.keras_config import (
     refuse_foreign_code,
 )
 from retrain_tools.sources.keras_versions import copy_with_config, modernised
+from retrain_tools.sources.kinds import ZIP_DAMAGE
 from retrain_tools.sources.opened import FrozenSource, Opened, Signature, TensorInfo
 from retrain_tools.sources.picture_notes import attach_keras_note
 
@@ -59,8 +59,8 @@ def open_keras(path: Path) -> Opened:
         kind="Keras model (.keras)",
         variables=variables,
         details=details | _layer_details(config),
-        _value=_Weights(path),
-        _freeze=lambda: _freeze(path, config, ".keras"),
+        reader=_Weights(path),
+        freezer=lambda: _freeze(path, config, ".keras"),
     )
 
 
@@ -101,8 +101,8 @@ def open_hdf5(path: Path) -> Opened:
             kind="Keras model (HDF5)",
             variables=variables,
             details=details | _layer_details(config),
-            _value=lambda name: read_array(path, name, where),
-            _freeze=lambda: _freeze(path, config, ".h5"),
+            reader=lambda name: read_array(path, name, where),
+            freezer=lambda: _freeze(path, config, ".h5"),
         )
     if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
         raise InputError(f"{path} is an HDF5 file, but not one that Keras wrote.")
@@ -111,8 +111,8 @@ def open_hdf5(path: Path) -> Opened:
         kind="Keras weights (HDF5)",
         variables=variables,
         details=details,
-        _value=lambda name: read_array(path, name, where),
-        _why_not=_WEIGHTS_ONLY,
+        reader=lambda name: read_array(path, name, where),
+        why_not=_WEIGHTS_ONLY,
     )
 
 
@@ -144,13 +144,15 @@ def _unzipped(path: Path) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[P
                     )
                 config = archive.read("config.json")
                 metadata = json.loads(archive.read("metadata.json"))
+                if not isinstance(metadata, dict):
+                    raise ValueError("its metadata are not those of a model")
                 weights = []
                 for number, info in enumerate(infos):
                     target = Path(folder) / f"{number}.h5"  # never a name out of the archive
                     with archive.open(info) as packed, target.open("wb") as file:
                         shutil.copyfileobj(packed, file)
                     weights.append(target)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, KeyError, ValueError) as error:
+        except (*ZIP_DAMAGE, ValueError) as error:
             raise InputError(
                 f"{path} is damaged or cut off: {error}; download or copy it again."
             ) from error

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
+import lzma
 import re
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 from retrain_tools.errors import InputError
@@ -30,6 +32,18 @@ class Kind(enum.Enum):
 
 
 ARCHIVES = (Kind.TAR, Kind.ZIP, Kind.GZIP)
+
+# What reading a damaged, encrypted or unheard-of zip archive raises.
+ZIP_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    KeyError,
+    NotImplementedError,
+    OSError,
+    RuntimeError,
+)
 
 _SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 _CHECKPOINT_PART = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")
@@ -112,7 +126,7 @@ def _zip_kind(path: Path) -> Kind:
                 with archive.open("metadata.json") as file:
                     if "keras_version" in json.loads(file.read(_START)):
                         return Kind.KERAS
-    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, TypeError):
+    except (*ZIP_DAMAGE, ValueError, TypeError):
         return Kind.KERAS if path.suffix == ".keras" else Kind.ZIP
     return Kind.ZIP
 

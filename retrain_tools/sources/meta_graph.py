@@ -57,9 +57,9 @@ def open_meta_graph(path: Path, signature: str | None = None) -> Opened:
         variables=variables,
         signatures=signatures,
         details=meta_details(meta_graph),
-        _value=values if there else None,
-        _freeze=freeze if can_freeze else None,
-        _why_not=""
+        reader=values if there else None,
+        freezer=freeze if can_freeze else None,
+        why_not=""
         if can_freeze
         else (
             f"the values of its {len(variables)} variables are in a checkpoint that is not beside "

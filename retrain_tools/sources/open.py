@@ -36,6 +36,13 @@ def open_file(
             or folder holds none or more than one, or tags or signature are not there.
     """
     path = Path(path).expanduser()
+    try:
+        return _opened(path, tags, signature)
+    except OSError as error:  # no right to read it, a disk that fails
+        raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def _opened(path: Path, tags: Sequence[str] | None, signature: str | None) -> Opened:
     if (inside := _inside_archive(path)) is not None:
         return _open_archive(inside[0], path, tags, signature, inside[1])
     kind = kind_of(path)
@@ -100,9 +107,9 @@ def _open_archive(
         path=path,
         kind=f"{opened.kind}, in {archive.name}",
         details={"in the archive": str(model.relative_to(folder)), **opened.details},
-        _keeps=[holder, opened._keeps],
-        _freeze=_renamed(opened._freeze, folder, archive),
-        _value=_renamed(opened._value, folder, archive),
+        keeps=[holder, opened.keeps],
+        freezer=_renamed(opened.freezer, folder, archive),
+        reader=_renamed(opened.reader, folder, archive),
     )
 
 

@@ -68,7 +68,7 @@ class FrozenSource:
         source: what was frozen, for people.
         note: the scaling of pixels and the rest, as it is attached to the graph; None where it is
             not known.
-        warning: what is known to be missing, for people; None where nothing is.
+        warning: what to know before feeding it, for people; None where there is nothing.
     """
 
     graph_def: Any
@@ -92,6 +92,10 @@ class Opened:
         signatures: what it offers, by name.
         tensors: the tensors of a graph that is no GraphDef (TensorFlow Lite), without `:0`.
         details: what else is worth knowing: label and text.
+        reader: gives the value of a variable; None where there are no values. Ask `value`.
+        freezer: makes the frozen graph; None where that cannot be. Ask `freeze`.
+        why_not: why it cannot be frozen, and what to do; completes "… cannot be frozen: ".
+        keeps: what has to live as long as this: the folder that an archive was unpacked to.
     """
 
     path: Path
@@ -101,20 +105,15 @@ class Opened:
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
     tensors: Sequence[Tensor] = ()
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    _value: Callable[[str], npt.NDArray[Any]] | None = dataclasses.field(default=None, repr=False)
-    _freeze: Callable[[], FrozenSource] | None = dataclasses.field(default=None, repr=False)
-    _why_not: str = ""  # completes "… cannot be frozen: ", with the way out
-    _keeps: Any = dataclasses.field(default=None, repr=False)  # lives as long as this
+    reader: Callable[[str], npt.NDArray[Any]] | None = dataclasses.field(default=None, repr=False)
+    freezer: Callable[[], FrozenSource] | None = dataclasses.field(default=None, repr=False)
+    why_not: str = ""
+    keeps: Any = dataclasses.field(default=None, repr=False)
 
     @property
     def can_freeze(self) -> bool:
         """Whether `freeze` is worth trying: nothing that is already known speaks against it."""
-        return self._freeze is not None
-
-    @property
-    def why_not(self) -> str:
-        """Why the file cannot be frozen, and what to do; empty where it can be tried."""
-        return self._why_not
+        return self.freezer is not None
 
     def freeze(self) -> FrozenSource:
         """Return the network of the chosen signature as a graph without variables.
@@ -122,9 +121,9 @@ class Opened:
         Raises:
             InputError: it cannot be frozen; the message says why, and what to do.
         """
-        if self._freeze is None:
-            raise InputError(f"{self.path} cannot be frozen: {self._why_not}")
-        return self._freeze()
+        if self.freezer is None:
+            raise InputError(f"{self.path} cannot be frozen: {self.why_not}")
+        return self.freezer()
 
     def value(self, name: str) -> npt.NDArray[Any]:
         """Read the value of one variable.
@@ -135,6 +134,6 @@ class Opened:
         known = [variable.name for variable in self.variables]
         if name not in known:
             raise InputError(f"No variable {name!r} in {self.path}.{did_you_mean(name, known)}")
-        if self._value is None:
-            raise InputError(f"{self.path} has no values of variables: {self._why_not}")
-        return np.asarray(self._value(name))
+        if self.reader is None:
+            raise InputError(f"{self.path} has no values of variables: {self.why_not}")
+        return np.asarray(self.reader(name))

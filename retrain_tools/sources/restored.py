@@ -18,6 +18,7 @@ from retrain_tools.sources.substitution import VARIABLES
 
 _ASSIGNING = ("Assign", "AssignVariableOp")
 _PASSING = ("Identity", "Reshape", "Cast")
+_RESTORING = {"RestoreV2": 3, "Restore": 2, "RestoreSlice": 3}  # and how many inputs they have
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,9 +70,12 @@ def _read_place(nodes: Mapping[str, Any], source: str) -> Place | None:
             break
         source = node.input[0]
         node = nodes.get(node_name(source))
-    if node is None or node.op not in ("RestoreV2", "Restore", "RestoreSlice"):
+    if node is None or len(node.input) < _RESTORING.get(node.op, len(node.input) + 1):
         return None
-    index = int(source.partition(":")[2] or 0)
+    output = source.partition(":")[2] or "0"
+    if not output.isdecimal():
+        return None
+    index = int(output)
     keys = _strings(nodes, node.input[1])
     parts = [""] if node.op == "Restore" else _strings(nodes, node.input[2])
     if index >= min(len(keys), len(parts)):
@@ -128,7 +132,7 @@ def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, Place]:
     places = {name: Place(name) for name in names}
     for node in meta_graph.graph_def.node:
         if node.name in places and node.op == "VarHandleOp" and node.attr["shared_name"].s:
-            places[node.name] = Place(node.attr["shared_name"].s.decode())
+            places[node.name] = Place(node.attr["shared_name"].s.decode("utf-8", "replace"))
     for collection in meta_graph.collection_def.values():
         for data in collection.bytes_list.value:
             variable = _parsed(VariableDef, data)

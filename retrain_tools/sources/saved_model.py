@@ -92,9 +92,9 @@ def open_saved_model(
         variables=variables,
         signatures={(signature or "__call__"): called.signature} if called else signatures,
         details=details,
-        _value=values if there else None,
-        _freeze=(lambda: _freeze(model, called, signature, values)) if can_freeze else None,
-        _why_not=""
+        reader=values if there else None,
+        freezer=(lambda: _freeze(model, called, signature, values)) if can_freeze else None,
+        why_not=""
         if can_freeze
         else f"its variables are missing ({model.prefix}.index); copy the whole folder.",
     )

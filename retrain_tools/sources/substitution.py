@@ -210,7 +210,7 @@ class _Functions:
         elif node.op == "VariableShape":
             node.op = "Shape"
             node.attr["T"].type = dtypes[0]
-        elif node.op == "ResourceGather":
+        elif node.op == "ResourceGather" and len(sources) == 2:
             return [_as_gather(node, plain)]
         elif node.op == "ResourceGatherNd":
             node.op = "GatherNd"

@@ -43,7 +43,7 @@ def open_tflite(path: Path) -> Opened:
             signatures=_signatures(schema, model),
             tensors=tensors,
             details=_details(model, tensors),
-            _why_not=_WHY_NOT,
+            why_not=_WHY_NOT,
         )
     # What reading outside of the data, or a place in them that is no table, leads to.
     except (

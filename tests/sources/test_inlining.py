@@ -1,0 +1,105 @@
+"""Calls of functions, written out: names, nesting, and functions that would never end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.sources.inlining import inline_calls
+
+
+def call(graph_def: Any, name: str, function: str, source: str) -> None:
+    node = graph_def.add(name=name, op="PartitionedCall", input=[source])
+    node.attr["f"].func.name = function
+    node.attr["Tout"].list.type.append(1)
+
+
+def identity(nodes: Any, name: str, source: str) -> None:
+    nodes.add(name=name, op="Identity", input=[source]).attr["T"].type = 1
+
+
+def function(graph_def: Any, name: str, result: str) -> Any:
+    made = graph_def.library.function.add()
+    made.signature.name = name
+    made.signature.input_arg.add(name="x", type=1)
+    made.signature.output_arg.add(name="y", type=1)
+    made.ret["y"] = result
+    return made
+
+
+def graph() -> Any:
+    graph_def = schema.GraphDef()
+    graph_def.node.add(name="input", op="Placeholder").attr["dtype"].type = 1
+    return graph_def
+
+
+def test_names_are_the_shortest_that_are_free() -> None:
+    graph_def = graph()
+    call(graph_def.node, "first", "f", "input")
+    call(graph_def.node, "second", "f", "first")
+    identity(graph_def.node, "end", "second:0")
+    outer = function(graph_def, "f", "inner:output:0")
+    call(outer.node_def, "inner", "g", "x")
+    identity(function(graph_def, "g", "conv/Relu:output:0").node_def, "conv/Relu", "x")
+    inlined = inline_calls(graph_def, "it")
+    assert {node.name: list(node.input) for node in inlined.graph_def.node} == {
+        "input": [],
+        "conv/Relu": ["input"],
+        "inner/conv/Relu": ["conv/Relu"],
+        "end": ["inner/conv/Relu"],
+    }
+    assert inlined.tensor("first:0") == "conv/Relu:0"
+    assert inlined.tensor("input:0") == "input:0"
+
+
+def test_outputs_of_several_tensors_are_counted() -> None:
+    graph_def = graph()
+    call(graph_def.node, "c", "f", "input")
+    made = function(graph_def, "f", "split:output:2")
+    node = made.node_def.add(name="split", op="Split", input=["axis:output:0", "x"])
+    node.attr["num_split"].i = 3
+    made.node_def.add(name="axis", op="Const")
+    assert inline_calls(graph_def, "it").tensor("c:0") == "split:2"
+
+
+def test_a_function_that_calls_itself() -> None:
+    graph_def = graph()
+    call(graph_def.node, "c", "f", "input")
+    call(function(graph_def, "f", "again:output:0").node_def, "again", "f", "x")
+    with pytest.raises(InputError, match="the function 'f' calls itself"):
+        inline_calls(graph_def, "it")
+
+
+def test_functions_that_double_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("retrain_tools.sources.inlining._MOST_NODES", 1000)
+    graph_def = graph()
+    call(graph_def.node, "c", "f0", "input")
+    for level in range(40):
+        body = function(graph_def, f"f{level}", "b:output:0").node_def
+        call(body, "a", f"f{level + 1}", "x")
+        call(body, "b", f"f{level + 1}", "a:output:0")
+    identity(function(graph_def, "f40", "i:output:0").node_def, "i", "x")
+    with pytest.raises(InputError, match="written out, have more than 1,000 nodes"):
+        inline_calls(graph_def, "it")
+
+
+@pytest.mark.parametrize(
+    ("result", "words"),
+    [("gone:output:0", "which nothing makes"), ("i:unheard:0", "uses 'i:unheard:0' of op")],
+)
+def test_damaged_functions(result: str, words: str) -> None:
+    graph_def = graph()
+    call(graph_def.node, "c", "f", "input")
+    identity(function(graph_def, "f", result).node_def, "i", "x")
+    with pytest.raises(InputError, match=words):
+        inline_calls(graph_def, "it")
+
+
+def test_a_missing_function() -> None:
+    graph_def = graph()
+    call(graph_def.node, "c", "nowhere", "input")
+    with pytest.raises(InputError, match="calls 'nowhere', which it does not hold"):
+        inline_calls(graph_def, "it")
