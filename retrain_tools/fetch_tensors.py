@@ -30,7 +30,7 @@ from retrain_tools.features.stores import store_format
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import find_images, read_image_list
-from retrain_tools.sources.load import load_graph
+from retrain_tools.sources.load import Choices, load_graph
 
 _GRAPH = flags.DEFINE_string(
     "graph", None, "Graph file, slim checkpoint, or the name of a catalogued network."
@@ -92,7 +92,7 @@ def main(arguments: list[str]) -> None:
             input_std=_INPUT_STD.value,
             raw_pixels=raw,
         ),
-        preprocess=None if raw else _PREPROCESS.value,
+        Choices(preprocess=None if raw else _PREPROCESS.value),
     )
     names = [name.strip() for name in _TENSORS.value or [frozen.spec.bottleneck]]
     tensors = {name: named_tensor(frozen, name) for name in names}

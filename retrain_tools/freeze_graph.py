@@ -1,24 +1,45 @@
-r"""Freeze a slim checkpoint into a graph that every tool here takes; the network is recognised.
+r"""Freeze a network into a graph that every tool here takes, and TensorFlow 1 as well.
 
   python -m retrain_tools.freeze_graph --checkpoint=inception_v3_2016_08_28.tar.gz \
       --output=inception_v3.pb
+  python -m retrain_tools.freeze_graph --graph=saved_model_folder --output=network.pb
 
-The graph takes an encoded picture at DecodeJpeg/contents:0 (decoded, resized, scaled as the network
-was trained) or prepared pixels, in batches, at input:0.
+--checkpoint takes a checkpoint of slim, which has no graph: the network is recognised by its
+variables. Its graph takes an encoded picture at DecodeJpeg/contents:0 (decoded, resized, scaled as
+the network was trained) or prepared pixels, in batches, at input:0.
+
+--graph takes whatever else has variables: a SavedModel or Hub module, a MetaGraph (.meta) with its
+checkpoint, a Keras model (.keras, .h5), an archive of one of these. Names stay as they are; where
+the scaling of pixels is known, the graph takes encoded pictures as well.
 """
 
 from __future__ import annotations
 
+import logging
+
 from absl import flags
 
 from retrain_tools import command_line
+from retrain_tools.errors import InputError
 from retrain_tools.graphdef.save import write_graph
+from retrain_tools.graphdef.sides import add_picture_side
+from retrain_tools.graphdef.spec import SpecOverrides, make_spec
 from retrain_tools.slim.freezing import freeze_checkpoint
+from retrain_tools.sources.load import Choices, open_graph
+
+log = logging.getLogger(__name__)
 
 _CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "V2 prefix, V1 file, folder, or the published .tar.gz."
+    "checkpoint", None, "Slim's: V2 prefix, V1 file, folder, or the published .tar.gz."
 )
+_GRAPH = flags.DEFINE_string("graph", None, "Any other file or folder with a network.")
 _OUTPUT = flags.DEFINE_string("output", None, "The frozen graph to write.")
+_TAGS = flags.DEFINE_list("tags", None, "Of a SavedModel: which of its graphs, by all of its tags.")
+_SIGNATURE = flags.DEFINE_string(
+    "signature",
+    None,
+    "Of a SavedModel or MetaGraph: what to freeze; see list_tensors --signatures.",
+)
 _ARCHITECTURE = flags.DEFINE_string(
     "architecture", None, "The network's name, to check the checkpoint against."
 )
@@ -34,13 +55,23 @@ _PREPROCESS = flags.DEFINE_enum(
     ["resize", "slim"],
     "Resize whole pictures, or crop them as slim did to evaluate the network.",
 )
+_OF_CHECKPOINTS = (_ARCHITECTURE, _IMAGE_SIZE)
 
 
 def main(_: list[str]) -> None:
     """Run the script."""
-    command_line.require(_CHECKPOINT, _OUTPUT)
+    command_line.require(_OUTPUT)
+    if (_CHECKPOINT.value is None) == (_GRAPH.value is None):
+        raise InputError("Name one thing to freeze: a slim --checkpoint, or a --graph.")
+    if _CHECKPOINT.value is not None:
+        _freeze_checkpoint(_CHECKPOINT.value)
+    else:
+        _freeze_graph(_GRAPH.value)
+
+
+def _freeze_checkpoint(path: str) -> None:
     frozen = freeze_checkpoint(
-        _CHECKPOINT.value,
+        path,
         _ARCHITECTURE.value,
         _MOVING_AVERAGES.value,
         _IMAGE_SIZE.value,
@@ -53,6 +84,23 @@ def main(_: list[str]) -> None:
         f"{height} × {width} pixels; bottleneck {frozen.spec.bottleneck} "
         f"({frozen.bottleneck_depth}), result {frozen.spec.final}"
     )
+
+
+def _freeze_graph(path: str) -> None:
+    for holder in _OF_CHECKPOINTS:
+        if holder.value is not None:
+            raise InputError(f"--{holder.name} is for --checkpoint.")
+    opened, entry = open_graph(path, choices=Choices(_TAGS.value, _SIGNATURE.value))
+    frozen = opened.freeze()
+    if frozen.warning:
+        log.warning("%s", frozen.warning)
+    if frozen.note is not None:  # a network that takes pictures, and how they are scaled
+        spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
+        if spec.encoded_input is None:
+            add_picture_side(frozen.graph_def, spec)
+    write_graph(_OUTPUT.value, frozen.graph_def)
+    inputs, outputs = ", ".join(frozen.inputs.values()), ", ".join(frozen.outputs.values())
+    print(f"{_OUTPUT.value}: {opened.kind}; {inputs} in, {outputs} out")
 
 
 def script() -> None:

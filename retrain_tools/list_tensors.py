@@ -1,9 +1,16 @@
-"""List the tensors of a TensorFlow graph file, or say in short what it is. Nothing is run.
+"""Look into any TensorFlow file: its tensors, what it is, its graph as a page. Nothing is run.
 
   python -m retrain_tools.list_tensors --graph=classify_image_graph_def.pb --summary
   python -m retrain_tools.list_tensors --graph=classify_image_graph_def.pb --pattern=pool
   python -m retrain_tools.list_tensors --graph=inception_v3 --bottlenecks
+  python -m retrain_tools.list_tensors --graph=saved_model_folder --html=graph.html
+  python -m retrain_tools.list_tensors --graph=model.ckpt --variables --stats
   python -m retrain_tools.list_tensors --graph=before.pb --diff=after.pb
+
+--graph takes a GraphDef (.pb, .pbtxt), MetaGraph (.meta), checkpoint, SavedModel or Hub module,
+Keras model (.keras, .h5), TensorFlow Lite model, an archive of one of these
+(archive.tgz/path/in/it), or the name of a catalogued network. What can be frozen is listed with the
+names that it has then, which are those to fetch; --as_stored lists the graph as the file has it.
 
 Results go to stdout, one closing line with their number to stderr. Filters narrow down what the
 other flags choose, and all of them must hold: --downstream=A --upstream=B gives all ways from A to
@@ -15,34 +22,35 @@ from __future__ import annotations
 import dataclasses
 import gc
 import sys
-from pathlib import Path
 from typing import Any
 
 from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.file_kind import foreign_kind
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
 from retrain_tools.listing.choose import Filters, Kinds, check_filters, chosen, of_kind
 from retrain_tools.listing.tables import Row, as_text
 from retrain_tools.listing.terminal import show, style_of_stdout
+from retrain_tools.network import Network
 
 Given = dict[str, Any]
 """The values of the flags by name."""
 
 _STRINGS = {
-    "graph": "Frozen GraphDef file, or the name of a catalogued graph.",
+    "graph": "The file or folder, or the name of a catalogued network.",
     "model_dir": "Where catalogued graphs are kept. Default: the user's cache folder.",
     "pattern": "Only tensors in whose name this regular expression is found.",
     "glob": "Only tensors whose whole name matches, as 'mixed_*/join'.",
     "diff": "Another graph: say what it changes, instead of listing.",
+    "html": "Draw the graph into this file, one page that needs nothing else.",
+    "function": "List the body of this function of the graph's library.",
+    "signature": "Of a SavedModel or MetaGraph: what to freeze.",
     "input_layer": "With --bottlenecks or --summary: tensor that takes the picture.",
 }
 _LISTS = {
+    "tags": "Of a SavedModel: which of its graphs, by all of its tags.",
     "op_type": "Only tensors that these ops make, as Conv2D,MatMul.",
     "dtype": "Only tensors of these types, as float32,int64.",
     "upstream": "Only what these tensors are computed from.",
@@ -59,6 +67,12 @@ _SWITCHES = {
     "bottlenecks": "Only tensors worth caching, best first, with depth and reason.",
     "tree": "Fold name scopes, with node, parameter and byte counts; as --format=tree.",
     "summary": "Say in short what the graph is, instead of listing.",
+    "variables": "List the variables that the file stores, instead of tensors.",
+    "signatures": "List what a SavedModel or MetaGraph offers, instead of tensors.",
+    "functions": "List the functions of the graph's library, instead of tensors.",
+    "stats": "With least, largest and mean value, zeros and NaNs of variables and constants.",
+    "as_stored": "Show the graph as the file has it, with its variables and function calls.",
+    "browse": "Draw the graph and open it in the browser.",
 }
 _FLAGS: dict[str, flags.FlagHolder[Any]] = {
     **{name: flags.DEFINE_string(name, None, said) for name, said in _STRINGS.items()},
@@ -96,69 +110,140 @@ def main(arguments: list[str]) -> None:
     filters = Filters(**{field.name: given[field.name] for field in dataclasses.fields(Filters)})
     check_filters(filters)
     gc.disable()  # looking for circles in what goes away at the end would take a third of the time
-    graph_def, path, entry = _open(given["graph"])
+    network = _open(given["graph"], given)
     # What only some runs need is imported there: a plain list is done in a quarter of a second.
-    if given["diff"] is not None:
-        show(_difference(graph_def, _open(given["diff"])[0], given))
-        return
-    if given["shapes"] == "infer":
-        from retrain_tools.graphdef.infer import infer_tensors
+    if given["variables"] or given["signatures"] or given["functions"]:
+        show(_contents(network, given))
+    elif given["diff"] is not None:
+        show(_difference(network, _open(given["diff"], given), given))
+    elif given["summary"]:
+        show(_summary(network, given))
+    elif given["html"] is not None or given["browse"]:
+        from retrain_tools.report.drawing import browse, draw
 
-        tensors = infer_tensors(graph_def)
+        place = browse(network) if given["html"] is None else draw(network, given["html"])
+        print(place)
     else:
-        tensors = list_tensors(graph_def)
-    if given["summary"]:
-        show(_summary(graph_def, path, entry, tensors, given))
-        return
+        _list(network, given, filters)
+
+
+def _list(network: Network, given: Given, filters: Filters) -> None:
+    graph_def, tensors = _graph(network, given)
+    is_tree = given["tree"] or given["format"] == "tree"
+    if not graph_def.node and (is_tree or given["bottlenecks"]):
+        raise InputError(f"{network.path} has no graph: it is a {network.kind}.")
     kinds = Kinds(**{field.name: given[field.name] for field in dataclasses.fields(Kinds)})
-    candidates, extra = of_kind(graph_def, tensors, kinds, path, entry)
-    found = chosen(graph_def, candidates, filters, tensors, path)
-    if given["tree"] or given["format"] == "tree":
+    candidates, extra = of_kind(graph_def, tensors, kinds, network.path, network.entry)
+    found = chosen(graph_def, candidates, filters, tensors, network.path)
+    if is_tree:
         show(_tree(graph_def, found, len(tensors), given))
     else:
         consumers = consumers_by_tensor(graph_def)
-        rows = [Row(t, consumers.get(t.name, ()), extra.get(t.name, {})) for t in found]
         columns = ["depth", "why"] if given["bottlenecks"] else []
+        if given["stats"]:
+            from retrain_tools.listing.contents import STATISTICS, tensor_statistics
+
+            columns += STATISTICS
+            for name, figures in tensor_statistics(network, graph_def, found).items():
+                extra[name] = {**extra.get(name, {}), **figures}
+        rows = [Row(t, consumers.get(t.name, ()), extra.get(t.name, {})) for t in found]
         show(as_text(rows, given["format"], style_of_stdout(), columns))
     print(f"{len(found)} of {len(tensors)} tensors", file=sys.stderr)
 
 
+def _graph(network: Network, given: Given) -> tuple[Any, list[Tensor]]:
+    """Return the graph to list and its tensors; an empty graph where there are only tensors."""
+    if not given["as_stored"] and given["function"] is None:
+        graph_def, tensors = network.graph_def, None
+    else:  # which needs no freezing
+        graph_def = network.stored_graph
+        if graph_def is None:
+            raise InputError(f"{network.path} stores no graph: it is a {network.kind}.")
+        if given["function"] is not None:
+            from retrain_tools.graphdef.functions import function_graph
+
+            graph_def = function_graph(graph_def, given["function"])
+        tensors = list_tensors(graph_def)
+    if graph_def is None:
+        from retrain_tools.graphdef import schema
+
+        return schema.GraphDef(), network.all_tensors
+    if given["shapes"] == "infer":
+        from retrain_tools.graphdef.infer import infer_tensors
+        from retrain_tools.quiet_tensorflow import tf
+
+        # TensorFlow takes messages of its own class only.
+        tensors = infer_tensors(tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()))
+    looked_at = network.view if graph_def is network.graph_def else graph_def
+    return looked_at, network.all_tensors if tensors is None else tensors
+
+
+_ALONE = ("summary", "diff", "tree", "variables", "signatures", "functions", "html", "browse")
+
+
 def _check_combination(given: Given) -> None:
-    whole = [name for name in ("summary", "diff", "tree") if given[name]]
+    whole = [name for name in _ALONE if given[name]]
     if len(whole) > 1:
         raise InputError(f"--{whole[0]} cannot be combined with --{whole[1]}.")
+    if given["html"] == "":
+        raise InputError("--html takes the file to write, as --html=graph.html.")
     if given["bottlenecks"] and (given["inputs"] or given["outputs"]):
         raise InputError("--bottlenecks cannot be combined with --inputs or --outputs.")
-    if whole and given["format"] not in ("table", "tree", "json"):
+    if whole and whole[0] in _ALONE[:3] and given["format"] not in ("table", "tree", "json"):
         raise InputError(f"--{whole[0]} is printed as text or as --format=json.")
 
 
-def _open(graph: str) -> tuple[Any, Path, Any]:
-    """Open a graph to be looked at: without TensorFlow, unless it takes that to make the graph."""
-    path = Path(graph)
-    if _FLAGS["shapes"].value == "file" and path.is_file() and foreign_kind(path) is None:
-        return read_graph_def(path, schema.GraphDef), path, None
-    from retrain_tools.sources.load import open_graph
+def _open(graph: str, given: Given) -> Network:
+    choices = overrides = None
+    if given["tags"] is not None or given["signature"] is not None:
+        from retrain_tools.sources.load import Choices
 
-    return open_graph(graph, _FLAGS["model_dir"].value)
+        choices = Choices(given["tags"], given["signature"])
+    if given["input_layer"] is not None:
+        from retrain_tools.graphdef.spec import SpecOverrides
+
+        overrides = SpecOverrides(input_layer=given["input_layer"])
+    return Network(graph, given["model_dir"], choices, overrides)
 
 
-def _difference(before: Any, after: Any, given: Given) -> str:
+def _contents(network: Network, given: Given) -> str:
+    from retrain_tools.listing import contents
+
+    if given["variables"]:
+        what = "variables"
+        lines = contents.variable_lines(network.variables, network.value, given["stats"])
+    elif given["signatures"]:
+        what, lines = "signatures", contents.signature_lines(network.signatures)
+    else:
+        what, lines = "functions", contents.function_lines(network.stored_graph)
+    if not lines.cells:
+        raise InputError(f"{network.path} has no {what}: it is a {network.kind}.")
+    return contents.lines_text(lines, given["format"], style_of_stdout())
+
+
+def _difference(before: Network, after: Network, given: Given) -> str:
     from retrain_tools.graphdef.diff import compare_graphs
     from retrain_tools.listing.diff_text import diff_json, diff_text
 
-    difference = compare_graphs(before, after)
+    for network in (before, after):
+        if network.graph_def is None:
+            raise InputError(f"{network.path} has no graph to compare: it is a {network.kind}.")
+    difference = compare_graphs(before.graph_def, after.graph_def)
     is_json = given["format"] == "json"
     return diff_json(difference) if is_json else diff_text(difference, style_of_stdout())
 
 
-def _summary(graph_def: Any, path: Path, entry: Any, tensors: list[Tensor], given: Given) -> str:
-    from retrain_tools.graphdef.summary import summarize
+def _summary(network: Network, given: Given) -> str:
+    from retrain_tools.listing.about import about_json, about_text, also_text
     from retrain_tools.listing.summary_text import summary_json, summary_text
 
-    summary = summarize(graph_def, path, entry, tensors, given["input_layer"])
-    is_json = given["format"] == "json"
-    return summary_json(summary) if is_json else summary_text(summary, style_of_stdout())
+    is_json, style = given["format"] == "json", style_of_stdout()
+    if network.graph_def is None:
+        return about_json(network) if is_json else about_text(network)
+    summary = network.summary()
+    if is_json:
+        return summary_json(summary)
+    return summary_text(summary, style) + also_text(network, style)
 
 
 def _tree(graph_def: Any, found: list[Tensor], count: int, given: Given) -> str:

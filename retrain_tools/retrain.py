@@ -9,6 +9,7 @@ output_labels.txt, saved_model/N, metrics.json, bottlenecks/ and logs/ (for Tens
 from __future__ import annotations
 
 import dataclasses
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from retrain_tools.sources.load import load_graph
 
 _STRINGS = {
     "image_dir": (None, "Folder with one folder of pictures per class; needed."),
-    "graph": (None, "Frozen GraphDef file to retrain, or the name of a catalogued graph."),
+    "graph": (None, "Any file with a network, or the name of a catalogued one."),
     "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
     "model_dir": (None, "Where named graphs are kept and fetched to. Default: the user's cache."),
     "output_dir": ("retrained", "Folder for every result whose own flag is not given."),
@@ -42,7 +43,7 @@ _STRINGS = {
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
     "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
-    "tfhub_module": (None, "Not supported: name a frozen graph with --graph instead."),
+    "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
 }
 _INTEGERS = {
     "how_many_training_steps": (4000, "Training steps."),
@@ -99,13 +100,14 @@ def main(arguments: list[str]) -> None:
     given = {name: holder.value for name, holder in _FLAGS.items()}
     command_line.set_log_level(given["logging_verbosity"])
     command_line.require(_FLAGS["image_dir"])
-    if given["tfhub_module"]:
+    module = given["tfhub_module"]
+    if (module or "").startswith(("http:", "https:")):
         raise InputError(
-            "--tfhub_module cannot be used: TF Hub modules are no frozen graphs. Its default is "
-            "the network of --graph=inception_v3_2016_08_28_frozen."
+            f"--tfhub_module={module}: get the module from that address in a browser, and pass the "
+            "file or the folder that it unpacks to."
         )
     frozen = load_graph(
-        given["graph"] or given["architecture"],
+        given["graph"] or module or given["architecture"],
         given["model_dir"],
         SpecOverrides(bottleneck_tensor=given["bottleneck_tensor"]),
     )
@@ -146,13 +148,21 @@ def _settings(given: dict[str, Any]) -> RetrainSettings:
             "cache": CacheOptions(
                 folder=place("bottleneck_dir", "bottlenecks"),
                 suffix=given["bottleneck_suffix"],
-                # retrain.py of 2017 put the architecture, as typed, into the names.
-                preferred_suffix="" if given["graph"] else f"_{given['architecture']}",
+                preferred_suffix=_suffix(given),
                 pooling=given["pooling"],
                 trust=given["trust_cache"],
             ),
         }
     )
+
+
+def _suffix(given: dict[str, Any]) -> str:
+    """Return what retrain.py put into the names of bottlenecks: what was typed, since 2017."""
+    if given["graph"]:
+        return ""
+    if given["tfhub_module"]:
+        return "_" + re.sub(r"://|[/:\\]", "~", given["tfhub_module"])
+    return f"_{given['architecture']}"
 
 
 def script() -> None:

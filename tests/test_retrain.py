@@ -235,8 +235,9 @@ ERRORS = {
     ),
     "tfhub_module": (
         [GOOD[1], "--tfhub_module=https://tfhub.dev/google/imagenet/inception_v3/feature_vector/3"],
-        "--tfhub_module cannot be used: TF Hub modules are no frozen graphs. Its default is the "
-        "network of --graph=inception_v3_2016_08_28_frozen.",
+        "--tfhub_module=https://tfhub.dev/google/imagenet/inception_v3/feature_vector/3: get the "
+        "module from that address in a browser, and pass the file or the folder that it unpacks "
+        "to.",
     ),
     "unknown flag": (
         [*GOOD, "--how_many_training_step=3"],

@@ -4,7 +4,8 @@
 
 Parts: `bottlenecks` against feeding the untouched graph one picture at a time and writing the text
 file; `training` against reading 100 text files per step, as retrain.py does; `memory`, the peak of
-`bottlenecks` for the pictures as they are and for 2,000. Every measurement is a process of its own,
+`bottlenecks` for the pictures as they are and for 2,000; `listing`, whole processes that look into
+the graph against those that use TensorFlow for it. Every measurement is a process of its own,
 because TensorFlow's thread pools are fixed by a process's first session. Start-up is not counted.
 """
 
@@ -23,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from absl import flags
+from benchmark_listing import compare_listings
 
 from retrain_tools import command_line
 from retrain_tools.features.fill import CacheOptions, fill_cache
@@ -38,7 +40,9 @@ from retrain_tools.sources.load import load_graph
 _GRAPH = flags.DEFINE_string("graph", None, "Graph with an encoded image input.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of JPEG pictures in class folders.")
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Times each speed is measured, in turns.")
-_PARTS = flags.DEFINE_list("parts", ["bottlenecks", "training", "memory"], "What to measure.")
+_PARTS = flags.DEFINE_list(
+    "parts", ["bottlenecks", "training", "memory", "listing"], "What to measure."
+)
 _MEASURE = flags.DEFINE_string("measure", None, "Only this measurement; used by the parts.")
 _FOLDER = flags.DEFINE_string("folder", None, "Bottleneck folder of a measurement.")
 
@@ -208,6 +212,8 @@ def main(_: list[str]) -> None:
             for folder in (_IMAGE_DIR.value, str(many)):
                 figures = _measured("memory", Path(scratch) / f"memory_{len(folder)}", folder)
                 print(f"memory: {figures['peak_mb']:.0f} MB at most for {figures['images']} images")
+    if "listing" in _PARTS.value:
+        compare_listings(_GRAPH.value, _ROUNDS.value)
 
 
 if __name__ == "__main__":

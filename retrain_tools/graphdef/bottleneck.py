@@ -8,7 +8,7 @@ from typing import Any
 
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
 from retrain_tools.graphdef.shapes.call import Shape
-from retrain_tools.graphdef.tensors import list_tensors
+from retrain_tools.graphdef.tensors import consumers_by_tensor, list_tensors
 from retrain_tools.graphdef.walks import downstream, followers
 
 _PASS_THROUGH = ("Identity", "PlaceholderWithDefault", "StopGradient", "CheckNumerics")
@@ -100,7 +100,7 @@ def _classifier(
     graph_def: Any, nodes: dict[str, Any], shapes: Mapping[str, Shape | None], pixel_input: str
 ) -> tuple[Any | None, str | None]:
     """Find the last layer (None if the graph ends in pooling) and the tensor that it ends in."""
-    used = {node_name(i) for n in graph_def.node for i in n.input if not i.startswith("^")}
+    used = set(map(node_name, consumers_by_tensor(graph_def)))
     depends = downstream(followers(graph_def), [pixel_input])
     results = [
         node.name

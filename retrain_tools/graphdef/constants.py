@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import struct
 from typing import TYPE_CHECKING, Any
 
+from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import INT32, INT64, DType, dtype_of, numpy_dtype
 
 if TYPE_CHECKING:  # NumPy takes as long to import as a graph to list, which needs none of it
@@ -18,9 +20,20 @@ _COMPLEX = ("scomplex_val", "dcomplex_val")  # real and imaginary parts in turn
 
 def shape_of(tensor: Any) -> tuple[int, ...] | None:
     """Return the shape of a TensorProto; None where it is not fully known, as a value's must be."""
-    proto = tensor.tensor_shape
-    dims = tuple([dim.size for dim in proto.dim])
-    return None if proto.unknown_rank or (dims and min(dims) < 0) else dims
+    dims = dims_in(tensor.tensor_shape)
+    return None if dims is None or (dims and min(dims) < 0) else dims
+
+
+def dims_in(proto: Any) -> tuple[int, ...] | None:
+    """Return the sizes in a TensorShapeProto, -1 for an unknown one; None for an unknown rank."""
+    return _dims(proto.SerializeToString())
+
+
+@functools.lru_cache(maxsize=4096)
+def _dims(shape: bytes) -> tuple[int, ...] | None:
+    """Read a shape: a graph has many tensors and few shapes, and bytes are had at a third."""
+    proto = schema.TensorShapeProto.FromString(shape)
+    return None if proto.unknown_rank else tuple([dim.size for dim in proto.dim])
 
 
 def is_sound(constant: Any) -> bool:
@@ -29,14 +42,13 @@ def is_sound(constant: Any) -> bool:
     TensorFlow aborts the process on some constants that do not.
     """
     attributes = constant.attr
-    if "value" not in attributes or "dtype" not in attributes:
+    value, said = attributes.get("value"), attributes.get("dtype")
+    if value is None or said is None:
         return False
-    tensor = attributes["value"].tensor
+    tensor = value.tensor
     number = tensor.dtype
     dtype, shape = dtype_of(number), shape_of(tensor)
-    if dtype is None or dtype.size is None or shape is None:
-        return False
-    if number != attributes["dtype"].type:
+    if dtype is None or dtype.size is None or shape is None or number != said.type:
         return False
     content = len(tensor.tensor_content)
     return content == 0 or content == math.prod(shape) * dtype.size
@@ -121,23 +133,25 @@ def parameter_count(node: Any) -> int:
 
     Integers as wide as shapes are, truth values and strings are not counted.
     """
-    if node.op != "Const" or "value" not in node.attr:
-        return 0
-    tensor = node.attr["value"].tensor
-    dtype, shape = dtype_of(tensor.dtype), shape_of(tensor)
-    if dtype is None or not shape or dtype.name in _NO_WEIGHTS:
-        return 0
-    return math.prod(shape)
+    return constant_size(node)[0]
 
 
 def constant_bytes(node: Any) -> int:
     """Return the bytes of a constant's values in memory; of strings, their lengths."""
-    if node.op != "Const" or "value" not in node.attr:
-        return 0
-    tensor = node.attr["value"].tensor
+    return constant_size(node)[1]
+
+
+def constant_size(node: Any) -> tuple[int, int]:
+    """Return the `parameter_count` and `constant_bytes` of a node."""
+    value = node.attr.get("value") if node.op == "Const" else None
+    if value is None:
+        return 0, 0
+    tensor = value.tensor
     dtype, shape = dtype_of(tensor.dtype), shape_of(tensor)
     if dtype is None or shape is None:
-        return 0
+        return 0, 0
+    count = math.prod(shape)
+    weights = count if shape and dtype.name not in _NO_WEIGHTS else 0
     if dtype.name == "string":
-        return sum(map(len, tensor.string_val))
-    return math.prod(shape) * (dtype.size or 0)
+        return weights, sum(map(len, tensor.string_val))
+    return weights, count * (dtype.size or 0)

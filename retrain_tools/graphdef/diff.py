@@ -6,14 +6,13 @@ import dataclasses
 import math
 from typing import Any
 
-import numpy as np
-
 from retrain_tools.graphdef import ops, schema
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.navigate import full_name
 from retrain_tools.graphdef.shapes.call import shape_in
 from retrain_tools.graphdef.tensors import shape_text
+from retrain_tools.graphdef.view import GraphView
 
 _VALUE = "value"
 
@@ -99,6 +98,7 @@ def compare_graphs(before: Any, after: Any) -> Difference:
     Nodes are the same when they have the same name. `a` and `a:0` are the same input; so are
     control inputs in any order. An attribute that is left out is the same as its default.
     """
+    before, after = (g.proto if isinstance(g, GraphView) else g for g in (before, after))
     if type(before) is not type(after):  # messages of two classes are never equal
         before, after = _as_own_class(before), _as_own_class(after)
     old = {node.name: node for node in before.node}
@@ -108,10 +108,13 @@ def compare_graphs(before: Any, after: Any) -> Difference:
     revalued: list[Revalued] = []
     same = 0
     for name, node in old.items():
-        if name not in new:
+        other = new.get(name)
+        if other is None:
             continue
-        work, wires = _reworked(node, new[name]), _rewired(node, new[name])
-        values = _revalued(node, new[name])
+        if node == other:  # as most nodes of two graphs that are compared
+            same += 1
+            continue
+        work, wires, values = _reworked(node, other), _rewired(node, other), _revalued(node, other)
         same += not (work or wires or values)
         reworked += [work] if work else []
         rewired += [wires] if wires else []
@@ -191,6 +194,8 @@ def _revalued(before: Any, after: Any) -> Revalued | None:
     if old == new:
         return None
     kinds = _kind(old), _kind(new)
+    import numpy as np
+
     try:
         one, other = array(old), array(new)
     except ValueError:

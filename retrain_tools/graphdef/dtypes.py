@@ -68,6 +68,8 @@ _DTYPES = {
     33: DType("float4_e2m1fn", 1, "float4_e2m1fn", "float8_val"),
 }
 _NUMBERS = {dtype.name: number for number, dtype in _DTYPES.items()}
+_NAMES = {number: dtype.name for number, dtype in _DTYPES.items()}
+_NAMES.update({number + _REFERENCE: f"{name}_ref" for number, name in _NAMES.items()})
 
 FLOAT32 = _NUMBERS["float32"]
 INT32 = _NUMBERS["int32"]
@@ -82,10 +84,7 @@ def dtype_of(number: int) -> DType | None:
 
 def dtype_name(number: int) -> str:
     """Return `float32` for 1, `float32_ref` for 101, and `?` for a number that is not known."""
-    if number in _DTYPES:
-        return _DTYPES[number].name
-    referred = _DTYPES.get(number - _REFERENCE)
-    return UNKNOWN if referred is None else f"{referred.name}_ref"
+    return _NAMES.get(number, UNKNOWN)
 
 
 def dtype_number(name: str) -> int | None:

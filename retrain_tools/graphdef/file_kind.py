@@ -9,7 +9,8 @@ from pathlib import Path
 # TensorFlow's checkpoints (V1 files and V2 `.index` files) end with.
 TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
 _PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
-_FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph"
+OPEN_IT = "not a GraphDef; retrain_tools.load opens it"
+"""What to do with the other kinds of networks, where only a GraphDef will do."""
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
 _MAX_FILE_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 
@@ -37,9 +38,9 @@ def foreign_kind(path: Path) -> str | None:
 def _directory_kind(path: Path) -> str:
     names = {child.name for child in path.iterdir()}
     if names & {"saved_model.pb", "saved_model.pbtxt"}:
-        return "is a SavedModel folder, not a frozen GraphDef; freeze one of its signatures first"
+        return f"is a SavedModel folder, {OPEN_IT}"
     if "checkpoint" in names or any(name.endswith(".index") for name in names):
-        return f"is a checkpoint folder: {_FREEZE_IT}"
+        return f"is a checkpoint folder, {OPEN_IT}"
     graphs = sorted(name for name in names if name.endswith((".pb", ".pbtxt")))
     inside = f"; it holds {', '.join(graphs)}" if graphs else ""
     return f"is a folder, not a GraphDef file{inside}"
@@ -52,30 +53,30 @@ def _kind_by_start(start: bytes) -> str | None:
     if text.startswith((b"<!doctype", b"<html", b"<?xml", b"<head")):
         return "is a web page saved by mistake; download the file itself"
     if start.startswith(b"\x1f\x8b"):
-        return "is a gzip archive; unpack it (tar -xzf) and pass the .pb file inside"
+        return f"is a gzip archive, {OPEN_IT}"
     if start.startswith(b"PK\x03\x04"):
-        return "is a zip archive (a .keras file is one too); pass a frozen GraphDef"
+        return f"is a zip archive (a .keras file is one too), {OPEN_IT}"
     if start.startswith(b"\x89HDF\r\n"):
-        return "is an HDF5 file (Keras .h5); pass a frozen GraphDef"
+        return f"is an HDF5 file (Keras .h5), {OPEN_IT}"
     if start[4:8] == b"TFL3":
-        return "is a TensorFlow Lite model; pass the frozen GraphDef it was made from"
+        return f"is a TensorFlow Lite model, {OPEN_IT}"
     if start.startswith(_PICTURE_STARTS):
         return "is a picture; pass it as an image and a .pb file as the graph"
     if start.startswith(b"model_checkpoint_path"):
-        return "only names the newest checkpoint of its folder; a checkpoint is no graph either"
+        return f"only names the newest checkpoint of its folder: {OPEN_IT}"
     if b"saved_model_schema_version" in start:
-        return "is a SavedModel in text form, not a frozen GraphDef; freeze a signature first"
+        return f"is a SavedModel in text form, {OPEN_IT}"
     # SavedModel's field 1 is a small schema number, GraphDef's field 1 is a node.
     if re.match(rb"\x08[\x00-\x7f]\x12", start):
-        return "is the saved_model.pb of a SavedModel, not a frozen GraphDef; freeze it first"
+        return f"is the saved_model.pb of a SavedModel, {OPEN_IT}"
     return None
 
 
 def _checkpoint_kind(path: Path, end: bytes) -> str | None:
     if end == TABLE_FOOTER:
-        return f"is a checkpoint: {_FREEZE_IT}"
+        return f"is a checkpoint, {OPEN_IT}"
     if re.search(r"\.data-\d{5}-of-\d{5}$", path.name):
-        return f"is a part of a checkpoint: {_FREEZE_IT}"
+        return f"is a part of a checkpoint, {OPEN_IT}"
     return None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,9 @@ from google.protobuf.message import DecodeError
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import file_kind, schema
 from retrain_tools.graphdef.constants import is_sound
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.order import CircleError, running_order
+from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.quiet_tensorflow import tf
 
 if TYPE_CHECKING:  # reading a graph takes nothing of the catalogue, which is slow to import
@@ -47,47 +48,65 @@ class FrozenGraph:
     entry: CatalogEntry | None = None
 
 
-def read_graph_def(path: str | Path, message: Any = None) -> Any:
+def read_graph_def(path: str | Path, message: Any = None, allow_variables: bool = False) -> Any:
     """Read a binary or text GraphDef, told apart by content.
 
     Args:
         path: the file.
         message: the class to read it as: `schema.GraphDef` for one that is only looked at, which
             needs no TensorFlow; by default TensorFlow's own, which can be run and rewritten.
+        allow_variables: whether to read a graph whose variables have their values elsewhere.
 
     Raises:
         InputError: the file is missing, is something else (it says what), is cut off, or its graph
             is inconsistent (a node name twice, an input that no node makes, a circle, a
             constant that is not what it says, variables inside).
     """
-    path = Path(path)
+    empty = tf.compat.v1.GraphDef() if message is None else message()
+    return _read(Path(path), empty, allow_variables).proto
+
+
+def read_graph_view(path: str | Path) -> GraphView:
+    """Read a frozen GraphDef to look at it, without TensorFlow.
+
+    Raises:
+        InputError: see `read_graph_def`.
+    """
+    return _read(Path(path), schema.GraphDef(), allow_variables=False)
+
+
+def _read(path: Path, graph_def: Any, allow_variables: bool) -> GraphView:
     if not path.exists():
         raise InputError(f"No such file: {path}")
     if reason := file_kind.foreign_kind(path):
         raise InputError(f"{path} {reason}.")
     data = path.read_bytes()
-    graph_def = tf.compat.v1.GraphDef() if message is None else message()
     if file_kind.is_text_graph(data[:4096]):
         _parse_text(data, path, graph_def)
+        graph = view_of(graph_def)
     else:
-        _parse_binary(data, path, graph_def)
-    nodes = _check(graph_def, path)
-    if nodes[_OLD_BATCH_NORM]:
+        graph = _parse_binary(data, path, graph_def)
+    check_graph(graph, str(path))
+    if not allow_variables:
+        _refuse_variables(graph, path)
+    if _OLD_BATCH_NORM in nodes_by_op(graph):
         versions = graph_def.versions
         versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
-    return graph_def
+    return graph
 
 
-def _parse_binary(data: bytes, path: Path, graph_def: Any) -> None:
+def _parse_binary(data: bytes, path: Path, graph_def: Any) -> GraphView:
     try:
         graph_def.ParseFromString(data)
     except DecodeError as error:
         kind = _other_message(data) or file_kind.truncation(data) or "is not a GraphDef"
         raise InputError(f"{path} {kind}.") from error
-    ops = {node.op for node in graph_def.node}
+    graph = view_of(graph_def)
+    ops = nodes_by_op(graph)
     if not ops or not all(map(_OP_NAME.fullmatch, ops)):
         kind = _other_message(data) or "is not a GraphDef, or one without nodes"
         raise InputError(f"{path} {kind}.")
+    return graph
 
 
 def _other_message(data: bytes) -> str | None:
@@ -97,7 +116,7 @@ def _other_message(data: bytes) -> str | None:
     except DecodeError:
         return None
     if meta_graph.graph_def.node:
-        return "is a MetaGraph (.meta), whose variables are in a checkpoint; freeze it first"
+        return f"is a MetaGraph (.meta), {file_kind.OPEN_IT}"
     return None
 
 
@@ -112,64 +131,71 @@ def _parse_text(data: bytes, path: Path, graph_def: Any) -> None:
         raise InputError(f"{path} is a text GraphDef that cannot be read: {where}.") from error
 
 
-def _check(graph_def: Any, path: Path) -> dict[str, list[Any]]:
-    """Check names, edges and constants, and return the nodes of the ops that are special."""
-    inputs: dict[str, list[str]] = {}
-    special = ("Const", "NextIteration", _OLD_BATCH_NORM, *_VARIABLES)
-    by_op: dict[str, list[Any]] = {op: [] for op in special}
+def check_graph(graph_def: Any, where: str) -> None:
+    """Refuse a graph that cannot be walked through, or on which TensorFlow would abort.
+
+    Args:
+        graph_def: the graph, or a view of it; it may have variables.
+        where: its file, for error messages.
+
+    Raises:
+        InputError: a node name stands twice, an input is made by no node, nodes take from each
+            other in a circle, or a constant does not hold what it says.
+    """
+    graph = view_of(graph_def)
+    names: set[str] = set()
     is_in_order = True  # as nearly every file is: then no edge can be loose or lead back
-    for node in graph_def.node:
+    for node in graph.node:
         name = node.name
-        if name in inputs:
-            raise InputError(f"{path} is damaged: two nodes are called {name!r}.")
-        sources = list(node.input)
-        for place, source in enumerate(sources):
-            if source not in inputs:  # as it stands, most often: the first output of a node
-                sources[place] = source = node_name(source)
-            if source not in inputs:
+        if name in names:
+            raise InputError(f"{where} is damaged: two nodes are called {name!r}.")
+        for source in node.input:
+            # As it stands, most often: the first output of a node.
+            if source not in names and node_name(source) not in names:
                 is_in_order = False
-        inputs[name] = sources
-        op = node.op
-        if op in by_op:
-            by_op[op].append(node)
+        names.add(name)
     if not is_in_order:
-        _check_sources(graph_def, inputs, path)
-        _check_order(inputs, {node.name for node in by_op["NextIteration"]}, path)
-    _check_constants(by_op["Const"], path)
-    variables = [node.name for op in _VARIABLES for node in by_op[op]]
+        _check_order(graph, where)
+    _check_constants(nodes_by_op(graph).get("Const", ()), where)
+
+
+def _check_order(graph: GraphView, where: str) -> None:
+    """Refuse a graph that could never run, on which a walk along the inputs would never end."""
+    nodes = nodes_by_name(graph)
+    # The one edge that may lead back is that of a while loop, from NextIteration to Merge.
+    loops = {node.name for node in nodes_by_op(graph).get("NextIteration", ())}
+    inputs: dict[str, list[str]] = {}
+    for name, node in nodes.items():
+        sources = inputs[name] = []
+        for source in node.input:
+            maker = node_name(source)
+            if maker not in nodes:
+                raise InputError(
+                    f"{where} is damaged: node {name!r} takes {source!r}, which no node makes."
+                )
+            if maker not in loops:
+                sources.append(maker)
+    try:
+        running_order(inputs)
+    except CircleError as error:
+        raise InputError(f"{where} is damaged: its nodes go in a circle: {error}.") from error
+
+
+def _check_constants(constants: Iterable[Any], where: str) -> None:
+    """Refuse constants that do not fit their own type and shape: some make TensorFlow abort."""
+    for node in constants:
+        if not is_sound(node):
+            raise InputError(
+                f"{where} is damaged: the constant {node.name!r} does not hold what its type and "
+                "shape say."
+            )
+
+
+def _refuse_variables(graph: GraphView, path: Path) -> None:
+    by_op = nodes_by_op(graph)
+    variables = [node.name for op in _VARIABLES for node in by_op.get(op, ())]
     if variables:
         raise InputError(
             f"{path} is not frozen: it has {len(variables)} variables ({variables[0]!r} is the "
             "first), whose values are in a checkpoint; freeze it first."
         )
-    return by_op
-
-
-def _check_sources(graph_def: Any, names: Collection[str], path: Path) -> None:
-    for node in graph_def.node:
-        for name in node.input:
-            if node_name(name) not in names:
-                raise InputError(
-                    f"{path} is damaged: node {node.name!r} takes {name!r}, which no node makes."
-                )
-
-
-def _check_order(inputs: dict[str, list[str]], loops: Collection[str], path: Path) -> None:
-    """Refuse a graph that could never run, on which a walk along the inputs would never end."""
-    # The one edge that may lead back is that of a while loop, from NextIteration to Merge.
-    if loops:
-        inputs = {name: [s for s in made if s not in loops] for name, made in inputs.items()}
-    try:
-        running_order(inputs)
-    except CircleError as error:
-        raise InputError(f"{path} is damaged: its nodes go in a circle: {error}.") from error
-
-
-def _check_constants(constants: Iterable[Any], path: Path) -> None:
-    """Refuse constants that do not fit their own type and shape: some make TensorFlow abort."""
-    for node in constants:
-        if not is_sound(node):
-            raise InputError(
-                f"{path} is damaged: the constant {node.name!r} does not hold what its type and "
-                "shape say."
-            )

@@ -7,6 +7,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.constants import array
+from retrain_tools.graphdef.view import GraphView, NodeView
 
 
 def node_name(tensor: str) -> str:
@@ -30,13 +31,32 @@ def tensor_name(name: str) -> str:
 
 
 def nodes_by_name(graph_def: Any) -> dict[str, Any]:
-    """Return the graph's nodes under their names."""
+    """Return the graph's nodes under their names; those of a view are not to be changed."""
+    return graph_def.once(_by_name) if isinstance(graph_def, GraphView) else _by_name(graph_def)
+
+
+def _by_name(graph_def: Any) -> dict[str, Any]:
     return {node.name: node for node in graph_def.node}
+
+
+def nodes_by_op(graph_def: Any) -> dict[str, list[Any]]:
+    """Return the graph's nodes of each op, in file order; those of a view are not to be changed."""
+    return graph_def.once(_by_op) if isinstance(graph_def, GraphView) else _by_op(graph_def)
+
+
+def _by_op(graph_def: Any) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
+    for node in graph_def.node:
+        found.setdefault(node.op, []).append(node)
+    return found
 
 
 def attribute(node: Any, key: str) -> Any:
     """Return an attribute, or an empty one. Plain `node.attr[key]` would add it to the node."""
-    return node.attr[key] if key in node.attr else type(node)().attr[key]
+    if key in node.attr:
+        return node.attr[key]
+    message = type(node.proto if isinstance(node, NodeView) else node)
+    return message().attr[key]
 
 
 def consumers(graph_def: Any) -> dict[str, list[Any]]:
@@ -82,6 +102,19 @@ def upstream(nodes: dict[str, Any], tensors: Iterable[str], stop: Collection[str
     return found
 
 
+def constant_node(nodes: dict[str, Any], name: str) -> Any | None:
+    """Return the constant behind an input name, through Identity nodes; else None."""
+    node = _behind_identities(nodes, name)
+    return node if node.op == "Const" else None
+
+
+def _behind_identities(nodes: dict[str, Any], name: str) -> Any:
+    node = nodes[node_name(name)]
+    while node.op == "Identity":
+        node = nodes[node_name(node.input[0])]
+    return node
+
+
 def constant_value(
     nodes: dict[str, Any], name: str, weights: Mapping[str, Any] | None = None
 ) -> Any | None:
@@ -92,9 +125,7 @@ def constant_value(
         name: tensor or node name.
         weights: for a light graph, the constants that are held apart.
     """
-    node = nodes[node_name(name)]
-    while node.op == "Identity":
-        node = nodes[node_name(node.input[0])]
+    node = _behind_identities(nodes, name)
     if weights is not None and node.name in weights:
         return weights[node.name]
     return array(node.attr["value"].tensor) if node.op == "Const" else None

@@ -89,6 +89,28 @@ def output_dtypes(node: Any, made: Sequence[Output]) -> list[str] | None:
     return found
 
 
+def output_offset(definition: Any, node: Any, output: str) -> int | None:
+    """Return which of a node's tensors is the first of those that its op calls `output`.
+
+    Args:
+        definition: the OpDef of the node's op.
+        node: the NodeDef.
+        output: the name of an output in the definition.
+
+    Returns:
+        The number; None if there is no such output, or an attribute before it makes no sense.
+    """
+    offset = 0
+    for argument, form in zip(definition.output_arg, outputs(definition), strict=True):
+        if argument.name == output:
+            return offset
+        dtypes = _dtypes(node.attr, form)
+        if dtypes is None:
+            return None
+        offset += len(dtypes)
+    return None
+
+
 def _dtypes(attributes: Any, output: Output) -> list[str] | None:
     def value(key: str) -> Any:
         return attributes[key] if key in attributes else output.defaults.get(key)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.constants import integers
 from retrain_tools.graphdef.dtypes import FLOAT32, STRING
 from retrain_tools.graphdef.navigate import (
     attribute,
     check_tensor,
-    constant_value,
+    constant_node,
     full_name,
     node_name,
     upstream,
@@ -116,7 +117,8 @@ def own_size(nodes: dict[str, Any], pixels: str, resized: str | None) -> tuple[i
     if len(dims) == 4 and dims[1].size > 0 and dims[2].size > 0:
         return dims[1].size, dims[2].size
     if resized is not None:
-        value = constant_value(nodes, nodes[node_name(resized)].input[1])
-        if value is not None:
-            return int(value[0]), int(value[1])
+        size = constant_node(nodes, nodes[node_name(resized)].input[1])
+        value = size and integers(attribute(size, "value").tensor, 2)
+        if isinstance(value, tuple) and len(value) == 2:
+            return value
     return None

@@ -11,9 +11,9 @@ from typing import Any
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
-from retrain_tools.graphdef.constants import constant_bytes, parameter_count
+from retrain_tools.graphdef.constants import constant_size
 from retrain_tools.graphdef.flops import LAYERS, multiply_adds
-from retrain_tools.graphdef.navigate import node_name, nodes_by_name
+from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.note import Note
 from retrain_tools.graphdef.pictures import find_inputs, own_size, resized_tensor
 from retrain_tools.graphdef.spec import find_source, known_tensor, who_named_it
@@ -26,6 +26,7 @@ from retrain_tools.graphdef.versions import (
     read_versions,
     unavailable_ops,
 )
+from retrain_tools.graphdef.view import view_of
 from retrain_tools.graphdef.walks import downstream, followers
 
 # What most networks take, and what whoever runs the command has to look at.
@@ -45,8 +46,9 @@ class Summary:
     """A graph in short.
 
     Attributes:
-        path: the file.
-        file_bytes: its size.
+        path: the file or folder.
+        file_bytes: its size, that of all files in a folder.
+        kind: what kind of file it is, in words.
         network: what it is, as its note or the catalogue says; None for one that nobody knows.
         nodes: how many nodes the graph has, those of functions not counted.
         functions: how many functions its library has.
@@ -68,6 +70,7 @@ class Summary:
 
     path: Path
     file_bytes: int
+    kind: str
     network: str | None
     nodes: int
     functions: int
@@ -93,6 +96,7 @@ def summarize(
     entry: CatalogEntry | None = None,
     tensors: Sequence[Tensor] | None = None,
     input_layer: str | None = None,
+    kind: str = "frozen GraphDef",
 ) -> Summary:
     """Return the graph in short; nothing is run.
 
@@ -102,28 +106,33 @@ def summarize(
         entry: its catalogue entry when it was asked for by name.
         tensors: its tensors, where they have been listed already.
         input_layer: the tensor that takes the picture, if the user named it.
+        kind: what kind of file it comes from.
 
     Raises:
         InputError: there is no tensor `input_layer`.
     """
+    graph_def = view_of(graph_def)
     tensors = list_tensors(graph_def) if tensors is None else tensors
     pictures = _picture_inputs(graph_def, path, input_layer)
     nodes = nodes_by_name(graph_def)
     source = find_source(graph_def, nodes, pictures[1], entry) if pictures else None
+    by_name = {tensor.name: tensor for tensor in tensors}
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     bottlenecks: tuple[Candidate, ...] = ()
     if pictures is not None:
         known = known_tensor(source, "bottleneck", nodes), who_named_it(source)
         bottlenecks = tuple(bottleneck_candidates(graph_def, pictures[1], *known, shapes))
-    inputs = _inputs(graph_def, tensors, nodes, pictures)
-    outputs = _outputs(graph_def, tensors, nodes, pictures, source)
-    counted = [multiply_adds(node, shapes) for node in graph_def.node if node.op in LAYERS]
-    constants = [node for node in graph_def.node if node.op == "Const"]
+    inputs = _inputs(graph_def, by_name, nodes, pictures)
+    outputs = _outputs(graph_def, by_name, nodes, pictures, source)
+    by_op = nodes_by_op(graph_def)
+    counted = [multiply_adds(node, shapes) for op in LAYERS for node in by_op.get(op, ())]
+    sizes = [constant_size(node) for node in by_op.get("Const", ())]
     ops = op_counts(graph_def)
     size = own_size(nodes, pictures[1], resized_tensor(nodes, pictures[1])) if pictures else None
     return Summary(
         path=path,
-        file_bytes=path.stat().st_size,
+        file_bytes=_size_of(path),
+        kind=kind,
         network=_network(source),
         nodes=len(graph_def.node),
         functions=len(graph_def.library.function),
@@ -133,8 +142,8 @@ def summarize(
         outputs=outputs,
         image_size=size,
         bottlenecks=bottlenecks,
-        parameters=sum(map(parameter_count, constants)),
-        constant_bytes=sum(map(constant_bytes, constants)),
+        parameters=sum(parameters for parameters, _ in sizes),
+        constant_bytes=sum(size for _, size in sizes),
         flops=2 * sum(found for found in counted if found is not None),
         unmeasured_layers=counted.count(None),
         ops=ops,
@@ -142,6 +151,12 @@ def summarize(
         deprecated=deprecated_ops(graph_def, ops),
         commands=_commands(path, inputs, outputs, bottlenecks, size, bool(source)),
     )
+
+
+def _size_of(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size if path.exists() else 0  # a checkpoint's prefix is no file
 
 
 Pictures = tuple[str | None, str] | None
@@ -167,9 +182,8 @@ def _network(source: Note | CatalogEntry | None) -> str | None:
 
 
 def _inputs(
-    graph_def: Any, tensors: Sequence[Tensor], nodes: dict[str, Any], pictures: Pictures
+    graph_def: Any, by_name: Mapping[str, Tensor], nodes: dict[str, Any], pictures: Pictures
 ) -> tuple[Guess, ...]:
-    by_name = {tensor.name: tensor for tensor in tensors}
     found: dict[str, str] = {}
     if pictures is not None:
         encoded, pixels = pictures
@@ -181,7 +195,7 @@ def _inputs(
             found[pixels] = "pixels: a placeholder of the type and shape of pictures"
         else:
             found[pixels] = "pixels: named with --input_layer"
-    for tensor in graph_inputs(graph_def, tensors):
+    for tensor in graph_inputs(graph_def, list(by_name.values())):
         is_default = tensor.op == "PlaceholderWithDefault"
         other = "a placeholder that may be left alone" if is_default else "a placeholder"
         found.setdefault(tensor.name, other)
@@ -194,18 +208,17 @@ def _takes(node: Any, tensor: str) -> bool:
 
 def _outputs(
     graph_def: Any,
-    tensors: Sequence[Tensor],
+    by_name: Mapping[str, Tensor],
     nodes: dict[str, Any],
     pictures: Pictures,
     source: Note | CatalogEntry | None,
 ) -> tuple[Guess, ...]:
-    by_name = {tensor.name: tensor for tensor in tensors}
     found: dict[str, str] = {}
     if "final_result" in nodes:
         found["final_result:0"] = "retrain.py's name for the result"
     elif (final := known_tensor(source, "final", nodes)) is not None:
         found[final] = f"what {'its note' if isinstance(source, Note) else 'the catalogue'} names"
-    ends = graph_outputs(graph_def, tensors)
+    ends = graph_outputs(graph_def, list(by_name.values()))
     if pictures is not None:
         depends = downstream(followers(graph_def), [pictures[1]])
         ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))

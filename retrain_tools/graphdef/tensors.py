@@ -9,9 +9,10 @@ from typing import Any, NamedTuple
 
 from retrain_tools.graphdef import ops
 from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name, item_size
-from retrain_tools.graphdef.navigate import full_name, node_name
+from retrain_tools.graphdef.navigate import node_name, nodes_by_op
 from retrain_tools.graphdef.shapes.call import Shape as Shape  # where others take it from
 from retrain_tools.graphdef.shapes.propagate import propagate_shapes
+from retrain_tools.graphdef.view import GraphView, view_of
 
 _PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 
@@ -66,10 +67,11 @@ def list_tensors(graph_def: Any) -> list[Tensor]:
     Args:
         graph_def: the graph, TensorFlow's or `schema`'s; its inputs must all be there.
     """
-    dtypes = _dtypes(graph_def)
-    shapes = propagate_shapes(graph_def, {name: len(made) for name, made in dtypes.items()})
+    graph = view_of(graph_def)
+    dtypes = _dtypes(graph)
+    shapes = propagate_shapes(graph, {name: len(made) for name, made in dtypes.items()})
     tensors = []
-    for node in graph_def.node:
+    for node in graph.node:
         name, op = node.name, node.op
         made = dtypes[name]
         if len(made) == 1:  # as nearly all are
@@ -91,8 +93,8 @@ def _dtypes(graph_def: Any) -> dict[str, list[str]]:
             outputs[op] = ops.outputs(known[op]) if op in known else None
         forms = outputs[op]
         if forms and len(forms) == 1 and forms[0].is_plain:  # as nearly all are
-            attributes, key = node.attr, forms[0].type_attr
-            if key in attributes and (name := dtype_name(attributes[key].type)) != UNKNOWN:
+            said = node.attr.get(forms[0].type_attr)
+            if said is not None and (name := dtype_name(said.type)) != UNKNOWN:
                 found[node.name] = [name]
                 continue
         made = None if forms is None else ops.output_dtypes(node, forms)
@@ -112,27 +114,36 @@ def _dtype_by_attributes(node: Any) -> str:
 
 def consumers_by_tensor(graph_def: Any) -> dict[str, list[str]]:
     """Return, under the full name of each tensor that is taken, the nodes that take it."""
+    return graph_def.once(_consumers) if isinstance(graph_def, GraphView) else _consumers(graph_def)
+
+
+def _consumers(graph_def: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         taker = node.name
         for name in node.input:
-            if name.startswith("^"):
+            if name[:1] == "^":
                 continue
-            takers = found.setdefault(full_name(name), [])
-            if not takers or takers[-1] != taker:  # it may take the same tensor twice
+            if ":" not in name:
+                name = f"{name}:0"
+            takers = found.get(name)
+            if takers is None:
+                found[name] = [taker]
+            elif takers[-1] != taker:  # it may take the same tensor twice
                 takers.append(taker)
     return found
 
 
 def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     """Return what a caller may feed: placeholders, and constants that hold an encoded picture."""
-    decoded = {
-        node_name(n.input[0]) for n in graph_def.node if n.op.startswith("Decode") and n.input
-    }
+    by_op = nodes_by_op(graph_def)
+    decoders = [node for op in by_op if op.startswith("Decode") for node in by_op[op]]
+    decoded = {node_name(node.input[0]) for node in decoders if node.input}
 
     def is_input(tensor: Tensor) -> bool:
-        is_picture = tensor.op == "Const" and node_name(tensor.name) in decoded
-        return is_picture or tensor.op in _PLACEHOLDERS
+        if tensor.op == "Const":
+            return bool(decoded) and node_name(tensor.name) in decoded
+        return tensor.op in _PLACEHOLDERS
 
     return [tensor for tensor in tensors if is_input(tensor)]
 

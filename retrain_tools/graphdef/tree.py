@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
-from retrain_tools.graphdef.constants import constant_bytes, parameter_count
+from retrain_tools.graphdef.constants import constant_size
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(slots=True)
 class Scope:
     """A name scope, or a node.
 
@@ -40,20 +40,19 @@ def scope_tree(nodes: Iterable[Any]) -> Scope:
     """
     root = Scope("", "")
     for node in nodes:
-        parameters, size = parameter_count(node), constant_bytes(node)
+        parameters, size = constant_size(node)
         scope = root
-        _count(scope, parameters, size)
+        way = [root]
         for part in node.name.split("/"):
-            if part not in scope.children:
+            child = scope.children.get(part)
+            if child is None:
                 path = f"{scope.path}/{part}" if scope is not root else part
-                scope.children[part] = Scope(part, path)
-            scope = scope.children[part]
-            _count(scope, parameters, size)
+                child = scope.children[part] = Scope(part, path)
+            way.append(child)
+            scope = child
         scope.op = node.op
+        for scope in way:
+            scope.nodes += 1
+            scope.parameters += parameters
+            scope.bytes += size
     return root
-
-
-def _count(scope: Scope, parameters: int, size: int) -> None:
-    scope.nodes += 1
-    scope.parameters += parameters
-    scope.bytes += size

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.view import GraphView
 
 Followers = Mapping[str, Sequence[str]]
 """For each node that is taken from, the names of the nodes that take from it or wait for it."""
@@ -16,12 +17,20 @@ Followers = Mapping[str, Sequence[str]]
 
 def followers(graph_def: Any) -> Followers:
     """Return the nodes that come directly after each node, in file order, each once."""
+    return graph_def.once(_followers) if isinstance(graph_def, GraphView) else _followers(graph_def)
+
+
+def _followers(graph_def: Any) -> Followers:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         name = node.name
         for source in node.input:
-            after = found.setdefault(node_name(source), [])
-            if not after or after[-1] != name:  # it may take from the same node twice
+            if ":" in source or source[:1] == "^":  # most names are plain, and there may be many
+                source = node_name(source)
+            after = found.get(source)
+            if after is None:
+                found[source] = [name]
+            elif after[-1] != name:  # it may take from the same node twice
                 after.append(name)
     return found
 

@@ -42,7 +42,7 @@ def _head(summary: Summary) -> str:
     parts += [counted(summary.functions, "function")] if summary.functions else []
     lines = [
         ("File", f"{summary.path} ({summary.file_bytes:,} bytes)"),
-        ("Kind", f"frozen GraphDef: {', '.join(parts)}"),
+        ("Kind", f"{summary.kind}: {', '.join(parts)}"),
         ("Network", summary.network or "not in the catalogue, and without a note"),
         ("Version", f"{versions.producer}: {versions.meaning}"),
     ]

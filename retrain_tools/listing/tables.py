@@ -78,7 +78,9 @@ def _cells(tensor: Tensor) -> tuple[str, ...]:
 
 
 def _cell(value: object) -> str:
-    return "?" if value is None else str(value)
+    if value is None:
+        return "?"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def aligned(

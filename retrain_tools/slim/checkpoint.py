@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import re
 import tarfile
 import tempfile
 import zlib
@@ -18,6 +19,8 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.file_kind import TABLE_FOOTER
 from retrain_tools.quiet_tensorflow import tf
 
+_PART = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")  # of the files of a V2 checkpoint
+
 # What the checkpoint reader raises beside TensorFlow's own errors; IndexError is a file cut off.
 _REFUSALS = (IndexError, RuntimeError, ValueError)
 
@@ -27,7 +30,7 @@ def open_checkpoint(path: str) -> Iterator[Any]:
     """Yield TensorFlow's reader of a checkpoint.
 
     Args:
-        path: a V2 prefix (or its `.index` file), a V1 file, a folder with a `checkpoint` file or
+        path: a V2 prefix (or one of its files), a V1 file, a folder with a `checkpoint` file or
             with one checkpoint, or a `.tar.gz` that holds one, as slim's were published.
 
     Raises:
@@ -110,7 +113,7 @@ def checkpoint_files(path: str) -> list[Path]:
 
 
 def _is_name_of_checkpoint(name: str) -> bool:
-    return name == "checkpoint" or name.endswith((".index", ".ckpt"))
+    return name == "checkpoint" or name.endswith(".ckpt") or _PART.search(name) is not None
 
 
 def _ends_like_a_table(path: Path) -> bool:
@@ -129,6 +132,8 @@ def _unreadable(path: str, error: Exception) -> InputError:
 
 def _prefix(place: Path, path: str) -> str:
     """Return what TensorFlow wants to hear for the checkpoint at or in `place`."""
+    if place.name == "checkpoint" and place.is_file():  # it names the newest of its folder
+        place = place.parent
     if place.is_dir():
         if latest := tf.train.latest_checkpoint(str(place)):
             return str(latest)
@@ -138,8 +143,8 @@ def _prefix(place: Path, path: str) -> str:
             count = len(found) or "no"
             raise InputError(f"{path} holds {count} checkpoints{listed}.")
         return found[0]
-    if place.suffix == ".index":
-        return str(place.with_suffix(""))
+    if _PART.search(place.name):
+        return str(place.with_name(_PART.sub("", place.name)))
     if not place.exists() and not place.with_name(f"{place.name}.index").exists():
         raise InputError(f"No checkpoint at {path}: neither that file nor {path}.index is there.")
     return str(place)

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
-from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
-from retrain_tools.sources.messages import check_graph, read_message
 from retrain_tools.sources.opened import FrozenSource, Opened
 from retrain_tools.sources.stored_values import graph_variables
 
@@ -26,12 +23,7 @@ def open_graph_file(path: Path) -> Opened:
     Raises:
         InputError: see `read_graph_def`.
     """
-    try:
-        graph_def = read_graph_def(path, schema.GraphDef)
-    except InputError:
-        graph_def = _with_variables(path)
-        if graph_def is None:
-            raise
+    graph_def = read_graph_def(path, schema.GraphDef, allow_variables=True)
     variables = graph_variables(graph_def)
 
     def freeze() -> FrozenSource:
@@ -58,13 +50,3 @@ def open_graph_file(path: Path) -> Opened:
 
 def _by_name(tensors: list[Tensor]) -> dict[str, str]:
     return {tensor.name.removesuffix(":0"): tensor.name for tensor in tensors}
-
-
-def _with_variables(path: Path) -> Any | None:
-    """Read a graph that is refused only because it has variables; None if there is more to it."""
-    try:
-        graph_def = read_message(path, schema.GraphDef, "a GraphDef")
-        check_graph(graph_def, str(path))
-    except InputError:
-        return None
-    return graph_def if graph_variables(graph_def) else None

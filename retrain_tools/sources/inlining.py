@@ -12,8 +12,8 @@ from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.functions import body_tensor
 from retrain_tools.graphdef.navigate import full_name
-from retrain_tools.graphdef.ops import registry
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _DEEPEST = 60  # functions within functions; TensorFlow's own limit for inlining is 50
@@ -77,6 +77,7 @@ class _Inliner:
 
     def __init__(self, graph_def: Any, where: str) -> None:
         self._functions = {f.signature.name: f for f in graph_def.library.function}
+        self._signatures = {name: f.signature for name, f in self._functions.items()}
         self._versions, self._library = graph_def.versions, graph_def.library
         self._where = where
         self._nodes: dict[str, Any] = {}
@@ -152,30 +153,17 @@ class _Inliner:
         name: str,
     ) -> str:
         """Turn `argument` or `node:output:1`, as functions write tensors, into `node:3`."""
-        producer, _, rest = source.partition(":")
-        if not rest and producer in arguments:
-            return full_name(arguments[producer])
-        if producer not in body:
+        where = f"{self._where}: the function {name!r}"
+        maker, number = body_tensor(source, arguments, body, self._signatures, where)
+        if maker in arguments and maker not in body:
+            if number:
+                raise InputError(f"{where} takes a list of tensors, which cannot be written out.")
+            return full_name(arguments[maker])
+        if number is None:
             raise InputError(
-                f"{self._where} is damaged: {name!r} uses {source!r}, which nothing makes."
+                f"{self._where} uses {source!r} of op {body[maker].op!r}, which is unknown here."
             )
-        inside = f"{key}{_STEP}{producer}"
-        output, _, number = rest.partition(":")
-        if number and not number.isdecimal():
-            raise InputError(f"{self._where} is damaged: {name!r} uses {source!r}.")
-        if not number:  # `node:1`, the way of plain graphs
-            return f"{inside}:{output or 0}"
-        definition = self._definition(body[producer])
-        offset = _offset(definition, body[producer], output) if definition is not None else None
-        if offset is None:
-            raise InputError(
-                f"{self._where} uses {source!r} of op {body[producer].op!r}, which is unknown here."
-            )
-        return f"{inside}:{offset + int(number)}"
-
-    def _definition(self, node: Any) -> Any | None:
-        function = self._functions.get(node.op)
-        return registry().get(node.op) if function is None else function.signature
+        return f"{key}{_STEP}{maker}:{number}"
 
     def finish(self, calls: list[Any]) -> Inlined:
         """Rename the nodes, and let every input name what makes it now."""
@@ -241,18 +229,3 @@ def _same(message: Any, empty: Any) -> Any:
     """Copy a message into one of the private schema's class."""
     empty.ParseFromString(message.SerializeToString())
     return empty
-
-
-def _offset(definition: Any, node: Any, output: str) -> int | None:
-    """Return which of a node's outputs is the first that its op calls `output`."""
-    offset = 0
-    for argument in definition.output_arg:
-        if argument.name == output:
-            return offset
-        if argument.number_attr:
-            offset += node.attr[argument.number_attr].i
-        elif argument.type_list_attr:
-            offset += len(node.attr[argument.type_list_attr].list.type)
-        else:
-            offset += 1
-    return None

@@ -1,4 +1,4 @@
-"""Reading TensorFlow's messages from files, and the checks that a walk through a graph needs."""
+"""Reading TensorFlow's messages from files."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from google.protobuf.message import DecodeError
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.file_kind import foreign_kind
-from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.order import CircleError, running_order
+from retrain_tools.graphdef.load import check_graph as check_graph  # where others take it from
 
 _START = 512
 _PRINTABLE = bytes([9, 10, 13, *range(32, 256)])  # text may be in any language
@@ -56,30 +55,3 @@ def _parse_text(data: bytes, message: Any) -> Any | None:
         return text_format.Parse(data.decode("utf-8"), message())
     except (text_format.ParseError, UnicodeDecodeError):
         return None
-
-
-def check_graph(graph_def: Any, where: str) -> None:
-    """Refuse a graph that cannot be walked through or run.
-
-    Raises:
-        InputError: a node name stands twice, an input is made by no node, or nodes take from each
-            other in a circle.
-    """
-    inputs: dict[str, list[str]] = {}
-    loops = set()
-    for node in graph_def.node:
-        if node.name in inputs:
-            raise InputError(f"{where} is damaged: two nodes are called {node.name!r}.")
-        inputs[node.name] = [node_name(name) for name in node.input]
-        if node.op == "NextIteration":  # the one edge that may lead back
-            loops.add(node.name)
-    for name, sources in inputs.items():
-        for source in sources:
-            if source not in inputs:
-                raise InputError(
-                    f"{where} is damaged: node {name!r} takes {source!r}, which no node makes."
-                )
-    try:
-        running_order({n: [s for s in made if s not in loops] for n, made in inputs.items()})
-    except CircleError as error:
-        raise InputError(f"{where} is damaged: its nodes go in a circle: {error}.") from error

@@ -13,8 +13,7 @@ from .tiny_graphs import inception_like, jpeg
 
 PICTURE = "is a picture; pass it as an image and a .pb file as the graph"
 WEB_PAGE = "is a web page saved by mistake; download the file itself"
-FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph"
-CHECKPOINT = f"is a checkpoint: {FREEZE_IT}"
+OPEN_IT = "not a GraphDef; retrain_tools.load opens it"
 
 
 @pytest.mark.parametrize(
@@ -28,33 +27,27 @@ CHECKPOINT = f"is a checkpoint: {FREEZE_IT}"
         (b"<!DOCTYPE html>\n<html>", WEB_PAGE),
         (b"\n  <HTML><head>", WEB_PAGE),
         (b"<?xml version='1.0'?><Error><Code>NoSuchKey</Code></Error>", WEB_PAGE),
-        (
-            b"\x1f\x8b\x08\x00",
-            "is a gzip archive; unpack it (tar -xzf) and pass the .pb file inside",
-        ),
-        (b"PK\x03\x04", "is a zip archive (a .keras file is one too); pass a frozen GraphDef"),
-        (b"\x89HDF\r\n\x1a\n", "is an HDF5 file (Keras .h5); pass a frozen GraphDef"),
-        (
-            b"\x1c\0\0\0TFL3",
-            "is a TensorFlow Lite model; pass the frozen GraphDef it was made from",
-        ),
+        (b"\x1f\x8b\x08\x00", f"is a gzip archive, {OPEN_IT}"),
+        (b"PK\x03\x04", f"is a zip archive (a .keras file is one too), {OPEN_IT}"),
+        (b"\x89HDF\r\n\x1a\n", f"is an HDF5 file (Keras .h5), {OPEN_IT}"),
+        (b"\x1c\0\0\0TFL3", f"is a TensorFlow Lite model, {OPEN_IT}"),
         (jpeg(), PICTURE),
         (b"\x89PNG\r\n\x1a\n", PICTURE),
         (b"GIF89a", PICTURE),
         (b"BM\x36\x04", PICTURE),
         (
             b"saved_model_schema_version: 1\nmeta_graphs {",
-            "is a SavedModel in text form, not a frozen GraphDef; freeze a signature first",
+            f"is a SavedModel in text form, {OPEN_IT}",
         ),
         (
             b"\x08\x01\x12\x10",
-            "is the saved_model.pb of a SavedModel, not a frozen GraphDef; freeze it first",
+            f"is the saved_model.pb of a SavedModel, {OPEN_IT}",
         ),
         (
             b'model_checkpoint_path: "model.ckpt-10"\n',
-            "only names the newest checkpoint of its folder; a checkpoint is no graph either",
+            f"only names the newest checkpoint of its folder: {OPEN_IT}",
         ),
-        (b"anything" + bytes.fromhex("57fb808b247547db"), CHECKPOINT),
+        (b"anything" + bytes.fromhex("57fb808b247547db"), f"is a checkpoint, {OPEN_IT}"),
         (inception_like().SerializeToString(), None),
         (b"node {", None),
         (b"no idea", None),
@@ -69,7 +62,7 @@ def test_kinds_by_content(tmp_path: Path, content: bytes, expected: str | None) 
 def test_a_part_of_a_checkpoint_is_known_by_its_name(tmp_path: Path) -> None:
     file = tmp_path / "model.ckpt.data-00000-of-00001"
     file.write_bytes(bytes(64))
-    assert foreign_kind(file) == (f"is a part of a checkpoint: {FREEZE_IT}")
+    assert foreign_kind(file) == f"is a part of a checkpoint, {OPEN_IT}"
 
 
 def test_a_file_above_2_gb_is_not_read(tmp_path: Path) -> None:
@@ -90,19 +83,19 @@ def test_a_file_above_2_gb_is_not_read(tmp_path: Path) -> None:
         ),
         (
             ["saved_model.pb"],
-            "is a SavedModel folder, not a frozen GraphDef; freeze one of its signatures first",
+            f"is a SavedModel folder, {OPEN_IT}",
         ),
         (
             ["saved_model.pbtxt", "checkpoint"],
-            "is a SavedModel folder, not a frozen GraphDef; freeze one of its signatures first",
+            f"is a SavedModel folder, {OPEN_IT}",
         ),
         (
             ["checkpoint"],
-            f"is a checkpoint folder: {FREEZE_IT}",
+            f"is a checkpoint folder, {OPEN_IT}",
         ),
         (
             ["model.ckpt.index"],
-            f"is a checkpoint folder: {FREEZE_IT}",
+            f"is a checkpoint folder, {OPEN_IT}",
         ),
     ],
 )

@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import read_graph_def
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.load import check_graph, read_graph_def
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
@@ -168,36 +169,34 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-FREEZE_IT = "variables without a graph; freeze it with retrain_tools.freeze_graph."
-CHECKPOINT = f"is a checkpoint: {FREEZE_IT}"
+OPEN_IT = "not a GraphDef; retrain_tools.load opens it."
+CHECKPOINT = f"is a checkpoint, {OPEN_IT}"
 
 
 def test_saved_models(saved_model: Path) -> None:
-    assert refusal(saved_model) == (
-        "is a SavedModel folder, not a frozen GraphDef; freeze one of its signatures first."
-    )
+    assert refusal(saved_model) == f"is a SavedModel folder, {OPEN_IT}"
     assert refusal(saved_model / "saved_model.pb") == (
-        "is the saved_model.pb of a SavedModel, not a frozen GraphDef; freeze it first."
+        f"is the saved_model.pb of a SavedModel, {OPEN_IT}"
     )
     assert refusal(saved_model / "variables" / "variables.index") == CHECKPOINT
 
 
 def test_checkpoints(checkpoints: Path) -> None:
-    assert refusal(checkpoints / "v2") == f"is a checkpoint folder: {FREEZE_IT}"
+    assert refusal(checkpoints / "v2") == f"is a checkpoint folder, {OPEN_IT}"
     assert refusal(checkpoints / "v2" / "model.ckpt.index") == CHECKPOINT
     assert refusal(checkpoints / "v1" / "model.ckpt") == CHECKPOINT
     assert refusal(checkpoints / "v2" / "model.ckpt.data-00000-of-00001") == (
-        f"is a part of a checkpoint: {FREEZE_IT}"
+        f"is a part of a checkpoint, {OPEN_IT}"
     )
     assert refusal(checkpoints / "v2" / "checkpoint") == (
-        "only names the newest checkpoint of its folder; a checkpoint is no graph either."
+        f"only names the newest checkpoint of its folder: {OPEN_IT}"
     )
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_meta_graphs(checkpoints: Path, version: str) -> None:
     assert refusal(checkpoints / version / "model.ckpt.meta") == (
-        "is a MetaGraph (.meta), whose variables are in a checkpoint; freeze it first."
+        f"is a MetaGraph (.meta), {OPEN_IT}"
     )
 
 
@@ -212,11 +211,8 @@ def zipped() -> bytes:
     ("content", "message"),
     [
         (b"", "is empty; download or copy it again."),
-        (
-            gzip.compress(DATA),
-            "is a gzip archive; unpack it (tar -xzf) and pass the .pb file inside.",
-        ),
-        (zipped(), "is a zip archive (a .keras file is one too); pass a frozen GraphDef."),
+        (gzip.compress(DATA), f"is a gzip archive, {OPEN_IT}"),
+        (zipped(), f"is a zip archive (a .keras file is one too), {OPEN_IT}"),
         (jpeg(), "is a picture; pass it as an image and a .pb file as the graph."),
         (b"not a graph at all", "is not a GraphDef."),
         (b"\x80", "is not a GraphDef."),
@@ -340,6 +336,33 @@ def test_variables(tmp_path: Path, op: str) -> None:
         "is not frozen: it has 2 variables ('w' is the first), whose values are in a "
         "checkpoint; freeze it first."
     )
+
+
+def test_variables_are_let_through_where_they_may_be(tmp_path: Path) -> None:
+    graph_def = inception_like()
+    add(graph_def, "w", "VariableV2")
+    path = write(graph_def, tmp_path / "g.pb")
+    assert read_graph_def(path, allow_variables=True) == graph_def
+    read = read_graph_def(path, schema.GraphDef, allow_variables=True)
+    assert (
+        read.SerializeToString()
+        == schema.GraphDef.FromString(path.read_bytes()).SerializeToString()
+    )
+    add(graph_def, "w", "VariableV2")  # damage is seen all the same
+    write(graph_def, path)
+    with pytest.raises(InputError, match="is damaged: two nodes are called 'w'"):
+        read_graph_def(path, allow_variables=True)
+
+
+def test_graphs_are_checked_without_a_file() -> None:
+    graph_def = inception_like()
+    add(graph_def, "w", "VariableV2")
+    check_graph(graph_def, "memory")
+    add(graph_def, "b", "Relu", ["a"])
+    add(graph_def, "a", "Relu", ["b"])
+    with pytest.raises(InputError) as error:
+        check_graph(graph_def, "memory")
+    assert str(error.value) == "memory is damaged: its nodes go in a circle: b → a → b."
 
 
 @pytest.fixture(scope="module")

@@ -74,6 +74,7 @@ def forms(variables: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFac
     return {
         "V2 prefix": v2,
         "V2 index": f"{v2}.index",
+        "V2 data": f"{v2}.data-00000-of-00001",
         "V1 file": v1,
         "folder": str(Path(v2).parent),
         "folder without its checkpoint file": str(lone),
@@ -87,6 +88,7 @@ def forms(variables: dict[str, np.ndarray], tmp_path_factory: pytest.TempPathFac
     [
         "V2 prefix",
         "V2 index",
+        "V2 data",
         "V1 file",
         "folder",
         "folder without its checkpoint file",

@@ -16,7 +16,7 @@ from retrain_tools.graphdef.note import read_note
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import build_network
 from retrain_tools.sources import checkpoints as module
-from retrain_tools.sources.load import load_graph, open_graph
+from retrain_tools.sources.load import Choices, load_graph
 from tests.head.scripts import run_script
 from tests.slim.golden import draw_images, run
 from tests.slim.test_freezing import save
@@ -25,6 +25,10 @@ from tests.sources.checkpoints import CLASSES, FORMS, copied, drawn, write_forms
 SIZE = 32
 LOGITS = "MobilenetV1/Logits/SpatialSqueeze:0"
 SMALL = module.Side(height=SIZE)
+
+
+def frozen_graph(path, model_dir, side=None):
+    return module.open_checkpoint_graph(path, model_dir, side or module.Side())
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +67,7 @@ def frozen_paths(monkeypatch):
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_opens_and_is_frozen_once(forms, expected, tmp_path, form, frozen_paths):
     for _ in range(2):
-        graph_def, path, entry = open_graph(forms[form], tmp_path, SMALL)
-        assert (str(path), entry) == (forms[form], None)
+        graph_def = frozen_graph(forms[form], tmp_path, SMALL)
         np.testing.assert_allclose(logits(graph_def), expected, atol=1e-5 * expected.std())
     assert frozen_paths == [forms[form]]
     assert len(kept(tmp_path)) == 1
@@ -83,31 +86,31 @@ def test_the_spec_is_the_network_s_own(forms, tmp_path):
 
 def test_the_log_says_what_was_recognised_and_where_it_is_kept(forms, tmp_path, caplog):
     caplog.set_level("INFO")
-    open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     [file] = kept(tmp_path)
     line = f"{forms['V2 prefix']}: mobilenet_v1, 5 classes; frozen as {file}"
     assert caplog.messages == [line]
-    open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     assert caplog.messages == [line]
 
 
 def test_the_prefix_and_its_index_and_folder_share_what_is_kept(forms, tmp_path, frozen_paths):
     for form in ("V2 prefix", "V2 index", "folder"):
-        open_graph(forms[form], tmp_path, SMALL)
+        frozen_graph(forms[form], tmp_path, SMALL)
     assert len(frozen_paths) == 1
     copy = copied(forms["V2 prefix"], tmp_path / "copy")  # known by content, wherever it is
-    open_graph(copy, tmp_path, SMALL)
+    frozen_graph(copy, tmp_path, SMALL)
     assert len(frozen_paths) == 1
 
 
 def test_a_changed_checkpoint_is_frozen_anew(forms, tmp_path, expected, frozen_paths):
     path = copied(forms["V2 prefix"], tmp_path / "copy")
-    open_graph(path, tmp_path, SMALL)
+    frozen_graph(path, tmp_path, SMALL)
     biases = "MobilenetV1/Logits/Conv2d_1c_1x1/biases"
     shutil.rmtree(tmp_path / "copy")
     variables = drawn()
     save(variables | {biases: variables[biases] + 1}, Path(path))
-    graph_def, _, _ = open_graph(path, tmp_path, SMALL)
+    graph_def = frozen_graph(path, tmp_path, SMALL)
     np.testing.assert_allclose(logits(graph_def), expected + 1, atol=1e-4)
     assert frozen_paths == [path, path]
     assert len(kept(tmp_path)) == 2
@@ -118,9 +121,9 @@ def test_another_size_another_crop_and_another_version_are_others(
 ):
     sides = [SMALL, module.Side(width=64), module.Side("slim", SIZE), module.Side(None, SIZE, 64)]
     for side in sides:
-        open_graph(forms["V2 prefix"], tmp_path, side)
+        frozen_graph(forms["V2 prefix"], tmp_path, side)
     monkeypatch.setattr(module, "__version__", "0.0.0")
-    open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     assert len(frozen_paths) == len(kept(tmp_path)) == 5
 
 
@@ -134,7 +137,7 @@ def test_another_size_another_crop_and_another_version_are_others(
     ],
 )
 def test_the_size_asked_for(forms, tmp_path, side, shape):
-    graph_def, _, _ = open_graph(forms["V2 prefix"], tmp_path, side)
+    graph_def = frozen_graph(forms["V2 prefix"], tmp_path, side)
     entrance = next(node for node in graph_def.node if node.name == "input")
     assert [dim.size for dim in entrance.attr["shape"].shape.dim] == [-1, *shape, 3]
     picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
@@ -146,7 +149,7 @@ def test_the_size_asked_for(forms, tmp_path, side, shape):
 @pytest.mark.parametrize("side", [module.Side(height=0), module.Side(None, -5, 32)])
 def test_a_size_that_is_none(forms, tmp_path, side):
     with pytest.raises(InputError) as error:
-        open_graph(forms["V2 prefix"], tmp_path, side)
+        frozen_graph(forms["V2 prefix"], tmp_path, side)
     assert str(error.value).startswith(
         "Width, classes and picture size of mobilenet_v1 have to be above 0, not 0.25, 5 and "
     )
@@ -155,11 +158,11 @@ def test_a_size_that_is_none(forms, tmp_path, side):
 
 @pytest.mark.parametrize("damage", [b"", b"not a graph", None])
 def test_a_damaged_kept_graph_is_made_again(forms, tmp_path, expected, damage, caplog):
-    open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     [file] = kept(tmp_path)
     good = file.read_bytes()
     file.write_bytes(good[: len(good) // 2] if damage is None else damage)
-    graph_def, _, _ = open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    graph_def = frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     np.testing.assert_allclose(logits(graph_def), expected, atol=1e-5 * expected.std())
     [line] = [message for message in caplog.messages if "made again" in message]
     assert line.startswith(str(file))
@@ -170,7 +173,7 @@ def test_a_damaged_kept_graph_is_made_again(forms, tmp_path, expected, damage, c
 def test_a_model_dir_that_cannot_be_written_is_done_without(forms, tmp_path, expected, caplog):
     (tmp_path / "file").write_text("")  # root may write everywhere but below a file
     for _ in range(2):
-        graph_def, _, _ = open_graph(forms["V2 prefix"], tmp_path / "file", SMALL)
+        graph_def = frozen_graph(forms["V2 prefix"], tmp_path / "file", SMALL)
         np.testing.assert_allclose(logits(graph_def), expected, atol=1e-5 * expected.std())
     start = f"{forms['V2 prefix']} is frozen again each time: [Errno 20] Not a directory: "
     assert len([message for message in caplog.messages if message.startswith(start)]) == 2
@@ -179,13 +182,13 @@ def test_a_model_dir_that_cannot_be_written_is_done_without(forms, tmp_path, exp
 @pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root writes anywhere")
 def test_a_model_dir_without_permission(forms, tmp_path, caplog):
     (tmp_path / "frozen").mkdir(mode=0o500)
-    open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     assert "is frozen again each time: [Errno 13] Permission denied" in caplog.text
 
 
 def test_opened_twice_at_once_it_is_frozen_once(forms, tmp_path, frozen_paths):
     threads = [
-        threading.Thread(target=open_graph, args=(forms["V1 file"], tmp_path, SMALL))
+        threading.Thread(target=frozen_graph, args=(forms["V1 file"], tmp_path, SMALL))
         for _ in range(3)
     ]
     for thread in threads:
@@ -197,7 +200,7 @@ def test_opened_twice_at_once_it_is_frozen_once(forms, tmp_path, frozen_paths):
 
 def test_the_usual_model_dir(forms, tmp_path, monkeypatch):
     monkeypatch.setenv("RETRAIN_TOOLS_HOME", str(tmp_path / "home"))
-    open_graph(forms["V2 prefix"], None, SMALL)
+    frozen_graph(forms["V2 prefix"], None, SMALL)
     assert len(kept(tmp_path / "home")) == 1
 
 
@@ -209,7 +212,7 @@ def test_a_checkpoint_without_its_data(forms, tmp_path):
     for file in (tmp_path / "copy").glob("*.data-*"):
         file.unlink()
     with pytest.raises(InputError) as error:
-        open_graph(path, tmp_path)
+        frozen_graph(path, tmp_path)
     assert str(error.value).startswith(f"The checkpoint {path} cannot be read: ")
     assert str(error.value).endswith("every .data file beside it; download or copy them again.")
     assert kept(tmp_path) == []
@@ -218,7 +221,9 @@ def test_a_checkpoint_without_its_data(forms, tmp_path):
 def test_a_checkpoint_of_no_slim_network(tmp_path):
     path = save({"w": np.zeros(3, np.float32)}, tmp_path / "other" / "model.ckpt")
     with pytest.raises(InputError, match="slim"):
-        open_graph(path, tmp_path)
+        frozen_graph(path, tmp_path)
+    with pytest.raises(InputError, match=r"cannot be frozen: .*slim"):
+        load_graph(path, tmp_path)
     assert kept(tmp_path) == []
 
 
@@ -228,7 +233,7 @@ def test_a_folder_of_two_checkpoints(forms, tmp_path):
     for file in path.parent.glob("model.ckpt-7.*"):
         shutil.copy(file, str(file).replace("ckpt-7", "ckpt-8"))
     with pytest.raises(InputError) as error:
-        open_graph(str(path.parent), tmp_path)
+        frozen_graph(str(path.parent), tmp_path)
     assert str(error.value) == (
         f"{path.parent} holds 2 checkpoints: model.ckpt-7, model.ckpt-8; name one."
     )
@@ -236,18 +241,18 @@ def test_a_folder_of_two_checkpoints(forms, tmp_path):
 
 def test_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match=r"^No such file: .*model\.ckpt$"):
-        open_graph(f"{tmp_path}/model.ckpt", tmp_path)
+        load_graph(f"{tmp_path}/model.ckpt", tmp_path)
 
 
 @pytest.mark.parametrize("preprocess", ["slim", "resize"])
 def test_a_graph_has_its_own_way_of_preparing_pictures(forms, tmp_path, preprocess):
-    open_graph(forms["V2 prefix"], tmp_path, SMALL)
+    frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     [file] = kept(tmp_path)
     assert load_graph(str(file)).spec.end_points["Predictions"] == (
         "MobilenetV1/Predictions/Reshape_1:0"
     )
     with pytest.raises(InputError) as error:
-        load_graph(str(file), preprocess=preprocess)
+        load_graph(str(file), choices=Choices(preprocess=preprocess))
     assert str(error.value) == (
         f"--preprocess={preprocess} is for slim checkpoints; {file} is a graph, which "
         "has its own way of preparing pictures."

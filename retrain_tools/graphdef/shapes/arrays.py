@@ -25,8 +25,8 @@ from retrain_tools.graphdef.shapes.call import (
 
 def constant(node: Any) -> Shape | None:
     """What the constant's own value says."""
-    attributes = node.attr
-    return shape_in(attributes["value"].tensor.tensor_shape) if "value" in attributes else None
+    value = node.attr.get("value")
+    return None if value is None else shape_in(value.tensor.tensor_shape)
 
 
 def said(call: Call) -> Shape | None:

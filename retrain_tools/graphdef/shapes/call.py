@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from retrain_tools.graphdef.constants import dims_in
+
 Dim = int | None
 Shape = tuple[Dim, ...]
 """The dimensions of a tensor, None for one that is not known."""
@@ -101,29 +103,31 @@ class Call:
 
     def ints(self, key: str) -> list[int]:
         """Return an attribute that is a list of integers; empty if it is missing."""
-        attributes = self.node.attr
-        return list(attributes[key].list.i) if key in attributes else []
+        said = self.node.attr.get(key)
+        return [] if said is None else said.list.i[:]
 
     def integer(self, key: str, default: int = 0) -> int:
         """Return an attribute that is an integer."""
-        return int(self.node.attr[key].i) if key in self.node.attr else default
+        said = self.node.attr.get(key)
+        return default if said is None else int(said.i)
 
     def flag(self, key: str, default: bool = False) -> bool:
         """Return an attribute that is a truth value."""
-        return bool(self.node.attr[key].b) if key in self.node.attr else default
+        said = self.node.attr.get(key)
+        return default if said is None else bool(said.b)
 
     def text(self, key: str, default: str = "") -> str:
         """Return an attribute that is a string."""
-        said = self.node.attr[key].s.decode() if key in self.node.attr else ""
-        return said or default
+        said = self.node.attr.get(key)
+        return default if said is None else said.s.decode() or default
 
 
 def shape_in(proto: Any) -> Shape | None:
     """Return the shape that a TensorShapeProto says."""
-    if proto.unknown_rank:
-        return None
-    sizes = [dim.size for dim in proto.dim]
-    return tuple([size if size >= 0 else None for size in sizes])
+    dims = dims_in(proto)
+    if dims is None or not dims or min(dims) >= 0:
+        return dims
+    return tuple([size if size >= 0 else None for size in dims])
 
 
 def merge_dims(one: Dim, other: Dim) -> Dim:

@@ -17,6 +17,9 @@ from retrain_tools.graphdef.shapes.call import (
 )
 from retrain_tools.graphdef.shapes.elementwise import matrix_product, same_and_range, stretched
 
+_ONES = (1,) * 4
+_NO_PADDING = (0,) * 8  # before and after, for each dimension
+
 # Where the batch, height, width and channels are.
 _LAYOUTS = {"NHWC": (0, 1, 2, 3), "NCHW": (0, 2, 3, 1)}
 
@@ -35,17 +38,17 @@ def _placed(layout: Sequence[int], dims: Sequence[Dim]) -> Shape:
     return checked(made)
 
 
-def _four(call: Call, key: str, default: int | None = None) -> list[int]:
+def _four(call: Call, key: str, default: int | None = None) -> Sequence[int]:
     """Return an attribute with one positive number for each dimension."""
-    numbers = call.ints(key) or ([] if default is None else [default] * 4)
+    numbers = call.ints(key)
+    if not numbers and default is not None:
+        return (default,) * 4
     if len(numbers) != 4 or min(numbers) < 1:
         raise NoShapeError
     return numbers
 
 
-def _slid(
-    size: Dim, window: Dim, stride: int, dilation: int, padding: str, around: tuple[int, int]
-) -> Dim:
+def _slid(size: Dim, window: Dim, stride: int, dilation: int, padding: str, around: int) -> Dim:
     """Return in how many places a window can be (GetWindowedOutputSize in TensorFlow's sources)."""
     if size is None:
         return None
@@ -55,7 +58,7 @@ def _slid(
         raise NoShapeError
     if window is None:
         return None
-    room = size + sum(around) - ((window - 1) * dilation + 1)
+    room = size + around - ((window - 1) * dilation + 1)
     if room < 0:
         raise NoShapeError
     return room // stride + 1
@@ -66,22 +69,18 @@ def _slid_over(
 ) -> tuple[Dim, Dim]:
     """Return the height and width of the result of a convolution or pooling."""
     strides, padding = _four(call, "strides"), call.text("padding")
-    dilations = _four(call, "dilations", 1) if dilated else [1] * 4
-    around = call.ints("explicit_paddings") if padding == "EXPLICIT" else [0] * 8
-    if len(around) != 8 or min(around) < 0:
-        raise NoShapeError
-    height, width = (
-        _slid(
-            shape[place],
-            size,
-            strides[place],
-            dilations[place],
-            padding,
-            (around[2 * place], around[2 * place + 1]),
-        )
-        for place, size in zip(layout[1:3], window, strict=True)
-    )
-    return height, width
+    dilations = _four(call, "dilations", 1) if dilated else _ONES
+    around: Sequence[int] = _NO_PADDING
+    if padding == "EXPLICIT":
+        around = call.ints("explicit_paddings")
+        if len(around) != len(_NO_PADDING) or min(around) < 0:
+            raise NoShapeError
+
+    def slid(place: int, size: Dim) -> Dim:
+        room = around[2 * place] + around[2 * place + 1]
+        return _slid(shape[place], size, strides[place], dilations[place], padding, room)
+
+    return slid(layout[1], window[0]), slid(layout[2], window[1])
 
 
 def convolution(call: Call) -> Shape:

@@ -66,7 +66,12 @@ def _in_turn(
         if op == "Placeholder":
             found = _placeholder(node, old)
         else:
-            taken = [_input_shape(shapes, i) for i in node.input if i[:1] != "^"]
+            taken: list[Shape | None] = []
+            for source in node.input:
+                if first := shapes.get(source):  # as most are written: without their number
+                    taken.append(first[0])
+                elif source[:1] != "^":
+                    taken.append(_input_shape(shapes, source))
             if op in _RULES and count:
                 found = _apply(_RULES[op], Call(node, taken, values.of, count))
         made = found if isinstance(found, list) else [found]
@@ -88,9 +93,6 @@ def _order(nodes: Mapping[str, Any], loops: Collection[str]) -> list[str]:
 
 
 def _input_shape(shapes: Mapping[str, list[Shape | None]], tensor: str) -> Shape | None:
-    made = shapes.get(tensor)
-    if made:  # the first output of a node is most often written without its number
-        return made[0]
     name, _, index = tensor.partition(":")
     if name not in shapes:
         raise _NotInOrderError

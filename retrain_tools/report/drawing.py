@@ -1,0 +1,77 @@
+"""A network drawn into a page, on disk or in the browser."""
+
+from __future__ import annotations
+
+import tempfile
+import webbrowser
+from pathlib import Path
+
+from retrain_tools import files
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.walks import followers, shortest_way
+from retrain_tools.network import Network
+from retrain_tools.report.graph_page import graph_page
+
+
+def draw(network: Network, path: str) -> str:
+    """Write the page of a network's graph, and return where it is.
+
+    Raises:
+        InputError: the file has no graph.
+    """
+    files.write_text(path, page(network))
+    return path
+
+
+def browse(network: Network) -> str:
+    """Write the page to a new temporary file, open it in the browser, and return where it is.
+
+    Raises:
+        InputError: the file has no graph.
+    """
+    text = page(network)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="graph-", suffix=".html", delete=False, encoding="utf-8"
+    ) as file:
+        file.write(text)
+    webbrowser.open(Path(file.name).as_uri())
+    return file.name
+
+
+def page(network: Network) -> str:
+    """Return the page of a network's graph, the way from the picture to the bottleneck marked.
+
+    Raises:
+        InputError: the file has no graph.
+    """
+    graph_def = network.graph_def
+    if graph_def is None:
+        raise InputError(f"{network.path} has no graph to draw: it is a {network.kind}.")
+    summary = network.summary()
+    tensors = network.all_tensors
+    bottleneck = summary.bottlenecks[0].tensor if summary.bottlenecks else None
+    way: list[str] = []
+    if bottleneck is not None and summary.inputs:
+        start = node_name(summary.inputs[0].tensor.name)
+        way = shortest_way(followers(graph_def), start, node_name(bottleneck)) or []
+    inputs = ", ".join(guess.tensor.name for guess in summary.inputs[:3])
+    outputs = ", ".join(guess.tensor.name for guess in summary.outputs[:3])
+    facts = {
+        "Kind": summary.kind,
+        "Network": summary.network or "",
+        "Input": inputs,
+        "Output": outputs,
+        "Bottleneck": bottleneck or "",
+        "Parameters": f"{summary.parameters:,}",
+        "Operations": f"{summary.flops:,}" if summary.flops else "",
+    }
+    return graph_page(
+        graph_def,
+        network.path.name,
+        {tensor.name: tensor.shape for tensor in tensors},
+        {tensor.name: tensor.dtype for tensor in tensors},
+        way,
+        bottleneck,
+        {label: text for label, text in facts.items() if text},
+    )

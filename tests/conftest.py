@@ -1,0 +1,157 @@
+"""The corpus as session fixtures: each file is written once, when a test first asks for it.
+
+Keras is imported then, too: most tests need none of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from tests.sources import corpus
+
+
+def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
+    return factory.mktemp(name, numbered=False)
+
+
+@pytest.fixture(scope="session")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tests.sources import corpus
+
+    return corpus.write_frozen(_folder(tmp_path_factory, "frozen"))
+
+
+@pytest.fixture(scope="session")
+def training(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_training(_folder(tmp_path_factory, "training"), resource=False)
+
+
+@pytest.fixture(scope="session")
+def training_resource(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_training(_folder(tmp_path_factory, "training_resource"), resource=True)
+
+
+@pytest.fixture(scope="session")
+def training_v1(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    folder = _folder(tmp_path_factory, "training_v1")
+    return corpus.write_training(folder, resource=False, v1_format=True)
+
+
+@pytest.fixture(scope="session")
+def saved_model_1(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_saved_model_1(_folder(tmp_path_factory, "sm1") / "model")
+
+
+@pytest.fixture(scope="session")
+def saved_model_1_resource(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_saved_model_1(_folder(tmp_path_factory, "sm1r") / "model", resource=True)
+
+
+@pytest.fixture(scope="session")
+def hub_module(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_saved_model_1(_folder(tmp_path_factory, "hub") / "module", hub=True)
+
+
+@pytest.fixture(scope="session")
+def saved_model_2(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_saved_model_2(_folder(tmp_path_factory, "sm2") / "model", signatures=True)
+
+
+@pytest.fixture(scope="session")
+def hub_2(tmp_path_factory: pytest.TempPathFactory) -> corpus.Written:
+    from tests.sources import corpus
+
+    return corpus.write_saved_model_2(_folder(tmp_path_factory, "hub2") / "model", signatures=False)
+
+
+@pytest.fixture(scope="session")
+def keras_files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Path]:
+    from tests.sources import corpus
+
+    return corpus.write_keras(_folder(tmp_path_factory, "keras"))
+
+
+@pytest.fixture(scope="session")
+def slim_checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    """A quarter of MobileNet v1 with five classes, in every form of a checkpoint."""
+    from tests.sources.checkpoints import write_forms
+
+    return write_forms(_folder(tmp_path_factory, "slim_checkpoints"))
+
+
+@pytest.fixture(scope="session")
+def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where checkpoints are frozen, once."""
+    return _folder(tmp_path_factory, "model_dir")
+
+
+@pytest.fixture(scope="session")
+def kinds(
+    frozen: Path,
+    training: corpus.Written,
+    training_v1: corpus.Written,
+    saved_model_1: corpus.Written,
+    saved_model_2: corpus.Written,
+    hub_module: corpus.Written,
+    hub_2: corpus.Written,
+    keras_files: Mapping[str, Path],
+    slim_checkpoints: Mapping[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Mapping[str, Path]:
+    """One real small file of each kind; `alone` means without what it needs to be frozen."""
+    from tests.sources import corpus
+
+    folder = _folder(tmp_path_factory, "kinds")
+    archives = [folder / name for name in ("a.tgz", "a.zip", "frozen.pb.gz")]
+    for pack, archive in zip((corpus.tar_of, corpus.zip_of, corpus.gzip_of), archives, strict=True):
+        pack(frozen, archive)
+    for file in training.path.parent.glob("model.ckpt*"):
+        place = folder / ("meta" if file.suffix == ".meta" else "checkpoint")
+        place.mkdir(exist_ok=True)
+        shutil.copy(file, place)
+    return {
+        "graph": frozen,
+        "text graph": frozen.with_suffix(".pbtxt"),
+        "graph with variables": training.path.with_name("unfrozen.pb"),
+        "meta": training.path,
+        "meta alone": folder / "meta" / training.path.name,
+        "checkpoint": training.path.with_suffix(""),
+        "checkpoint v1": training_v1.path.with_suffix(""),
+        "checkpoint alone": folder / "checkpoint" / training.path.with_suffix("").name,
+        "slim v2": Path(slim_checkpoints["V2 prefix"]),
+        "slim v1": Path(slim_checkpoints["V1 file"]),
+        "slim tgz": Path(slim_checkpoints["V1 in a tar.gz"]),
+        "saved model 1": saved_model_1.path,
+        "hub 1": hub_module.path,
+        "saved model 2": saved_model_2.path,
+        "hub 2": hub_2.path,
+        "keras": keras_files["keras"],
+        "keras h5": keras_files["h5"],
+        "keras weights": keras_files["weights"],
+        "keras export": keras_files["export"],
+        "tflite": keras_files["tflite"],
+        "tgz": archives[0],
+        "zip": archives[1],
+        "gz": archives[2],
+        "inside": archives[0] / "inside/frozen.pb",
+    }

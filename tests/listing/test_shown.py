@@ -1,0 +1,100 @@
+"""The summary as a notebook and `print` show it."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+from collections.abc import Mapping
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+import retrain_tools
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.summary import Summary, summarize
+from retrain_tools.listing.shown import ShownSummary
+from retrain_tools.listing.summary_text import summary_text
+from retrain_tools.listing.terminal import Style
+
+
+class Table(html.parser.HTMLParser):
+    """The rows of a table, and every tag that there is."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.rows: list[list[str]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: object) -> None:
+        self.tags.add(tag)
+        if tag == "tr":
+            self.rows.append([])
+        elif tag in ("th", "td"):
+            self.rows[-1].append("")
+
+    def handle_data(self, data: str) -> None:
+        self.rows[-1][-1] += data
+
+
+def shown(summary: Summary) -> ShownSummary:
+    return ShownSummary(**vars(summary))
+
+
+def test_a_summary_is_a_table(kinds: Mapping[str, Path]) -> None:
+    path = kinds["graph"]
+    table = Table(retrain_tools.load(path).summary()._repr_html_())
+    assert table.tags == {"table", "tr", "th", "td"}
+    assert table.rows[:-1] == [
+        ["file", f"{path} ({path.stat().st_size:,} bytes)"],
+        ["kind", "frozen GraphDef"],
+        ["network", "not known"],
+        ["nodes", "8"],
+        [
+            "input",
+            "input:0 float32 [?, 12, 12, 3]: pixels: a placeholder of the type and shape of "
+            "pictures",
+        ],
+        ["output", "final_result:0 float32 [?, 3]: retrain.py's name for the result"],
+        ["worth caching", "Mean:0, 8 values: what the last layer classifies"],
+        ["worth caching", "Conv2D:0, 8 values: the same before pooling or reshaping"],
+        ["worth caching", "MatMul:0, 3 values: the last layer's own output (logits)"],
+        ["parameters", "240"],
+    ]
+    assert table.rows[-1] == ["operations for one picture", f"{2 * (144 * 8 * 27 + 8 * 3):,}"]
+
+
+def test_a_summary_prints_as_the_script_does(kinds: Mapping[str, Path]) -> None:
+    summary = retrain_tools.load(kinds["graph"]).summary()
+    assert isinstance(summary, Summary)
+    assert str(summary) == summary_text(summary, Style())
+    assert str(summary).startswith(f"File      {kinds['graph']} (")
+    assert repr(summary).startswith("ShownSummary(path=")
+    assert dataclasses.asdict(summary)["nodes"] == 8
+
+
+@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=":^"), min_size=1))
+def test_names_of_nodes_are_text_and_nothing_else(name: str) -> None:
+    graph_def = schema.GraphDef()
+    node = graph_def.node.add(name=name, op="Placeholder")
+    node.attr["dtype"].type = 3
+    graph_def.node.add(name=f"<script>{name}", op="<b>Mystery</b>", input=[name])
+    for op in ("BatchNormWithGlobalNormalization", "Mystery"):
+        graph_def.node.add(name=f"{name}{op}", op=op)
+    table = Table(shown(summarize(graph_def, Path(f"/{name}<i>.pb")))._repr_html_())
+    assert table.tags == {"table", "tr", "th", "td"}
+    rows = {tuple(row) for row in table.rows}
+    assert ("file", f"{Path(f'/{name}<i>.pb')} (0 bytes)") in rows
+    assert ("input", f"{name}:0 int32 unknown: a placeholder") in rows
+    assert ("not in TensorFlow", "<b>Mystery</b>, 1") in rows
+    assert any(key == "deprecated" and text.startswith("BatchNorm") for key, text in rows)
+
+
+def test_no_more_than_ten_outputs() -> None:
+    graph_def = schema.GraphDef()
+    for number in range(30):
+        graph_def.node.add(name=f"n{number}", op="Placeholder").attr["dtype"].type = 1
+        graph_def.node.add(name=f"r{number}", op="Neg", input=[f"n{number}"]).attr["T"].type = 1
+    table = Table(shown(summarize(graph_def, Path("g.pb")))._repr_html_())
+    assert [row[0] for row in table.rows].count("output") == 10
