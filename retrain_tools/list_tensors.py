@@ -28,10 +28,15 @@ from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
-from retrain_tools.listing.choose import Filters, Kinds, check_filters, chosen, of_kind
-from retrain_tools.listing.tables import Row, as_text
+from retrain_tools.listing.choose import Filters, Kinds, check_filters
+from retrain_tools.listing.modes import (
+    Form,
+    Part,
+    contents_text,
+    difference_text,
+    list_text,
+    summary_of,
+)
 from retrain_tools.listing.terminal import show, style_of_stdout
 from retrain_tools.network import Network
 
@@ -106,94 +111,71 @@ def main(arguments: list[str]) -> None:
         )
     command_line.require(_FLAGS["graph"])
     given = {name: holder.value for name, holder in _FLAGS.items()}
-    _check_combination(given)
-    filters = Filters(**{field.name: given[field.name] for field in dataclasses.fields(Filters)})
+    filters, kinds = _fields(Filters, given), _fields(Kinds, given)
     check_filters(filters)
+    mode = _mode(given, filters)
+    is_tree = given["tree"] or given["format"] == "tree"
+    kind = "table" if given["format"] == "tree" else given["format"]
+    form = Form(kind, style_of_stdout(), is_tree, given["depth"], given["stats"])
     gc.disable()  # looking for circles in what goes away at the end would take a third of the time
-    network = _open(given["graph"], given)
-    # What only some runs need is imported there: a plain list is done in a quarter of a second.
-    if given["variables"] or given["signatures"] or given["functions"]:
-        show(_contents(network, given))
-    elif given["diff"] is not None:
-        show(_difference(network, _open(given["diff"], given), given))
-    elif given["summary"]:
-        show(_summary(network, given))
-    elif given["html"] is not None or given["browse"]:
+    network = _open(given)
+    if mode in _CONTENTS:
+        show(contents_text(network, mode, filters, form))
+    elif mode == "diff":
+        show(difference_text(network, Network(given["diff"], given["model_dir"]), form))
+    elif mode == "summary":
+        show(summary_of(network, form))
+    elif mode in ("html", "browse"):
         from retrain_tools.report.drawing import browse, draw
 
-        place = browse(network) if given["html"] is None else draw(network, given["html"])
-        print(place)
+        print(browse(network) if mode == "browse" else draw(network, given["html"]))
     else:
-        _list(network, given, filters)
+        part = Part(given["as_stored"], given["function"], given["shapes"] == "infer")
+        text, count, of = list_text(network, part, kinds, filters, form)
+        show(text)
+        print(f"{count} of {of} tensors", file=sys.stderr)
 
 
-def _list(network: Network, given: Given, filters: Filters) -> None:
-    graph_def, tensors = _graph(network, given)
-    is_tree = given["tree"] or given["format"] == "tree"
-    if not graph_def.node and (is_tree or given["bottlenecks"]):
-        raise InputError(f"{network.path} has no graph: it is a {network.kind}.")
-    kinds = Kinds(**{field.name: given[field.name] for field in dataclasses.fields(Kinds)})
-    candidates, extra = of_kind(graph_def, tensors, kinds, network.path, network.entry)
-    found = chosen(graph_def, candidates, filters, tensors, network.path)
-    if is_tree:
-        show(_tree(graph_def, found, len(tensors), given))
-    else:
-        consumers = consumers_by_tensor(graph_def)
-        columns = ["depth", "why"] if given["bottlenecks"] else []
-        if given["stats"]:
-            from retrain_tools.listing.contents import STATISTICS, tensor_statistics
-
-            columns += STATISTICS
-            for name, figures in tensor_statistics(network, graph_def, found).items():
-                extra[name] = {**extra.get(name, {}), **figures}
-        rows = [Row(t, consumers.get(t.name, ()), extra.get(t.name, {})) for t in found]
-        show(as_text(rows, given["format"], style_of_stdout(), columns))
-    print(f"{len(found)} of {len(tensors)} tensors", file=sys.stderr)
+_CONTENTS = ("variables", "signatures", "functions")
+_ALONE = ("summary", "diff", "tree", *_CONTENTS, "html", "browse")
 
 
-def _graph(network: Network, given: Given) -> tuple[Any, list[Tensor]]:
-    """Return the graph to list and its tensors; an empty graph where there are only tensors."""
-    if not given["as_stored"] and given["function"] is None:
-        graph_def, tensors = network.graph_def, None
-    else:  # which needs no freezing
-        graph_def = network.stored_graph
-        if graph_def is None:
-            raise InputError(f"{network.path} stores no graph: it is a {network.kind}.")
-        if given["function"] is not None:
-            from retrain_tools.graphdef.functions import function_graph
+def _mode(given: Given, filters: Filters) -> str:
+    """Return the one thing that is asked for; `list` for a plain list, `tree` for a folded one.
 
-            graph_def = function_graph(graph_def, given["function"])
-        tensors = list_tensors(graph_def)
-    if graph_def is None:
-        from retrain_tools.graphdef import schema
-
-        return schema.GraphDef(), network.all_tensors
-    if given["shapes"] == "infer":
-        from retrain_tools.graphdef.infer import infer_tensors
-        from retrain_tools.quiet_tensorflow import tf
-
-        # TensorFlow takes messages of its own class only.
-        tensors = infer_tensors(tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()))
-    looked_at = network.view if graph_def is network.graph_def else graph_def
-    return looked_at, network.all_tensors if tensors is None else tensors
-
-
-_ALONE = ("summary", "diff", "tree", "variables", "signatures", "functions", "html", "browse")
-
-
-def _check_combination(given: Given) -> None:
-    whole = [name for name in _ALONE if given[name]]
-    if len(whole) > 1:
-        raise InputError(f"--{whole[0]} cannot be combined with --{whole[1]}.")
+    Raises:
+        InputError: flags do not go together.
+    """
     if given["html"] == "":
         raise InputError("--html takes the file to write, as --html=graph.html.")
     if given["bottlenecks"] and (given["inputs"] or given["outputs"]):
         raise InputError("--bottlenecks cannot be combined with --inputs or --outputs.")
-    if whole and whole[0] in _ALONE[:3] and given["format"] not in ("table", "tree", "json"):
-        raise InputError(f"--{whole[0]} is printed as text or as --format=json.")
+    whole = [name for name in _ALONE if given[name]]
+    if len(whole) > 1:
+        raise InputError(f"--{whole[0]} cannot be combined with --{whole[1]}.")
+    mode = whole[0] if whole else "list"
+    if mode in _ALONE[:3] and given["format"] not in ("table", "tree", "json"):
+        raise InputError(f"--{mode} is printed as text or as --format=json.")
+    if mode in _CONTENTS and given["format"] == "tree":
+        raise InputError(f"--{mode} is printed as --format=table, names, json or csv.")
+    if mode not in ("list", "tree"):
+        used = [f.name for f in dataclasses.fields(Filters) if getattr(filters, f.name) is not None]
+        used += [name for name in _OF_LISTS if given[name]]
+        allowed = ("pattern", "glob", "stats") if mode in _CONTENTS else ()
+        for name in used:
+            if name not in allowed:
+                raise InputError(f"--{name} chooses tensors to list; leave it out with --{mode}.")
+    return mode
 
 
-def _open(graph: str, given: Given) -> Network:
+_OF_LISTS = ("inputs", "outputs", "bottlenecks", "stats", "as_stored", "function")
+
+
+def _fields(kind: type[Any], given: Given) -> Any:
+    return kind(**{field.name: given[field.name] for field in dataclasses.fields(kind)})
+
+
+def _open(given: Given) -> Network:
     choices = overrides = None
     if given["tags"] is not None or given["signature"] is not None:
         from retrain_tools.sources.load import Choices
@@ -203,58 +185,7 @@ def _open(graph: str, given: Given) -> Network:
         from retrain_tools.graphdef.spec import SpecOverrides
 
         overrides = SpecOverrides(input_layer=given["input_layer"])
-    return Network(graph, given["model_dir"], choices, overrides)
-
-
-def _contents(network: Network, given: Given) -> str:
-    from retrain_tools.listing import contents
-
-    if given["variables"]:
-        what = "variables"
-        lines = contents.variable_lines(network.variables, network.value, given["stats"])
-    elif given["signatures"]:
-        what, lines = "signatures", contents.signature_lines(network.signatures)
-    else:
-        what, lines = "functions", contents.function_lines(network.stored_graph)
-    if not lines.cells:
-        raise InputError(f"{network.path} has no {what}: it is a {network.kind}.")
-    return contents.lines_text(lines, given["format"], style_of_stdout())
-
-
-def _difference(before: Network, after: Network, given: Given) -> str:
-    from retrain_tools.graphdef.diff import compare_graphs
-    from retrain_tools.listing.diff_text import diff_json, diff_text
-
-    for network in (before, after):
-        if network.graph_def is None:
-            raise InputError(f"{network.path} has no graph to compare: it is a {network.kind}.")
-    difference = compare_graphs(before.graph_def, after.graph_def)
-    is_json = given["format"] == "json"
-    return diff_json(difference) if is_json else diff_text(difference, style_of_stdout())
-
-
-def _summary(network: Network, given: Given) -> str:
-    from retrain_tools.listing.about import about_json, about_text, also_text
-    from retrain_tools.listing.summary_text import summary_json, summary_text
-
-    is_json, style = given["format"] == "json", style_of_stdout()
-    if network.graph_def is None:
-        return about_json(network) if is_json else about_text(network)
-    summary = network.summary()
-    if is_json:
-        return summary_json(summary)
-    return summary_text(summary, style) + also_text(network, style)
-
-
-def _tree(graph_def: Any, found: list[Tensor], count: int, given: Given) -> str:
-    from retrain_tools.graphdef.tree import scope_tree
-    from retrain_tools.listing.tree_text import tree_json, tree_text
-
-    names = {node_name(tensor.name) for tensor in found}
-    is_all = len(found) == count  # and so are nodes that make no tensor
-    tree = scope_tree(node for node in graph_def.node if is_all or node.name in names)
-    is_json, depth = given["format"] == "json", given["depth"]
-    return tree_json(tree, depth) if is_json else tree_text(tree, depth, style_of_stdout())
+    return Network(given["graph"], given["model_dir"], choices, overrides)
 
 
 def script() -> None:

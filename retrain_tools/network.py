@@ -72,6 +72,7 @@ class Network:
         self.opened: Opened | None = None
         self._graph, self._model_dir = str(graph), model_dir
         self._choices, self._overrides = choices, overrides
+        self._outputs: Mapping[str, str] = {}  # of the signature that was frozen
         plain = _plain_graph(self.path) if choices is None else None
         if plain is not None:
             self.view, self._stored = plain, plain.proto
@@ -93,13 +94,15 @@ class Network:
         if self.opened is None or self.kind.startswith(_GRAPH_FILE):  # in an archive, maybe
             return self._stored
         try:
-            return self.opened.freeze().graph_def
+            frozen = self.opened.freeze()
         except InputError as error:
             if self._choices is not None:  # what the user chose is not there
                 raise
             if self._stored is not None:
                 log.warning("%s What follows is the graph as it is stored.", error)
             return self._stored
+        self._outputs = frozen.outputs
+        return frozen.graph_def
 
     @functools.cached_property
     def view(self) -> Any:
@@ -162,11 +165,14 @@ class Network:
             raise InputError(f"{self.path} ({self.kind}) has no graph to sum up: {why}")
         layer = self._overrides.input_layer if self._overrides else None
         tensors = self.all_tensors
-        found = summarize(self.view, self.path, self.entry, tensors, layer, self.kind)
+        found = summarize(
+            self.view, self.path, self.entry, tensors, layer, self.kind, self._outputs
+        )
         return ShownSummary(**vars(found))
 
+    @functools.cached_property
     def frozen(self) -> FrozenGraph:
-        """Return the frozen graph and how to use it on pictures; this imports TensorFlow.
+        """The frozen graph and how to use it on pictures; this imports TensorFlow.
 
         Raises:
             InputError: see `load_graph`.
@@ -199,7 +205,7 @@ class Network:
         for place in map(str, places):
             paths += [i.path for i in find_images(place)] if Path(place).is_dir() else [place]
         wanted = [names] if isinstance(names, str) else list(names)
-        return Features(*fetch_in_memory(self.frozen(), wanted, paths, pooling))
+        return Features(*fetch_in_memory(self.frozen, wanted, paths, pooling))
 
     def __repr__(self) -> str:
         return f"<Network {self.path}: {self.kind}>"

@@ -65,8 +65,8 @@ SLIM_NET = (
     ),
 )
 SERVED = "SavedModel of TensorFlow VERSION, tags serve"
-KERAS = "functional_1/probs_1/Softmax:0", "functional_1/pool_1/Mean:0"
-KERAS_NET = ("functional_1/pool_1/Mean:0", (None, 8)), ("pixels:0", *KERAS)
+KERAS = "toy_1/probs_1/Softmax:0", "toy_1/pool_1/Mean:0"
+KERAS_NET = ("toy_1/pool_1/Mean:0", (None, 8)), ("pixels:0", *KERAS)
 KINDS = {
     "graph": Row("frozen GraphDef", *GRAPH),
     "text graph": Row("frozen GraphDef", *GRAPH),
@@ -155,14 +155,14 @@ def test_every_kind(
         assert network.summary().kind == network.kind
     if row.why_not:
         with pytest.raises(InputError) as error:
-            network.frozen()
+            _ = network.frozen
         if name == "graph with variables":  # which is read as a GraphDef, to be told at once
             assert str(error.value).startswith(f"{path} is not frozen: it has 15 variables (")
         else:
             assert str(error.value).startswith(f"{path} cannot be frozen: {row.why_not}")
     else:
         assert row.told is not None
-        spec = network.frozen().spec
+        spec = network.frozen.spec
         assert spec.bottleneck == row.told[2]
         assert row.told[0] in (spec.pixel_input, spec.encoded_input)
     assert capsys.readouterr() == ("", "")
@@ -216,7 +216,7 @@ def test_real_graphs(
     assert (found.dtype, found.shape) == ("float32", bottleneck[1])
     inputs, outputs, best = told(network)
     assert (inputs, outputs[0], best) == (entrance, output, bottleneck[0])
-    spec = network.frozen().spec
+    spec = network.frozen.spec
     assert (spec.bottleneck, spec.final) == (bottleneck[0], output)
 
 
@@ -243,4 +243,4 @@ def test_a_mobilenet_of_keras(tmp_path: Path) -> None:
     scaled = keras.applications.mobilenet_v2.preprocess_input(np.asarray(picture, np.float32)[None])
     for mine, theirs in zip(features.values.values(), both(scaled), strict=True):
         assert close(mine, theirs.numpy())
-    assert network.frozen().spec.final == outputs[0]
+    assert network.frozen.spec.final == outputs[0]

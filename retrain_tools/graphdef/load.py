@@ -139,8 +139,8 @@ def check_graph(graph_def: Any, where: str) -> None:
         where: its file, for error messages.
 
     Raises:
-        InputError: a node name stands twice, an input is made by no node, nodes take from each
-            other in a circle, or a constant does not hold what it says.
+        InputError: a node name stands twice or is none, an input is made by no node, nodes take
+            from each other in a circle, or a constant does not hold what it says.
     """
     graph = view_of(graph_def)
     names: set[str] = set()
@@ -149,6 +149,8 @@ def check_graph(graph_def: Any, where: str) -> None:
         name = node.name
         if name in names:
             raise InputError(f"{where} is damaged: two nodes are called {name!r}.")
+        if ":" in name or name.startswith("^"):  # an input of that name would be another node's
+            raise InputError(f"{where} is damaged: {name!r} is no name of a node.")
         for source in node.input:
             # As it stands, most often: the first output of a node.
             if source not in names and node_name(source) not in names:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import glob
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -97,6 +98,7 @@ def summarize(
     tensors: Sequence[Tensor] | None = None,
     input_layer: str | None = None,
     kind: str = "frozen GraphDef",
+    known_outputs: Mapping[str, str] | None = None,
 ) -> Summary:
     """Return the graph in short; nothing is run.
 
@@ -107,6 +109,7 @@ def summarize(
         tensors: its tensors, where they have been listed already.
         input_layer: the tensor that takes the picture, if the user named it.
         kind: what kind of file it comes from.
+        known_outputs: tensors by the keys of the signature that was frozen.
 
     Raises:
         InputError: there is no tensor `input_layer`.
@@ -123,7 +126,7 @@ def summarize(
         known = known_tensor(source, "bottleneck", nodes), who_named_it(source)
         bottlenecks = tuple(bottleneck_candidates(graph_def, pictures[1], *known, shapes))
     inputs = _inputs(graph_def, by_name, nodes, pictures)
-    outputs = _outputs(graph_def, by_name, nodes, pictures, source)
+    outputs = _outputs(graph_def, by_name, nodes, pictures, source, known_outputs or {})
     by_op = nodes_by_op(graph_def)
     counted = [multiply_adds(node, shapes) for op in LAYERS for node in by_op.get(op, ())]
     sizes = [constant_size(node) for node in by_op.get("Const", ())]
@@ -156,7 +159,10 @@ def summarize(
 def _size_of(path: Path) -> int:
     if path.is_dir():
         return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    return path.stat().st_size if path.exists() else 0  # a checkpoint's prefix is no file
+    if path.exists():
+        return path.stat().st_size
+    # A checkpoint's prefix, which is no file but begins the names of some.
+    return sum(file.stat().st_size for file in path.parent.glob(f"{glob.escape(path.name)}.*"))
 
 
 Pictures = tuple[str | None, str] | None
@@ -212,13 +218,22 @@ def _outputs(
     nodes: dict[str, Any],
     pictures: Pictures,
     source: Note | CatalogEntry | None,
+    known: Mapping[str, str],
 ) -> tuple[Guess, ...]:
     found: dict[str, str] = {}
     if "final_result" in nodes:
         found["final_result:0"] = "retrain.py's name for the result"
     elif (final := known_tensor(source, "final", nodes)) is not None:
         found[final] = f"what {'its note' if isinstance(source, Note) else 'the catalogue'} names"
-    ends = graph_outputs(graph_def, list(by_name.values()))
+    offered = [(key, name) for key, name in known.items() if name in by_name]
+    for key, name in sorted(offered, key=lambda end: not _is_softmax(by_name[end[1]], nodes)):
+        found.setdefault(name, f"what the signature calls {key!r}")
+    # The statistics that batch norm gives beside its result are for training.
+    ends = [
+        tensor
+        for tensor in graph_outputs(graph_def, list(by_name.values()))
+        if not tensor.op.startswith("FusedBatchNorm") or tensor.name.endswith(":0")
+    ]
     if pictures is not None:
         depends = downstream(followers(graph_def), [pictures[1]])
         ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
@@ -240,7 +255,8 @@ def _is_softmax(tensor: Tensor, nodes: dict[str, Any]) -> bool:
 
 
 def _why_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
-    return f"{'a softmax' if _is_softmax(tensor, nodes) else f'a {tensor.op}'} that no node takes"
+    what = "softmax" if _is_softmax(tensor, nodes) else tensor.op
+    return f"{'an' if what[0] in 'AEIO' else 'a'} {what} that no node takes"
 
 
 def _commands(

@@ -166,6 +166,16 @@ def _compiled(pattern: str) -> re.Pattern[str]:
         raise InputError(f"--pattern={pattern} is not a regular expression: {error}") from error
 
 
+def named(filters: Filters) -> Callable[[str], bool]:
+    """Return the test that a name passes whose `pattern` and `glob` hold, of those given."""
+    tests: list[Callable[[str], Any]] = []
+    if filters.pattern is not None:
+        tests.append(_compiled(filters.pattern).search)
+    if filters.glob is not None:
+        tests.append(re.compile(fnmatch.translate(filters.glob)).match)
+    return lambda name: all(test(name) for test in tests)
+
+
 def _tests(filters: Filters, known: Sequence[Tensor], path: Path) -> list[Test]:
     tests: list[Test] = []
     if filters.pattern is not None:

@@ -41,7 +41,7 @@ def _head(summary: Summary) -> str:
     parts = [counted(summary.nodes, "node"), counted(summary.tensors, "tensor")]
     parts += [counted(summary.functions, "function")] if summary.functions else []
     lines = [
-        ("File", f"{summary.path} ({summary.file_bytes:,} bytes)"),
+        ("File", f"{summary.path} ({summary.file_bytes:,} bytes)".replace(" (0 bytes)", "")),
         ("Kind", f"{summary.kind}: {', '.join(parts)}"),
         ("Network", summary.network or "not in the catalogue, and without a note"),
         ("Version", f"{versions.producer}: {versions.meaning}"),

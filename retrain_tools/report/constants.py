@@ -219,8 +219,9 @@ def _spread(
         for part, times in parts:
             finite = _finite(part)
             squares += times * float(np.square(finite - np.float64(mean)).sum())
-            if low < high and math.isfinite(high - low):
-                bins += times * np.histogram(finite, bins=BINS, range=(low, high))[0]
+            if low < high and math.isfinite(high - low) and low + (high - low) / BINS > low:
+                wide = finite.astype(np.float64)  # 24 bins between two float32 that are neighbours
+                bins += times * np.histogram(wide, bins=BINS, range=(low, high))[0]
     spread = {"mean": mean, "std": math.sqrt(squares / total)}
     found: dict[str, Any] = {key: x for key, x in spread.items() if math.isfinite(x)}
     if low == high:

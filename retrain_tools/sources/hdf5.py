@@ -26,7 +26,9 @@ def list_arrays(path: Path, where: str) -> tuple[list[StoredVariable], dict[str,
 
     h5py = _h5py()
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str | bytes, item: Any) -> None:
+        if isinstance(name, bytes):
+            raise ValueError(f"the name {name!r} is no text")
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise InputError(
