@@ -91,16 +91,23 @@ def _freeze_graph(path: str) -> None:
         if holder.value is not None:
             raise InputError(f"--{holder.name} is for --checkpoint.")
     opened, entry = open_graph(path, choices=Choices(_TAGS.value, _SIGNATURE.value))
+    if "network" in opened.details:  # a checkpoint of slim after all
+        _freeze_checkpoint(path)
+        return
     frozen = opened.freeze()
     if frozen.warning:
         log.warning("%s", frozen.warning)
+    inputs = list(frozen.inputs.values())
     if frozen.note is not None:  # a network that takes pictures, and how they are scaled
         spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
         if spec.encoded_input is None:
             add_picture_side(frozen.graph_def, spec)
+            spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
+        if spec.encoded_input is not None and spec.encoded_input not in inputs:
+            inputs.insert(0, spec.encoded_input)
     write_graph(_OUTPUT.value, frozen.graph_def)
-    inputs, outputs = ", ".join(frozen.inputs.values()), ", ".join(frozen.outputs.values())
-    print(f"{_OUTPUT.value}: {opened.kind}; {inputs} in, {outputs} out")
+    outputs = ", ".join(frozen.outputs.values())
+    print(f"{_OUTPUT.value}: {opened.kind}; {', '.join(inputs)} in, {outputs} out")
 
 
 def script() -> None:

@@ -42,6 +42,7 @@ _STRINGS = {
     "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
     "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
+    "input_layer": (None, "Tensor that takes the picture, if it is not found."),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
     "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
 }
@@ -59,6 +60,14 @@ _INTEGERS = {
     "random_brightness": (0, "How far to change their brightness, in percent; slow."),
     "seed": (0, "Seed of everything random; the same seed gives the same result."),
 }
+_PICTURE_SIZES = {
+    "input_height": "Height of the graph's pictures, if it does not say.",
+    "input_width": "Width of the graph's pictures, if it does not say.",
+}
+_SCALING = {
+    "input_mean": "Subtracted from pixels of 0 to 255, for a graph of unknown scaling.",
+    "input_std": "What pixels are divided by after that.",
+}
 _BOOLEANS = {
     "flip_left_right": (False, "Mirror half of the training pictures; slow, as nothing is cached."),
     "print_misclassified_test_images": (False, "List the test pictures that got a wrong label."),
@@ -70,6 +79,8 @@ _FLAGS = (
     {name: flags.DEFINE_string(name, *rest) for name, rest in _STRINGS.items()}
     | {name: flags.DEFINE_integer(name, *rest) for name, rest in _INTEGERS.items()}
     | {name: flags.DEFINE_boolean(name, *rest) for name, rest in _BOOLEANS.items()}
+    | {name: flags.DEFINE_integer(name, None, said) for name, said in _PICTURE_SIZES.items()}
+    | {name: flags.DEFINE_float(name, None, said) for name, said in _SCALING.items()}
     | {
         "learning_rate": flags.DEFINE_float(
             "learning_rate", 0.01, "Step size of gradient descent."
@@ -109,7 +120,11 @@ def main(arguments: list[str]) -> None:
     frozen = load_graph(
         given["graph"] or module or given["architecture"],
         given["model_dir"],
-        SpecOverrides(bottleneck_tensor=given["bottleneck_tensor"]),
+        SpecOverrides(
+            bottleneck_tensor=given["bottleneck_tensor"],
+            input_layer=given["input_layer"],
+            **{name: given[name] for name in (*_PICTURE_SIZES, *_SCALING)},
+        ),
     )
     settings = _settings(given)
     result = retrain(frozen, settings)

@@ -120,9 +120,11 @@ def add_picture_side(graph_def: Any, spec: GraphSpec, side: PictureSide | None =
     if dims:
         shape.CopyFrom(entrance.attr["shape"])
     inputs = [node_name(side.pixels)]
-    entrance.CopyFrom(
-        new_node(entrance.name, "PlaceholderWithDefault", inputs, dtype=tf.float32, shape=shape)
-    )
+    node = new_node(entrance.name, "PlaceholderWithDefault", inputs, dtype=tf.float32, shape=shape)
+    for key in entrance.attr:
+        if key.startswith("_"):  # a note
+            node.attr[key].CopyFrom(entrance.attr[key])
+    entrance.CopyFrom(node)
     graph_def.node.extend(side.graph_def.node)
 
 

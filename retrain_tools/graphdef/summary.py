@@ -278,8 +278,7 @@ def _commands(
         f"retrain_tools.bottlenecks {graph} {bottleneck}{pixels} --image_dir=FOLDER "
         "--bottleneck_dir=CACHE"
     ]
-    if not pixels:  # retrain takes no word on pixels
-        commands.append(f"retrain_tools.retrain {graph} {bottleneck} --image_dir=FOLDER")
+    commands.append(f"retrain_tools.retrain {graph} {bottleneck}{pixels} --image_dir=FOLDER")
     if outputs:
         output = shlex.quote(outputs[0].tensor.name)
         commands.append(

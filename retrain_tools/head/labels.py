@@ -54,7 +54,10 @@ def find_labels(frozen: FrozenGraph) -> Path:
     Raises:
         InputError: there is none.
     """
-    beside = [frozen.path.parent / name for name in _BESIDE_A_GRAPH]
+    folders = [frozen.path] if frozen.path.is_dir() else []
+    beside = [
+        folder / name for folder in (*folders, frozen.path.parent) for name in _BESIDE_A_GRAPH
+    ]
     if frozen.entry is not None and frozen.spec.final == frozen.entry.final:  # not a retrained one
         beside = catalog.label_paths(frozen.entry, frozen.path)
     for path in beside:

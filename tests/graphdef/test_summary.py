@@ -199,6 +199,7 @@ def test_a_graph_of_pixels_says_what_to_look_at(tmp_path: Path) -> None:
     assert summary.inputs[0].why == "pixels: a placeholder of the type and shape of pictures"
     assert [command.split()[0] for command in summary.commands] == [
         "retrain_tools.bottlenecks",
+        "retrain_tools.retrain",
         "retrain_tools.label_image",
     ]
     assert all("--input_mean=127.5 --input_std=127.5" in command for command in summary.commands)

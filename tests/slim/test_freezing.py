@@ -15,8 +15,9 @@ from PIL import Image
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.load import read_graph_def
+from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.graphdef.sides import make_picture_side
+from retrain_tools.graphdef.sides import add_picture_side, make_picture_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.freezing import freeze_checkpoint
@@ -240,3 +241,13 @@ def test_the_frozen_graph_is_understood_when_it_is_opened_again(forms, tmp_path,
     spec = load_graph(str(tmp_path / "frozen.pb")).spec
     assert (spec.encoded_input, spec.pixel_input) == ("DecodeJpeg/contents:0", "input:0")
     assert (spec.image_size, spec.bottleneck) == ((SIZE, SIZE), frozen.spec.bottleneck)
+
+
+def test_a_picture_side_put_in_front_leaves_the_note(forms):
+    frozen = freeze_checkpoint(forms["V2 prefix"], image_size=SIZE)
+    plain = tf.compat.v1.GraphDef.FromString(frozen.graph_def.SerializeToString())
+    entrance = next(node for node in plain.node if node.name == "input")
+    del entrance.input[:]
+    entrance.op = "Placeholder"
+    add_picture_side(plain, frozen.spec)
+    assert read_note(plain) == read_note(frozen.graph_def) is not None
