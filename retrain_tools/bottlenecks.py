@@ -1,4 +1,4 @@
-r"""Cache the bottleneck of every picture in a folder, one text file each, as retrain.py does.
+r"""Cache the bottleneck of every image in a folder, one text file each, as retrain.py does.
 
   python -m retrain_tools.bottlenecks --graph=classify_image_graph_def.pb \
       --image_dir=flower_photos --bottleneck_dir=bottlenecks
@@ -22,7 +22,7 @@ _GRAPH = flags.DEFINE_string(
     "graph", None, "Graph file, slim checkpoint, or the name of a catalogued network."
 )
 _IMAGE_DIR = flags.DEFINE_string(
-    "image_dir", None, "Folder of pictures: one folder per class, nested folders, or flat."
+    "image_dir", None, "Folder of images: one folder per class, nested folders, or flat."
 )
 _BOTTLENECK_DIR = flags.DEFINE_string(
     "bottleneck_dir", "bottlenecks", "Folder of the cache: BOTTLENECK_DIR/LABEL/IMAGE<suffix>.txt."
@@ -43,17 +43,17 @@ _TRUST_CACHE = flags.DEFINE_boolean(
     "trust_cache", False, "Take a cache without manifest as it is, without the spot check."
 )
 _ON_ERROR = flags.DEFINE_enum(
-    "on_error", "skip", ["skip", "fail"], "What to do about a picture that cannot be used."
+    "on_error", "skip", ["skip", "fail"], "What to do about an image that cannot be used."
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_image_pixels", MAX_PIXELS, "Largest width × height of a picture to accept.", lower_bound=1
+    "max_image_pixels", MAX_PIXELS, "Largest width × height of an image to accept.", lower_bound=1
 )
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "Where catalogued graphs are kept. Default: the user's cache folder."
 )
-_INPUT_LAYER = flags.DEFINE_string("input_layer", None, "Tensor that takes the picture.")
-_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Height of the graph's pictures.")
-_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Width of the graph's pictures.")
+_INPUT_LAYER = flags.DEFINE_string("input_layer", None, "Tensor that takes the image.")
+_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Height of the graph's images.")
+_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Width of the graph's images.")
 _INPUT_MEAN = flags.DEFINE_float("input_mean", None, "Subtracted from pixels of 0 to 255.")
 _INPUT_STD = flags.DEFINE_float("input_std", None, "What pixels are divided by after that.")
 

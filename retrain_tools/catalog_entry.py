@@ -44,10 +44,10 @@ class Published:
 class CatalogEntry(Published):
     """A published graph.
 
-    Its picture input is `pixel_input` = (pixels - mean) / std with pixels in 0..255, float32
+    Its image input is `pixel_input` = (pixels - mean) / std with pixels in 0..255, float32
     [batch, height, width, 3]; `image_size` is (height, width). `encoded_input` takes the bytes of
     one JPEG file and is None if the graph has no decoder. `bottleneck` holds `depth` floats per
-    picture; `pooling` says how to get them from a 4-D tensor and is None for a 2-D one. `final`
+    image; `pooling` says how to get them from a 4-D tensor and is None for a 2-D one. `final`
     holds the scores of the published classes.
     """
 
@@ -74,9 +74,9 @@ class CheckpointEntry(Published):
     """A published checkpoint of slim.
 
     `network` is its name in `slim.networks`, `width` the factor on its channels (MobileNet's α),
-    `image_size` the side of the pictures it was trained for. `bottleneck` is an end point with
-    `depth` floats per picture. `top_1` and `top_5` are the published accuracies on ImageNet's
-    validation pictures, in percent.
+    `image_size` the side of the images it was trained for. `bottleneck` is an end point with
+    `depth` floats per image. `top_1` and `top_5` are the published accuracies on ImageNet's
+    validation images, in percent.
     """
 
     network: str

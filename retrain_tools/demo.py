@@ -3,7 +3,7 @@
   python -m retrain_tools.demo
 
 It draws a small labelled photo set, writes a stand-in for the Inception graph of 2015 (same names,
-ops and shapes, but seeded weights), caches bottlenecks, retrains, and labels new pictures.
+ops and shapes, but seeded weights), caches bottlenecks, retrains, and labels new images.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def main(_: list[str]) -> None:
         split_key="basename",  # so that the split does not depend on where the demo runs
     )
     result = retrain(load_graph(str(graph)), settings)
-    log.info("Labelling new pictures")
+    log.info("Labelling new images")
     new = draw_photos(place / "new_photos", per_class=1, seed=1)
     labelled = label_images(
         load_graph(settings.output_graph), lambda _: result.labels, [str(path) for path in new], 1
     )
-    print("New pictures (folder name = what was drawn):")
-    for picture in labelled:
-        label, score = picture.best[0]
-        print(f"  {picture.path}: {label} ({score:.2f})")
+    print("New images (folder name = what was drawn):")
+    for image in labelled:
+        label, score = image.best[0]
+        print(f"  {image.path}: {label} ({score:.2f})")
     count = int(result.test.confusion.sum())
     print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
     print("Made:")
@@ -77,7 +77,7 @@ def main(_: list[str]) -> None:
         print(f"  {path}")
     print(
         "The stand-in's weights are random: it shows that everything works, not what the real\n"
-        "network can do. For that, take the real graph and your own folders of pictures:\n"
+        "network can do. For that, take the real graph and your own folders of images:\n"
         "  python -m retrain_tools.retrain --graph=inception-2015-12-05 --image_dir=YOUR_FOLDER\n"
         "(it is downloaded once, 89 MB; or pass --graph=/path/to/classify_image_graph_def.pb)"
     )

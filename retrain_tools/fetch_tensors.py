@@ -1,12 +1,12 @@
-r"""Fetch named tensors of a graph for pictures, several in one pass, into one file of features.
+r"""Fetch named tensors of a graph for images, several in one pass, into one file of features.
 
   python -m retrain_tools.fetch_tensors --graph=classify_image_graph_def.pb \
       --tensors=pool_3/_reshape:0,mixed_8/join:0 --image_dir=photos --output=features.npz
   python -m retrain_tools.fetch_tensors --graph=inception_v3_2016_08_28.tar.gz \
       --tensors=PreLogits,Mixed_6e --pooling=avg --output=features.parquet one.jpg two.jpg
 
-Pictures come from --image_dir, from --image_list, or after the flags. Row i of every tensor is of
-picture i of the list `images` in the output; a picture that cannot be used has no row, and is named
+Images come from --image_dir, from --image_list, or after the flags. Row i of every tensor is of
+image i of the list `images` in the output; an image that cannot be used has no row, and is named
 with the reason. The end of --output chooses the kind of file:
   .npz      an array for each tensor, and `images`; numpy.load reads it
   .npy      one file for each tensor (STEM.TENSOR.npy if there are several), and STEM.images.txt
@@ -39,9 +39,9 @@ _TENSORS = flags.DEFINE_list(
     "tensors", None, "Tensors to fetch, or slim's names of end points. Default: the bottleneck."
 )
 _OUTPUT = flags.DEFINE_string("output", None, "The file of features to write.")
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of pictures, searched at any depth.")
+_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of images, searched at any depth.")
 _IMAGE_LIST = flags.DEFINE_string(
-    "image_list", None, "Text file with the path of a picture in each line."
+    "image_list", None, "Text file with the path of an image in each line."
 )
 _POOLING = flags.DEFINE_enum(
     "pooling",
@@ -53,7 +53,7 @@ _PREPROCESS = flags.DEFINE_enum(
     "preprocess",
     None,
     ["resize", "slim", "none"],
-    "For a slim checkpoint: resize whole pictures (the default), or crop them as slim did to "
+    "For a slim checkpoint: resize whole images (the default), or crop them as slim did to "
     "evaluate. For any graph, none: feed pixels of 0 to 255, resized by Pillow and not scaled, as "
     "some older feature tools did by mistake.",
 )
@@ -61,14 +61,14 @@ _OVERWRITE = flags.DEFINE_boolean(
     "overwrite", False, "Replace an output that was made in another way."
 )
 _MAX_PIXELS = flags.DEFINE_integer(
-    "max_image_pixels", MAX_PIXELS, "Largest width × height of a picture to accept.", lower_bound=1
+    "max_image_pixels", MAX_PIXELS, "Largest width × height of an image to accept.", lower_bound=1
 )
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "Where catalogued graphs are kept. Default: the user's cache folder."
 )
-_INPUT_LAYER = flags.DEFINE_string("input_layer", None, "Tensor that takes the picture.")
-_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Height of the graph's pictures.")
-_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Width of the graph's pictures.")
+_INPUT_LAYER = flags.DEFINE_string("input_layer", None, "Tensor that takes the image.")
+_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Height of the graph's images.")
+_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Width of the graph's images.")
 _INPUT_MEAN = flags.DEFINE_float("input_mean", None, "Subtracted from pixels of 0 to 255.")
 _INPUT_STD = flags.DEFINE_float("input_std", None, "What pixels are divided by after that.")
 
@@ -77,7 +77,7 @@ def main(arguments: list[str]) -> None:
     """Run the script."""
     command_line.require(_GRAPH, _OUTPUT)
     store_format(_OUTPUT.value)  # what is wrong with it is said before a graph is opened
-    paths = _pictures(arguments)
+    paths = _images(arguments)
     raw = _PREPROCESS.value == "none"
     if raw and (_INPUT_MEAN.value, _INPUT_STD.value) != (None, None):
         raise InputError("--preprocess=none does not scale: leave out --input_mean, --input_std.")
@@ -106,14 +106,14 @@ def main(arguments: list[str]) -> None:
     print(fetch_tensors(frozen, tensors, paths, options).summary())
 
 
-def _pictures(arguments: list[str]) -> list[str]:
+def _images(arguments: list[str]) -> list[str]:
     paths = [image.path for image in find_images(_IMAGE_DIR.value)] if _IMAGE_DIR.value else []
     if _IMAGE_LIST.value:
         paths += read_image_list(_IMAGE_LIST.value)
     for place in arguments:
         paths += [i.path for i in find_images(place)] if Path(place).is_dir() else [place]
     if not paths:
-        raise InputError("Name pictures with --image_dir, with --image_list, or after the flags.")
+        raise InputError("Name images with --image_dir, with --image_list, or after the flags.")
     return paths
 
 

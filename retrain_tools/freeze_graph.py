@@ -5,12 +5,12 @@ r"""Freeze a network into a graph that every tool here takes, and TensorFlow 1 a
   python -m retrain_tools.freeze_graph --graph=saved_model_folder --output=network.pb
 
 --checkpoint takes a checkpoint of slim, which has no graph: the network is recognised by its
-variables. Its graph takes an encoded picture at DecodeJpeg/contents:0 (decoded, resized, scaled as
+variables. Its graph takes an encoded image at DecodeJpeg/contents:0 (decoded, resized, scaled as
 the network was trained) or prepared pixels, in batches, at input:0.
 
 --graph takes whatever else has variables: a SavedModel or Hub module, a MetaGraph (.meta) with its
 checkpoint, a Keras model (.keras, .h5), an archive of one of these. Names stay as they are; where
-the scaling of pixels is known, the graph takes encoded pictures as well.
+the scaling of pixels is known, the graph takes encoded images as well.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from absl import flags
 from retrain_tools import command_line
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.graphdef.sides import add_picture_side
+from retrain_tools.graphdef.sides import add_image_side
 from retrain_tools.graphdef.spec import SpecOverrides, make_spec
 from retrain_tools.slim.freezing import freeze_checkpoint
 from retrain_tools.sources.load import Choices, open_graph
@@ -47,13 +47,13 @@ _MOVING_AVERAGES = flags.DEFINE_boolean(
     "moving_averages", True, "Take the variables' moving averages where there are any."
 )
 _IMAGE_SIZE = flags.DEFINE_integer(
-    "image_size", None, "Side of the pictures in pixels. Default: the network's.", lower_bound=32
+    "image_size", None, "Side of the images in pixels. Default: the network's.", lower_bound=32
 )
 _PREPROCESS = flags.DEFINE_enum(
     "preprocess",
     "resize",
     ["resize", "slim"],
-    "Resize whole pictures, or crop them as slim did to evaluate the network.",
+    "Resize whole images, or crop them as slim did to evaluate the network.",
 )
 _OF_CHECKPOINTS = (_ARCHITECTURE, _IMAGE_SIZE)
 
@@ -98,10 +98,10 @@ def _freeze_graph(path: str) -> None:
     if frozen.warning:
         log.warning("%s", frozen.warning)
     inputs = list(frozen.inputs.values())
-    if frozen.note is not None:  # a network that takes pictures, and how they are scaled
+    if frozen.note is not None:  # a network that takes images, and how they are scaled
         spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
         if spec.encoded_input is None:
-            add_picture_side(frozen.graph_def, spec)
+            add_image_side(frozen.graph_def, spec)
             spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
         if spec.encoded_input is not None and spec.encoded_input not in inputs:
             inputs.insert(0, spec.encoded_input)

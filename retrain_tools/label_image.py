@@ -1,4 +1,4 @@
-"""Label pictures with a frozen graph: the best labels of each and their scores.
+"""Label images with a frozen graph: the best labels of each and their scores.
 
   python -m retrain_tools.label_image --graph=retrained/output_graph.pb photo.jpg folder/
   python -m retrain_tools.label_image --graph=inception-2015-12-05 cropped_panda.jpg
@@ -30,20 +30,20 @@ _GRAPH = flags.DEFINE_string(
 _LABELS = flags.DEFINE_string(
     "labels", None, "One label a line, or the 2015 graph's label map. Default: beside the graph."
 )
-_IMAGE = flags.DEFINE_string("image", None, "A picture; more can follow the flags.")
-_TOP = flags.DEFINE_integer("top_k", 5, "How many labels to show for each picture.", lower_bound=1)
+_IMAGE = flags.DEFINE_string("image", None, "An image; more can follow the flags.")
+_TOP = flags.DEFINE_integer("top_k", 5, "How many labels to show for each image.", lower_bound=1)
 _FORMAT = flags.DEFINE_enum("format", "text", ["text", "json", "csv"], "Form of the output.")
 _MODEL_DIR = flags.DEFINE_string(
     "model_dir", None, "Where catalogued graphs are kept. Default: the user's cache folder."
 )
 _INPUT_LAYER = flags.DEFINE_string(
-    "input_layer", None, "Tensor that takes the picture. Default: the graph's own."
+    "input_layer", None, "Tensor that takes the image. Default: the graph's own."
 )
 _OUTPUT_LAYER = flags.DEFINE_string(
     "output_layer", None, "Tensor that gives the scores. Default: the graph's own."
 )
-_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Height of the graph's pictures.")
-_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Width of the graph's pictures.")
+_INPUT_HEIGHT = flags.DEFINE_integer("input_height", None, "Height of the graph's images.")
+_INPUT_WIDTH = flags.DEFINE_integer("input_width", None, "Width of the graph's images.")
 _INPUT_MEAN = flags.DEFINE_float("input_mean", None, "Subtracted from pixels of 0 to 255.")
 _INPUT_STD = flags.DEFINE_float("input_std", None, "What pixels are divided by after that.")
 
@@ -53,7 +53,7 @@ def main(arguments: list[str]) -> None:
     command_line.require(_GRAPH)
     places = ([_IMAGE.value] if _IMAGE.value else []) + arguments
     if not places:
-        raise InputError("Name pictures or folders of pictures after the flags.")
+        raise InputError("Name images or folders of images after the flags.")
     paths = []
     for place in places:
         paths += [i.path for i in find_images(place)] if Path(place).is_dir() else [place]
@@ -73,7 +73,7 @@ def main(arguments: list[str]) -> None:
     for result in failed:
         print(f"warning: {result.path} {result.error}", file=sys.stderr)
     if len(failed) == len(results):
-        raise InputError("No picture could be labelled.")
+        raise InputError("No image could be labelled.")
 
 
 def _print_text(results: list[Labelled]) -> None:

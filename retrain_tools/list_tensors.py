@@ -52,7 +52,7 @@ _STRINGS = {
     "html": "Draw the graph into this file, one page that needs nothing else.",
     "function": "List the body of this function of the graph's library.",
     "signature": "Of a SavedModel or MetaGraph: what to freeze.",
-    "input_layer": "With --bottlenecks or --summary: tensor that takes the picture.",
+    "input_layer": "With --bottlenecks or --summary: tensor that takes the image.",
 }
 _LISTS = {
     "tags": "Of a SavedModel: which of its graphs, by all of its tags.",

@@ -35,9 +35,9 @@ class Features(NamedTuple):
     """What `Network.fetch` fetched.
 
     Attributes:
-        images: the picture files, one for each row, in the order that they were asked for.
+        images: the image files, one for each row, in the order that they were asked for.
         values: float32 [len(images), ...] by the names that were asked for.
-        failed: why a picture has no row, by its file.
+        failed: why an image has no row, by its file.
     """
 
     images: list[str]
@@ -172,7 +172,7 @@ class Network:
 
     @functools.cached_property
     def frozen(self) -> FrozenGraph:
-        """The frozen graph and how to use it on pictures; this imports TensorFlow.
+        """The frozen graph and how to use it on images; this imports TensorFlow.
 
         Raises:
             InputError: see `load_graph`.
@@ -187,15 +187,15 @@ class Network:
         images: str | Path | Sequence[str | Path],
         pooling: str | None = None,
     ) -> Features:
-        """Fetch tensors for pictures, in memory; `fetch_tensors` does it for more than fit there.
+        """Fetch tensors for images, in memory; `fetch_tensors` does it for more than fit there.
 
         Args:
             names: tensors, nodes, or slim's names of end points.
-            images: a picture file, a folder that is searched at any depth, or several of them.
+            images: an image file, a folder that is searched at any depth, or several of them.
             pooling: `avg`, `max` or `flatten` to make vectors of feature maps.
 
         Raises:
-            InputError: a tensor is not there or not computed from pictures, or there is no picture.
+            InputError: a tensor is not there or not computed from images, or there is no image.
         """
         from retrain_tools.features.in_memory import fetch_in_memory
         from retrain_tools.images.folders import find_images

@@ -2,7 +2,7 @@
 
   python -m retrain_tools.retrain --graph=classify_image_graph_def.pb --image_dir=flower_photos
 
-IMAGE_DIR holds one folder of pictures per class. The results go to OUTPUT_DIR: output_graph.pb,
+IMAGE_DIR holds one folder of images per class. The results go to OUTPUT_DIR: output_graph.pb,
 output_labels.txt, saved_model/N, metrics.json, bottlenecks/ and logs/ (for TensorBoard).
 """
 
@@ -27,7 +27,7 @@ from retrain_tools.images.distort import Distortions
 from retrain_tools.sources.load import load_graph
 
 _STRINGS = {
-    "image_dir": (None, "Folder with one folder of pictures per class; needed."),
+    "image_dir": (None, "Folder with one folder of images per class; needed."),
     "graph": (None, "Any file with a network, or the name of a catalogued one."),
     "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
     "model_dir": (None, "Where named graphs are kept and fetched to. Default: the user's cache."),
@@ -42,35 +42,35 @@ _STRINGS = {
     "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
     "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
-    "input_layer": (None, "Tensor that takes the picture, if it is not found."),
+    "input_layer": (None, "Tensor that takes the image, if it is not found."),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
     "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
 }
 _INTEGERS = {
     "how_many_training_steps": (4000, "Training steps."),
-    "testing_percentage": (10, "Percentage of pictures for the final test; 0 for no test."),
-    "validation_percentage": (10, "Percentage of pictures for validation; 0 for none."),
+    "testing_percentage": (10, "Percentage of images for the final test; 0 for no test."),
+    "validation_percentage": (10, "Percentage of images for validation; 0 for none."),
     "eval_step_interval": (10, "Steps between evaluations."),
-    "train_batch_size": (100, "Pictures per training step; -1 for all."),
-    "test_batch_size": (-1, "Pictures drawn for the final test; -1 for each of them once."),
-    "validation_batch_size": (100, "Pictures drawn per validation; -1 for each of them once."),
+    "train_batch_size": (100, "Images per training step; -1 for all."),
+    "test_batch_size": (-1, "Images drawn for the final test; -1 for each of them once."),
+    "validation_batch_size": (100, "Images drawn per validation; -1 for each of them once."),
     "intermediate_store_frequency": (0, "Steps between intermediate graphs; 0 for none."),
-    "random_crop": (0, "Margin to crop training pictures from, in percent; slow."),
-    "random_scale": (0, "How much to enlarge training pictures at most, in percent; slow."),
+    "random_crop": (0, "Margin to crop training images from, in percent; slow."),
+    "random_scale": (0, "How much to enlarge training images at most, in percent; slow."),
     "random_brightness": (0, "How far to change their brightness, in percent; slow."),
     "seed": (0, "Seed of everything random; the same seed gives the same result."),
 }
-_PICTURE_SIZES = {
-    "input_height": "Height of the graph's pictures, if it does not say.",
-    "input_width": "Width of the graph's pictures, if it does not say.",
+_IMAGE_SIZES = {
+    "input_height": "Height of the graph's images, if it does not say.",
+    "input_width": "Width of the graph's images, if it does not say.",
 }
 _SCALING = {
     "input_mean": "Subtracted from pixels of 0 to 255, for a graph of unknown scaling.",
     "input_std": "What pixels are divided by after that.",
 }
 _BOOLEANS = {
-    "flip_left_right": (False, "Mirror half of the training pictures; slow, as nothing is cached."),
-    "print_misclassified_test_images": (False, "List the test pictures that got a wrong label."),
+    "flip_left_right": (False, "Mirror half of the training images; slow, as nothing is cached."),
+    "print_misclassified_test_images": (False, "List the test images that got a wrong label."),
     "keep_folder_names": (False, "Use folder names as labels as they are, not in lower case."),
     "encoded_input": (True, "Let the output graph of a pixel graph take JPEG files too."),
     "trust_cache": (False, "Take another program's bottlenecks without checking a few of them."),
@@ -79,7 +79,7 @@ _FLAGS = (
     {name: flags.DEFINE_string(name, *rest) for name, rest in _STRINGS.items()}
     | {name: flags.DEFINE_integer(name, *rest) for name, rest in _INTEGERS.items()}
     | {name: flags.DEFINE_boolean(name, *rest) for name, rest in _BOOLEANS.items()}
-    | {name: flags.DEFINE_integer(name, None, said) for name, said in _PICTURE_SIZES.items()}
+    | {name: flags.DEFINE_integer(name, None, said) for name, said in _IMAGE_SIZES.items()}
     | {name: flags.DEFINE_float(name, None, said) for name, said in _SCALING.items()}
     | {
         "learning_rate": flags.DEFINE_float(
@@ -123,7 +123,7 @@ def main(arguments: list[str]) -> None:
         SpecOverrides(
             bottleneck_tensor=given["bottleneck_tensor"],
             input_layer=given["input_layer"],
-            **{name: given[name] for name in (*_PICTURE_SIZES, *_SCALING)},
+            **{name: given[name] for name in (*_IMAGE_SIZES, *_SCALING)},
         ),
     )
     settings = _settings(given)

@@ -58,8 +58,8 @@ def graph(tmp_path_factory):
 def photos(tmp_path):
     (tmp_path / "photos/red").mkdir(parents=True)
     for number in range(5):
-        picture = np.full((9, 7 + number, 3), (255, 127, 0), np.uint8)
-        data = tf.io.encode_png(picture).numpy()
+        image = np.full((9, 7 + number, 3), (255, 127, 0), np.uint8)
+        data = tf.io.encode_png(image).numpy()
         (tmp_path / f"photos/red/{number}.png").write_bytes(data)
     return tmp_path / "photos"
 
@@ -71,7 +71,7 @@ def test_help_lists_every_flag():
     result = bottlenecks("--help")
     assert result.returncode == 0
     assert result.stderr == ""
-    assert result.stdout.startswith("Cache the bottleneck of every picture in a folder")
+    assert result.stdout.startswith("Cache the bottleneck of every image in a folder")
     flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", result.stdout, re.MULTILINE))
     assert flags == {
         *("graph", "image_dir", "bottleneck_dir", "bottleneck_tensor", "pooling"),
@@ -104,7 +104,7 @@ def test_a_first_and_a_second_run_and_one_with_another_scaling(graph, photos, tm
 
 
 def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(graph, photos, tmp_path):
-    (photos / "red/1.png").write_bytes(b"no picture")
+    (photos / "red/1.png").write_bytes(b"no image")
     result = bottlenecks(f"--graph={graph}", "--image_dir=photos", cwd=tmp_path)
     assert result.returncode == 0
     assert re.fullmatch(
@@ -113,7 +113,7 @@ def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(graph
     )
     guess, failure = result.stderr.splitlines()
     assert guess.startswith(f"warning: {graph} is not in the catalogue")
-    assert failure == "warning: photos/red/1.png is not a JPEG, PNG, GIF, BMP or WebP picture"
+    assert failure == "warning: photos/red/1.png is not a JPEG, PNG, GIF, BMP or WebP image"
     assert (tmp_path / "bottlenecks/red/4.png.txt").exists()
 
 
@@ -141,7 +141,7 @@ def test_a_missing_folder_and_a_file_for_a_folder(graph, tmp_path):
     message = error_of(f"--graph={graph}", f"--image_dir={gone}")
     assert message == f"No such folder: {gone} (--image_dir)"
     message = error_of(f"--graph={graph}", f"--image_dir={graph}")
-    assert message == f"{graph} is a file; --image_dir takes a folder of pictures."
+    assert message == f"{graph} is a file; --image_dir takes a folder of images."
 
 
 def test_a_wrong_tensor_gets_the_nearest_name(graph, photos):
@@ -155,7 +155,7 @@ def test_a_wrong_tensor_gets_the_nearest_name(graph, photos):
 def test_something_that_is_no_graph(photos, tmp_path):
     path = tmp_path / "graph.pb"
     path.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
-    assert f"{path} is a picture" in error_of(f"--graph={path}", f"--image_dir={photos}")
+    assert f"{path} is an image" in error_of(f"--graph={path}", f"--image_dir={photos}")
 
 
 def test_a_folder_that_cannot_be_made(graph, photos):
@@ -202,8 +202,8 @@ def test_mobilenet_gives_what_the_published_graph_gives(tmp_path):
     assert result.stdout.startswith("21 computed, 0 reused, 0 repaired, 0 failed"), result.stderr
     inputs = []
     for photo in photos:
-        picture = tf.cast(tf.io.decode_jpeg(photo.read_bytes(), channels=3), tf.float32)
-        resized = tf.raw_ops.ResizeBilinear(images=picture[tf.newaxis], size=[128, 128])
+        image = tf.cast(tf.io.decode_jpeg(photo.read_bytes(), channels=3), tf.float32)
+        resized = tf.raw_ops.ResizeBilinear(images=image[tf.newaxis], size=[128, 128])
         inputs.append(((resized - 127.5) * (1 / 127.5)).numpy())
     with untouched(MOBILENET) as session:
         for photo, pixels in zip(photos, inputs, strict=True):

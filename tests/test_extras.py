@@ -49,7 +49,7 @@ def test_a_missing_package_names_its_purpose_and_the_command():
 def test_without_the_package_there_is_one_line_and_nothing_is_written(
     pixel_graph, tmp_path, blocked, output, extra
 ):
-    (tmp_path / "1.jpg").write_bytes(b"no picture")
+    (tmp_path / "1.jpg").write_bytes(b"no image")
     flags = [f"--graph={pixel_graph}", f"--output={output}", "1.jpg"]
     done = subprocess.run(
         [sys.executable, "-c", _WITHOUT, blocked, *flags, "--input_mean=0", "--input_std=1"],
@@ -58,7 +58,7 @@ def test_without_the_package_there_is_one_line_and_nothing_is_written(
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     if extra is None:  # the other kinds of file need neither
-        assert lines[-1].startswith("error: None of the 1 pictures can be used")
+        assert lines[-1].startswith("error: None of the 1 images can be used")
         return
     package = "pyarrow" if extra == "parquet" else "h5py"
     assert lines == [

@@ -50,12 +50,12 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def photos(tmp_path):
-    """Ten pictures below the working folder."""
+    """Ten images below the working folder."""
     for number in range(10):
         path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = tiny.photo(20 + number, 40 - number, seed=number)
-        path.write_bytes(tiny.encoded(picture, "JPEG", quality=95))
+        image = tiny.photo(20 + number, 40 - number, seed=number)
+        path.write_bytes(tiny.encoded(image, "JPEG", quality=95))
     return tmp_path / "photos"
 
 
@@ -89,7 +89,7 @@ def test_first_second_and_other_runs(graph, photos, tmp_path):
         tmp_path,
     )  # fmt: skip
     shapes = r"out/f\.npz: pool/_reshape:0 \[256\], conv/relu \[8, 8, 8\]\n"
-    warning = "warning: photos/b/7.jpg is not a JPEG, PNG, GIF, BMP or WebP picture\n"
+    warning = "warning: photos/b/7.jpg is not a JPEG, PNG, GIF, BMP or WebP image\n"
     assert re.fullmatch(rf"9 computed, 0 reused, 1 failed{SPEED}: {shapes}", first.out), first
     assert (first.status, first.err) == (0, warning)
     assert re.fullmatch(rf"0 computed, 9 reused, 1 failed: {shapes}", second.out), second
@@ -109,7 +109,7 @@ def test_first_second_and_other_runs(graph, photos, tmp_path):
         np.testing.assert_allclose(value, alone(graph, "pool/_reshape:0", path), atol=1e-4)
 
 
-def test_pictures_from_a_folder_a_list_and_the_command_line(graph, photos, tmp_path, monkeypatch):
+def test_images_from_a_folder_a_list_and_the_command_line(graph, photos, tmp_path, monkeypatch):
     (tmp_path / "list.txt").write_bytes(b"photos/b/5.jpg\r\n\r\nphotos/a/4.jpg\r\nphotos/b/5.jpg")
     paths = [str(path.relative_to(tmp_path)) for path in map(Path, jpegs(photos / "a"))]
     flags = [f"--graph={graph}", "--tensors=softmax", "--output=f.npz"]
@@ -135,8 +135,8 @@ def test_raw_pixels_are_fed_as_they_are(pixel_graph, photos, tmp_path):
     )  # fmt: skip
     assert done.status == 0, done.err
     for value, path in zip(np.load(tmp_path / "raw.npy"), paths, strict=True):
-        with Image.open(path) as picture:
-            resized = picture.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
+        with Image.open(path) as image:
+            resized = image.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
         feed = {"input:0": np.asarray(resized, np.float32)[np.newaxis]}
         expected = tiny.run_untouched(pixel_graph, "maps:0", feed)[0]
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-4)
@@ -183,22 +183,22 @@ def test_errors(graph, checkpoint, photos, tmp_path):
     wanted = {
         "--graph and --output must be given; see --help.": [],
         "--output must be given; see --help.": [f"--graph={graph}", one],
-        "Name pictures with --image_dir, with --image_list, or after the flags.": use,
+        "Name images with --image_dir, with --image_list, or after the flags.": use,
         "gone.txt (--image_list) cannot be read: No such file or directory": [
             *use, "--image_list=gone.txt"],
-        "empty.txt (--image_list) names no pictures.": [*use, "--image_list=empty.txt"],
+        "empty.txt (--image_list) names no images.": [*use, "--image_list=empty.txt"],
         "No such folder: gone (--image_dir)": [*use, "--image_dir=gone"],
-        "None of the 1 pictures can be used; the reasons are in f.npz.failures.csv.": [
+        "None of the 1 images can be used; the reasons are in f.npz.failures.csv.": [
             *use, "gone.jpg"],
         "--output=f.csv: the end of the name chooses the kind of file: "
         ".npz, .npy, .parquet, .h5, .hdf5, .pkl.": [f"--graph={graph}", "--output=f.csv", one],
         "theirs.npz has no record of how it was made. Choose another --output, or replace it "
         "with --overwrite.": [f"--graph={graph}", "--output=theirs.npz", one],
         f"--preprocess=slim is for slim checkpoints; {graph} is a graph, which has its own way of "
-        "preparing pictures.": [*use, "--preprocess=slim", one],
-        "'Cast:0' is not computed from 'Mul:0', where pictures enter the network, so it is not a "
-        "feature of a picture; choose a tensor further on.": [*use, "--tensors=Cast", one],
-        "Width, classes and picture size of mobilenet_v1 have to be above 0, not 0.25, 5 and 0×0.":
+        "preparing images.": [*use, "--preprocess=slim", one],
+        "'Cast:0' is not computed from 'Mul:0', where images enter the network, so it is not a "
+        "feature of an image; choose a tensor further on.": [*use, "--tensors=Cast", one],
+        "Width, classes and image size of mobilenet_v1 have to be above 0, not 0.25, 5 and 0×0.":
             [f"--graph={checkpoint}", "--output=f.npz", "--input_height=0", one],
     }  # fmt: skip
     several = [
@@ -221,7 +221,7 @@ def test_errors(graph, checkpoint, photos, tmp_path):
     assert not (tmp_path / "f.npz.part").exists()
 
 
-def test_names_of_any_bytes_and_a_bad_picture_among_them(graph, photos, tmp_path):
+def test_names_of_any_bytes_and_a_bad_image_among_them(graph, photos, tmp_path):
     (photos / os.fsdecode(b"a/\xfe.jpg")).write_bytes(b"")
     (photos / "a/8.jpg").rename(photos / os.fsdecode(b"a/\xff\n .jpg"))
     output = os.fsdecode(b"f\xff.npz")
@@ -238,7 +238,7 @@ def test_names_of_any_bytes_and_a_bad_picture_among_them(graph, photos, tmp_path
 
 
 def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(graph, photos, tmp_path):
-    """The last picture is a pipe, where the script waits until we have pressed Ctrl-C."""
+    """The last image is a pipe, where the script waits until we have pressed Ctrl-C."""
     os.mkfifo(photos / "z.jpg")
     command = [sys.executable, "-m", MODULE, f"--graph={graph}", "--output=f.npz"]
     process = subprocess.Popen(
@@ -272,7 +272,7 @@ def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(graph, photos, tmp_path)
 def test_help_lists_every_flag_and_kind_of_file():
     done = run_script(MODULE, "--help", cwd=".")
     assert (done.status, done.err) == (0, "")
-    assert done.out.startswith("Fetch named tensors of a graph for pictures")
+    assert done.out.startswith("Fetch named tensors of a graph for images")
     flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", done.out, re.MULTILINE))
     assert flags == {
         *("graph", "tensors", "output", "image_dir", "image_list", "pooling", "preprocess"),

@@ -12,11 +12,11 @@ import pytest
 import tensorflow as tf
 from head.graphs import (
     SIZE,
+    drawn_image,
     encoded,
     graph_2015,
     jpeg,
     node,
-    picture,
     pixel_graph,
     prepared,
     read_graph,
@@ -53,7 +53,7 @@ COMMANDS = {
     "size": [*SHAPELESS, *SIZED, "photos/1.jpg"],
     "label map": ["--graph=graph.pb", "--labels=maps/map.pbtxt", "photos/0.jpg", "--top_k=5"],
     "no graph": ["photos/0.jpg"],
-    "no picture": ["--graph=graph.pb"],
+    "no image": ["--graph=graph.pb"],
     "empty folder": ["--graph=graph.pb", "maps"],
     "no labels": [*PIXEL_FLAGS[:1], "--output_layer=probabilities", "photos/0.jpg", "--labels="],
     "missing labels": ["--graph=graph.pb", "--labels=no.txt", "photos/0.jpg"],
@@ -82,8 +82,8 @@ def root(tmp_path_factory):
     (root / "few.txt").write_text("a\nb\n")
     (root / "photos").mkdir()
     for number in range(2):
-        (root / "photos" / f"{number}.jpg").write_bytes(jpeg(picture(number, 40, 22)))
-    (root / "photos" / "2.png").write_bytes(encoded(picture(2), "PNG"))
+        (root / "photos" / f"{number}.jpg").write_bytes(jpeg(drawn_image(number, 40, 22)))
+    (root / "photos" / "2.png").write_bytes(encoded(drawn_image(2), "PNG"))
     (root / "broken.jpg").write_bytes(b"<html>404</html>")
     (root / "maps").mkdir()
     (root / "maps" / "map.pbtxt").write_text(
@@ -142,14 +142,14 @@ def test_text_is_a_label_and_a_score_a_line_best_first(done, root):
     agree(from_text(result.out.splitlines()), best(scores(root, "0.jpg")))
 
 
-def test_text_of_several_pictures_has_each_ones_path_above_its_labels(done, root):
+def test_text_of_several_images_has_each_ones_path_above_its_labels(done, root):
     lines = done["text of many"].out.splitlines()
     assert (lines[0], lines[3], len(lines)) == ("photos/0.jpg", "photos/2.png", 6)
     agree(from_text(lines[1:3]), best(scores(root, "0.jpg"), 2))
     agree(from_text(lines[4:]), best(scores(root, "2.png"), 2))
 
 
-def test_json_has_every_picture_of_a_folder_in_order(done, root):
+def test_json_has_every_image_of_a_folder_in_order(done, root):
     given = json.loads(done["json"].out)
     assert [Path(entry["image"]).name for entry in given] == ["0.jpg", "1.jpg", "2.png"]
     for entry in given:
@@ -158,7 +158,7 @@ def test_json_has_every_picture_of_a_folder_in_order(done, root):
         agree(found, best(scores(root, Path(entry["image"]).name)))
 
 
-def test_csv_has_a_row_for_every_label_of_every_picture(done, root):
+def test_csv_has_a_row_for_every_label_of_every_image(done, root):
     rows = list(csv.DictReader(io.StringIO(done["csv"].out)))
     assert [row["rank"] for row in rows] == ["1", "2", "3"] * 3
     for name, first in (("0.jpg", 0), ("1.jpg", 3), ("2.png", 6)):
@@ -168,11 +168,11 @@ def test_csv_has_a_row_for_every_label_of_every_picture(done, root):
         agree(found, best(scores(root, name), 3))
 
 
-def test_a_broken_picture_is_named_on_stderr_and_the_others_are_labelled(done, root):
+def test_a_broken_image_is_named_on_stderr_and_the_others_are_labelled(done, root):
     result = done["text with a broken one"]
     assert result.status == 0
     assert result.err.splitlines() == [
-        "warning: broken.jpg is not a JPEG, PNG, GIF, BMP or WebP picture",
+        "warning: broken.jpg is not a JPEG, PNG, GIF, BMP or WebP image",
         "warning: no.jpg cannot be read: No such file or directory",
     ]
     lines = result.out.splitlines()
@@ -180,30 +180,30 @@ def test_a_broken_picture_is_named_on_stderr_and_the_others_are_labelled(done, r
     agree(from_text(lines[1:]), best(scores(root, "0.jpg")))
 
 
-def test_json_says_of_a_broken_picture_why(done):
+def test_json_says_of_a_broken_image_why(done):
     broken, good = json.loads(done["json with a broken one"].out)
     assert broken == {
         "image": "broken.jpg",
         "labels": [],
-        "error": "is not a JPEG, PNG, GIF, BMP or WebP picture",
+        "error": "is not a JPEG, PNG, GIF, BMP or WebP image",
     }
     assert good["error"] is None
     assert len(good["labels"]) == 5
 
 
-def test_csv_has_no_rows_for_a_broken_picture(done):
+def test_csv_has_no_rows_for_a_broken_image(done):
     rows = list(csv.DictReader(io.StringIO(done["csv with a broken one"].out)))
     assert {row["image"] for row in rows} == {"photos/0.jpg"}
 
 
-def test_only_broken_pictures_are_an_error(done):
+def test_only_broken_images_are_an_error(done):
     result = done["only broken ones"]
     assert (result.status, result.out) == (2, "")
-    assert result.err.splitlines()[-1] == "error: No picture could be labelled."
+    assert result.err.splitlines()[-1] == "error: No image could be labelled."
     assert len(result.err.splitlines()) == 3
 
 
-def test_the_old_image_flag_takes_one_picture_and_more_may_follow(done, root):
+def test_the_old_image_flag_takes_one_image_and_more_may_follow(done, root):
     assert done["--image"].out == done["text"].out
     lines = done["--image and more"].out.splitlines()
     assert (lines[0], lines[6]) == ("photos/0.jpg", "photos/1.jpg")
@@ -241,10 +241,10 @@ def test_the_2015_label_maps_can_be_given_as_labels(done, root):
     ("command", "message"),
     [
         ("no graph", "--graph must be given; see --help."),
-        ("no picture", "Name pictures or folders of pictures after the flags."),
+        ("no image", "Name images or folders of images after the flags."),
         (
             "empty folder",
-            "No pictures in maps: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp.",
+            "No images in maps: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp.",
         ),
         ("no labels", "No label file lies beside pixels/graph.pb; name it with --labels."),
         ("missing labels", "No such label file: no.txt"),
@@ -266,7 +266,7 @@ def test_the_2015_label_maps_can_be_given_as_labels(done, root):
         ("zero std", "--input_std=0 would divide by zero; known values: 127.5, 128, 255."),
         (
             "no size",
-            "shapeless/graph.pb does not say how large its pictures are ('input:0' has no fixed "
+            "shapeless/graph.pb does not say how large its images are ('input:0' has no fixed "
             "size); give --input_height and --input_width (above 0).",
         ),
         ("top 0", "flag --top_k=0: 0 is not a positive integer"),

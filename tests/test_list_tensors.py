@@ -342,7 +342,7 @@ def test_no_match_is_no_error(script: Runner, graph: Path, format_: str, empty: 
     assert result == (empty, "0 of 8 tensors\n")
 
 
-def test_a_graph_without_pictures_is_listed(script: Runner, tmp_path: Path) -> None:
+def test_a_graph_without_images_is_listed(script: Runner, tmp_path: Path) -> None:
     with tf.Graph().as_default() as made:
         tf.constant(2, name="two")
     graph_def = made.as_graph_def()
@@ -355,7 +355,7 @@ def test_a_graph_without_pictures_is_listed(script: Runner, tmp_path: Path) -> N
         "2 of 2 tensors\n",
     )
     assert script.error_of("--graph", path, "--bottlenecks") == (
-        f"No tensor of {path} is seen to take pictures; name it with --input_layer. "
+        f"No tensor of {path} is seen to take images; name it with --input_layer. "
         f"List them: list_tensors --graph={path}"
     )
 

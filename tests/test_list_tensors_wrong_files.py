@@ -78,9 +78,9 @@ WRONG = {
     ),
     "text": (b"daisy\ndandelion\n", NO_KIND),
     "zeros": (bytes(5000), NO_KIND),
-    "picture": (
+    "image": (
         b"\xff\xd8\xff\xe0" + bytes(60),
-        "{path} is a picture; pass it as an image and a .pb file as the graph.",
+        "{path} is an image; pass it as an image and a .pb file as the graph.",
     ),
     "two nodes of a name": (
         graph(lambda g: g.node.add(name="a", op="NoOp")),

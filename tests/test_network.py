@@ -19,7 +19,7 @@ from tests.features import tiny
 from tests.sources.corpus import SIZE, Written
 
 ROOT = Path(__file__).resolve().parents[1]
-PICTURES = (None, SIZE, SIZE, 3)
+IMAGES = (None, SIZE, SIZE, 3)
 NOT_ALONE = (
     "the values of its 15 variables are in a checkpoint that is not beside it "
     "(model.ckpt.index); copy it there."
@@ -29,7 +29,7 @@ NOT_ALONE = (
 def test_tensors_by_pattern(kinds: Mapping[str, Path]) -> None:
     network = retrain_tools.load(str(kinds["graph"]))
     assert network.tensors("^M.*n:0$|input") == [
-        Tensor("input:0", "float32", PICTURES, "Placeholder"),
+        Tensor("input:0", "float32", IMAGES, "Placeholder"),
         Tensor("Mean:0", "float32", (None, 8), "Mean"),
     ]
     assert network.tensors("nothing like it") == []
@@ -103,7 +103,7 @@ def test_a_network_in_a_notebook(kinds: Mapping[str, Path]) -> None:
 
 
 @pytest.mark.parametrize("form", ["folder", "list", "one", "mixed"])
-def test_pictures_are_named_in_many_ways(
+def test_images_are_named_in_many_ways(
     form: str, kinds: Mapping[str, Path], tmp_path: Path
 ) -> None:
     photos = tmp_path / "photos"

@@ -17,7 +17,7 @@ from retrain_tools.quiet_tensorflow import tf
 from tests.features import tiny
 from tests.sources.corpus import CLASSES, SIZE, close, real
 
-PICTURES = (None, SIZE, SIZE, 3)
+IMAGES = (None, SIZE, SIZE, 3)
 NOT_ALONE = (
     "the values of its 15 variables are in a checkpoint that is not beside it "
     "(model.ckpt.index); copy it there."
@@ -71,12 +71,12 @@ KINDS = {
     "graph": Row("frozen GraphDef", *GRAPH),
     "text graph": Row("frozen GraphDef", *GRAPH),
     "graph with variables": Row(
-        "GraphDef with variables", ("input:0", PICTURES), TRAINED[1], NO_VALUES
+        "GraphDef with variables", ("input:0", IMAGES), TRAINED[1], NO_VALUES
     ),
     "meta": Row("MetaGraph of TensorFlow VERSION, with its checkpoint", *TRAINED),
     "meta alone": Row(
         "MetaGraph of TensorFlow VERSION, without its checkpoint",
-        ("input:0", PICTURES),
+        ("input:0", IMAGES),
         TRAINED[1],
         NOT_ALONE,
     ),
@@ -94,12 +94,12 @@ KINDS = {
     ),
     "saved model 2": Row(
         "SavedModel (TF2 Hub interface) of TensorFlow VERSION, tags serve",
-        ("serving_default_pixels:0", PICTURES),
+        ("serving_default_pixels:0", IMAGES),
         ("serving_default_pixels:0", "add:0", "add:0"),
     ),
     "hub 2": Row(
         "SavedModel (TF2 Hub interface) of TensorFlow VERSION, tags serve",
-        ("inputs:0", PICTURES),
+        ("inputs:0", IMAGES),
         ("inputs:0", "add:0", "add:0"),
     ),
     "keras": Row("Keras model (.keras)", *KERAS_NET),
@@ -110,7 +110,7 @@ KINDS = {
     "keras export": Row(SERVED, KERAS_NET[0], ("serving_default_pixels:0", *KERAS)),
     "tflite": Row(
         "TensorFlow Lite model, schema version 3",
-        ("serving_default_pixels:0", PICTURES),
+        ("serving_default_pixels:0", IMAGES),
         None,
         LITE,
     ),
@@ -229,18 +229,18 @@ def test_a_mobilenet_of_keras(tmp_path: Path) -> None:
     entrance, outputs, best = told(network)
     summary = network.summary()
     assert entrance == summary.inputs[0].tensor.name
-    assert summary.inputs[0].why == "pixels: a placeholder of the type and shape of pictures"
+    assert summary.inputs[0].why == "pixels: a placeholder of the type and shape of images"
     assert summary.image_size == (96, 96)
     assert summary.parameters == pytest.approx(model.count_params(), rel=0.01)
     assert best is not None
     pooled = next(x for x in model.layers if isinstance(x, keras.layers.GlobalAveragePooling2D))
     both = keras.Model(model.input, [pooled.output, model.output])
     path = tmp_path / "a.png"
-    picture = tiny.photo(96, 96, seed=4)
-    picture.save(path)
+    image = tiny.photo(96, 96, seed=4)
+    image.save(path)
     features = network.fetch([best, outputs[0]], path)
-    # Keras's own preparation of pictures for this network.
-    scaled = keras.applications.mobilenet_v2.preprocess_input(np.asarray(picture, np.float32)[None])
+    # Keras's own preparation of images for this network.
+    scaled = keras.applications.mobilenet_v2.preprocess_input(np.asarray(image, np.float32)[None])
     for mine, theirs in zip(features.values.values(), both(scaled), strict=True):
         assert close(mine, theirs.numpy())
     assert network.frozen.spec.final == outputs[0]

@@ -23,7 +23,7 @@ LABELS = ["red rose ", "daisy", "tulip"]  # in the order of the folders, as retr
 
 
 def write_photos(folder, classes=tuple(COLOURS), count=22):
-    """Noisy pictures of one colour a class, easy to learn though not to the last."""
+    """Noisy images of one colour a class, easy to learn though not to the last."""
     for number, label in enumerate(classes):
         rng = np.random.default_rng(number)
         (folder / label).mkdir(parents=True)
@@ -107,18 +107,18 @@ class TestTheOldCommand:
             for number in range(22)
         ]
         values = np.array((folder / files[0]).read_text().split(","), np.float64)
-        picture = root / "tf_files" / "flower_photos" / "Red-Rose!" / "00.jpg"
+        image = root / "tf_files" / "flower_photos" / "Red-Rose!" / "00.jpg"
         expected = run(
             read_graph(MOBILENET / "frozen_graph.pb"),
             "MobilenetV1/Predictions/Reshape:0",
-            {"input:0": prepared(picture.read_bytes(), 128)},
+            {"input:0": prepared(image.read_bytes(), 128)},
         )
         np.testing.assert_allclose(values, expected[0], atol=1e-4)
 
     def test_graph_saved_model_and_metrics_agree(self, project, metrics):
         root, _ = project
-        pictures = sorted((root / "tf_files" / "flower_photos").glob("*/*.jpg"))[::9]
-        data = [path.read_bytes() for path in pictures]
+        images = sorted((root / "tf_files" / "flower_photos").glob("*/*.jpg"))[::9]
+        data = [path.read_bytes() for path in images]
         graph = read_graph(root / "out" / "retrained_graph.pb")
         scores = np.concatenate(
             [run(graph, "final_result:0", {"DecodeJpeg/contents:0": d}) for d in data]
@@ -132,10 +132,10 @@ class TestTheOldCommand:
         np.testing.assert_allclose(served["scores"], scores, atol=1e-4)
         assert [label.decode() for label in served["labels"].numpy()[0]] == LABELS
         assert metrics["labels"] == LABELS
-        rights = (scores.argmax(1) == [list(COLOURS).index(p.parent.name) for p in pictures]).mean()
+        rights = (scores.argmax(1) == [list(COLOURS).index(p.parent.name) for p in images]).mean()
         assert rights > 0.6
 
-    def test_lists_the_misclassified_pictures(self, project, metrics):
+    def test_lists_the_misclassified_images(self, project, metrics):
         _, done = project
         lines = done.out.splitlines()
         start = lines.index("=== MISCLASSIFIED TEST IMAGES ===")
@@ -203,7 +203,7 @@ ERRORS = {
     ),
     "one class": (
         [GOOD[0], "--image_dir={0}/one_class"],
-        "Training takes at least two classes, one folder of pictures each, below --image_dir; "
+        "Training takes at least two classes, one folder of images each, below --image_dir; "
         "there is only one ('daisy').",
     ),
     "colliding labels": (
@@ -211,10 +211,10 @@ ERRORS = {
         "The folders 'Daisy' and 'daisy' both give the label 'daisy'. Rename one, or pass "
         "--keep_folder_names to use the names as they are.",
     ),
-    "too few pictures": (
+    "too few images": (
         [GOOD[0], "--image_dir={0}/few"],
-        "Class 'daisy' has 2 usable pictures; it takes at least 3, one each for training, "
-        "validation, testing. Add pictures, or remove the folder.",
+        "Class 'daisy' has 2 usable images; it takes at least 3, one each for training, "
+        "validation, testing. Add images, or remove the folder.",
     ),
     "percentages": (
         [*GOOD, "--testing_percentage=60", "--validation_percentage=40"],
@@ -269,7 +269,7 @@ ERRORS = {
 } | {
     f"--{name}=0": (
         [*GOOD, f"--{name}=0"],
-        f"--{name} cannot be 0; a negative number takes all pictures.",
+        f"--{name} cannot be 0; a negative number takes all images.",
     )
     for name in ("train_batch_size", "validation_batch_size", "test_batch_size")
 }  # fmt: skip

@@ -2,9 +2,9 @@
 
   python tools/benchmark.py --graph=GRAPH.pb --image_dir=FOLDER
 
-Parts: `bottlenecks` against feeding the untouched graph one picture at a time and writing the text
+Parts: `bottlenecks` against feeding the untouched graph one image at a time and writing the text
 file; `training` against reading 100 text files per step, as retrain.py does; `memory`, the peak of
-`bottlenecks` for the pictures as they are and for 2,000; `listing`, whole processes that look into
+`bottlenecks` for the images as they are and for 2,000; `listing`, whole processes that look into
 the graph against those that use TensorFlow for it. Every measurement is a process of its own,
 because TensorFlow's thread pools are fixed by a process's first session. Start-up is not counted.
 """
@@ -38,7 +38,7 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.load import load_graph
 
 _GRAPH = flags.DEFINE_string("graph", None, "Graph with an encoded image input.")
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of JPEG pictures in class folders.")
+_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
 _ROUNDS = flags.DEFINE_integer("rounds", 2, "Times each speed is measured, in turns.")
 _PARTS = flags.DEFINE_list(
     "parts", ["bottlenecks", "training", "memory", "listing"], "What to measure."
@@ -52,7 +52,7 @@ _MANY_IMAGES = 2000
 
 
 def old_bottlenecks() -> dict[str, float]:
-    """Time the untouched graph, one run per picture, and the writing of its text file."""
+    """Time the untouched graph, one run per image, and the writing of its text file."""
     graph_def = read_graph_def(_GRAPH.value)
     spec = load_graph(_GRAPH.value).spec
     images = find_images(_IMAGE_DIR.value)

@@ -12,12 +12,12 @@ import numpy as np
 from retrain_tools.errors import InputError
 from retrain_tools.features.cache import Cache
 from retrain_tools.features.extractor import Extractor, Result
-from retrain_tools.images.decode import PictureError
+from retrain_tools.images.decode import ImageError
 from retrain_tools.images.folders import ImageFile
 
 log = logging.getLogger(__name__)
 
-_PICTURES_TO_SPOT_CHECK = 5
+_IMAGES_TO_SPOT_CHECK = 5
 # The same network on another TensorFlow, or with another JPEG decoder, differs by up to 4 %
 # (relative L2 at pool_3); the legacy resizer taken for the new one gives 8 %, another network more.
 _SAME_NETWORK = 0.05
@@ -42,11 +42,11 @@ def adopt(
     trust: bool,
     extractor: Callable[[], Extractor],
 ) -> dict[str, object] | None:
-    """Compute a few pictures of a cache without manifest again, and compare.
+    """Compute a few images of a cache without manifest again, and compare.
 
     Args:
         cache: the cache.
-        cached: the pictures that have a good cache file.
+        cached: the images that have a good cache file.
         trust: take them unchecked.
         extractor: opens the graph.
 
@@ -54,22 +54,22 @@ def adopt(
         What was checked, for the manifest; None for a new cache.
 
     Raises:
-        InputError: recomputed pictures do not agree with their cache files.
+        InputError: recomputed images do not agree with their cache files.
     """
     if not cached:
         return None
     if trust:
         log.info("%d bottlenecks without a manifest are taken unchecked", len(cached))
         return {"bottlenecks": len(cached), "checked": 0}
-    step = max(1, len(cached) // _PICTURES_TO_SPOT_CHECK)
-    chosen = {image.path: image for image in cached[::step][:_PICTURES_TO_SPOT_CHECK]}
+    step = max(1, len(cached) // _IMAGES_TO_SPOT_CHECK)
+    chosen = {image.path: image for image in cached[::step][:_IMAGES_TO_SPOT_CHECK]}
     results: dict[str, Result] = {}
     for _ in extractor().map_batches(chosen, results.update):
         pass
     errors = {}
     lines = []
     for path, result in results.items():
-        if isinstance(result, PictureError):
+        if isinstance(result, ImageError):
             continue
         old, new = cache.read(chosen[path]), result[0]
         assert old is not None  # noqa: S101 - it was read a moment ago
@@ -81,14 +81,14 @@ def adopt(
     if any(error > _SAME_NETWORK for error in errors.values()):
         raise InputError(
             f"The {len(cached)} bottlenecks in {cache.folder} have no manifest and do not agree "
-            f"with this graph; pictures computed again differ by more than {_SAME_NETWORK:.0%}: "
+            f"with this graph; images computed again differ by more than {_SAME_NETWORK:.0%}: "
             f"{'; '.join(sorted(lines))}. Use another --bottleneck_dir, or pass --trust_cache "
             "to take them as they are."
         )
     if not errors:
         raise InputError(
             f"The bottlenecks in {cache.folder} have no manifest and cannot be checked: none of "
-            "the pictures tried can be read. Pass --trust_cache to take them as they are."
+            "the images tried can be read. Pass --trust_cache to take them as they are."
         )
     worst = max(errors.values())
     log.info("%d bottlenecks adopted; %d computed again, worst difference %.2g %%",

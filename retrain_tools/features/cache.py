@@ -1,4 +1,4 @@
-"""The bottleneck cache: one text file per picture, laid out as retrain.py did, and its manifest."""
+"""The bottleneck cache: one text file per image, laid out as retrain.py did, and its manifest."""
 
 from __future__ import annotations
 
@@ -90,11 +90,11 @@ class Cache:
     depth: int
 
     def path(self, image: ImageFile) -> Path:
-        """Return where the picture's bottleneck file is, or would be."""
+        """Return where the image's bottleneck file is, or would be."""
         return bottleneck_path(self.folder, image, self.suffix)
 
     def read(self, image: ImageFile) -> Vector | None:
-        """Return the picture's float32 [depth] values, or None if they are not cached.
+        """Return the image's float32 [depth] values, or None if they are not cached.
 
         Raises:
             DamagedBottleneckError: the file is not `depth` finite numbers with commas between; a
@@ -110,7 +110,7 @@ class Cache:
         return vector
 
     def write(self, image: ImageFile, vector: Vector) -> None:
-        """Write the picture's bottleneck file in one step."""
+        """Write the image's bottleneck file in one step."""
         files.write_text(self.path(image), format_bottleneck(vector))
 
 
@@ -159,7 +159,7 @@ def find_suffix(folder: Path, images: Sequence[ImageFile], preferred: str) -> st
             if not name.startswith(own):
                 break
             rest = name.removeprefix(own)
-            # `1.jpg.png.txt` is not a file of `1.jpg` where there is a picture `1.jpg.png`.
+            # `1.jpg.png.txt` is not a file of `1.jpg` where there is an image `1.jpg.png`.
             longer = any(f"{image.relative}{rest[:end]}" in known for end in range(1, len(rest)))
             if rest.endswith(".txt") and not longer:
                 found.add(rest.removesuffix(".txt"))

@@ -1,4 +1,4 @@
-"""Bottlenecks of randomly distorted pictures, for training; they are never cached."""
+"""Bottlenecks of randomly distorted images, for training; they are never cached."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from retrain_tools.features.cache import Vector
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.images.decode import PictureError
+from retrain_tools.images.decode import ImageError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
 from retrain_tools.quiet_tensorflow import tf
 
 
-class DistortedPictures(contextlib.AbstractContextManager["DistortedPictures"]):
-    """A graph ready to run on distorted pictures; it is opened when it is first needed."""
+class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
+    """A graph ready to run on distorted images; it is opened when it is first needed."""
 
     def __init__(self, frozen: FrozenGraph, wanted: Distortions, options: CacheOptions) -> None:
         """Remember what to do; nothing is opened yet.
 
         Raises:
-            InputError: the graph's picture side has no place for a resized picture.
+            InputError: the graph's image side has no place for a resized image.
         """
         spec = frozen.spec
         if wanted.any and spec.encoded_input is not None and spec.resized is None:
             raise InputError(
-                f"Distortions enter behind the one node that resizes pictures, which {frozen.path} "
+                f"Distortions enter behind the one node that resizes images, which {frozen.path} "
                 "does not have; train without them."
             )
         self._frozen, self._wanted, self._options = frozen, wanted, options
@@ -47,7 +47,7 @@ class DistortedPictures(contextlib.AbstractContextManager["DistortedPictures"]):
     def bottlenecks(
         self, paths: Sequence[str], rng: np.random.Generator
     ) -> npt.NDArray[np.float32]:
-        """Return float32 [N, depth] for picture files, each distorted in its own random way.
+        """Return float32 [N, depth] for image files, each distorted in its own random way.
 
         Raises:
             InputError: a file cannot be decoded any more.
@@ -74,13 +74,13 @@ class DistortedPictures(contextlib.AbstractContextManager["DistortedPictures"]):
 
     def _distort(self, extractor: Extractor, path: str, numbers: Draw) -> Vector:
         try:
-            picture = extractor.decode(path).astype(np.float32)
-        except PictureError as error:
+            image = extractor.decode(path).astype(np.float32)
+        except ImageError as error:
             raise InputError(
-                f"{path} {error}. It has a cached bottleneck, but distortions take the picture "
+                f"{path} {error}. It has a cached bottleneck, but distortions take the image "
                 "itself; remove it, or train without distortions."
             ) from error
-        resized = self._resize(picture[np.newaxis], numbers.precrop)[0]
+        resized = self._resize(image[np.newaxis], numbers.precrop)[0]
         return extractor.scale(crop_and_light(resized, numbers, self._size))
 
 
@@ -89,9 +89,9 @@ def _resizer() -> Iterator[Callable[..., Vector]]:
     """Yield a function (float32 [1, H, W, 3], (h, w)) -> [1, h, w, 3], as TensorFlow 1 resizes."""
     graph = tf.Graph()
     with graph.as_default():
-        picture = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
+        image = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
         size = tf.compat.v1.placeholder(tf.int32, [2])
-        resized = tf.raw_ops.ResizeBilinear(images=picture, size=size)
+        resized = tf.raw_ops.ResizeBilinear(images=image, size=size)
     # Not `with Session(…)`, which would make it the caller's default session.
     with contextlib.closing(tf.compat.v1.Session(graph=graph)) as session:
-        yield session.make_callable(resized, [picture, size])
+        yield session.make_callable(resized, [image, size])

@@ -1,4 +1,4 @@
-"""Runs a graph on picture files: its picture side per picture, its body in batches, in parallel."""
+"""Runs a graph on image files: its image side per image, its body in batches, in parallel."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.pooling import pool
 from retrain_tools.features.session import first_sentence, naming, network_graph, session_on
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.graphdef.sides import body, picture_side
+from retrain_tools.graphdef.sides import body, image_side
 from retrain_tools.images.decode import (
     MAX_PIXELS,
-    PictureError,
+    ImageError,
     decode_with_pillow,
-    read_picture,
+    read_image,
     resize_with_pillow,
 )
 from retrain_tools.quiet_tensorflow import tf
@@ -37,19 +37,19 @@ from retrain_tools.quiet_tensorflow import tf
 log = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
-Result = list[Vector] | PictureError
-"""One picture's values, one vector per fetch, or why there are none."""
+Result = list[Vector] | ImageError
+"""One image's values, one vector per fetch, or why there are none."""
 
 _BATCH_SIZE = 4  # more is no faster when every core works on a batch of its own, and takes memory
 _SAME_IN_A_BATCH = 1e-4  # relative to the largest value; float32 kernels differ by about 1e-6
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
-    """A graph ready to run on pictures. Safe to use from several threads; close it after use.
+    """A graph ready to run on images. Safe to use from several threads; close it after use.
 
     Attributes:
-        shapes: of each fetch's values for one picture, after pooling.
-        batch_size: how many pictures it takes at a time.
+        shapes: of each fetch's values for one image, after pooling.
+        batch_size: how many images it takes at a time.
     """
 
     def __init__(
@@ -66,11 +66,11 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             frozen: the graph; it is not kept.
             fetches: full tensor names.
             pooling: for fetches of rank above 2, see `pooling.pool`; None keeps their shape.
-            max_pixels: largest picture to accept.
+            max_pixels: largest image to accept.
             raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
 
         Raises:
-            InputError: a fetch is not computed from pictures, or is not of numbers; or the graph
+            InputError: a fetch is not computed from images, or is not of numbers; or the graph
                 cannot be run.
         """
         self._size = frozen.spec.image_size
@@ -79,7 +79,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         self._raw_pixels = raw_pixels
         where = str(frozen.path)
         self._workers = _usable_cores()
-        side = picture_side(frozen.graph_def, frozen.spec)
+        side = image_side(frozen.graph_def, frozen.spec)
         self._side = side
         self._sessions = contextlib.ExitStack()
         try:
@@ -87,9 +87,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             with graph.as_default(), naming(where):
                 tf.compat.v1.import_graph_def(side.graph_def, name="")
                 contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
-                picture = tf.io.decode_image(contents, channels=3, expand_animations=False)
-            self._contents, self._decoded = contents, picture
-            self._pictures = self._sessions.enter_context(session_on(graph, self._workers))
+                image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+            self._contents, self._decoded = contents, image
+            self._images = self._sessions.enter_context(session_on(graph, self._workers))
             light, weights = body(frozen.graph_def, frozen.spec, fetches)
             with naming(where):
                 graph, assignments, tensors = network_graph(
@@ -110,7 +110,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             for fetch, shape in zip(fetches, self.shapes, strict=True):
                 if 0 in shape:
                     raise InputError(
-                        f"{fetch!r} has no values for a picture: its shape is {list(shape)}."
+                        f"{fetch!r} has no values for an image: its shape is {list(shape)}."
                     )
         except BaseException:
             self._sessions.close()
@@ -120,7 +120,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         self._sessions.close()
 
     def prepare(self, path: str) -> npt.NDArray[np.float32]:
-        """Read one picture file and prepare its pixels with the graph's own picture side.
+        """Read one image file and prepare its pixels with the graph's own image side.
 
         JPEG goes through the graph's own decoder; other formats enter behind it.
 
@@ -128,9 +128,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             float32 [h, w, 3].
 
         Raises:
-            PictureError: the file cannot be used.
+            ImageError: the file cannot be used.
         """
-        data, found = read_picture(path, self._max_pixels)
+        data, found = read_image(path, self._max_pixels)
         if self._raw_pixels:
             return resize_with_pillow(data, self._size).astype(np.float32)
         if found == "JPEG":
@@ -138,30 +138,30 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         return self._run_side(self._side.pixels, {self._side.decoded: self._decode(data, found)})
 
     def decode(self, path: str) -> npt.NDArray[np.uint8]:
-        """Read and decode one picture file as `prepare` does; uint8 [H, W, 3]."""
-        data, found = read_picture(path, self._max_pixels)
+        """Read and decode one image file as `prepare` does; uint8 [H, W, 3]."""
+        data, found = read_image(path, self._max_pixels)
         if found == "JPEG":
             return np.asarray(
-                self._run(self._pictures, self._side.decoded, {self._side.encoded: data})
+                self._run(self._images, self._side.decoded, {self._side.encoded: data})
             )
         return self._decode(data, found)
 
     def scale(self, resized: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Prepare a distorted picture: float32 [h, w, 3], 0 to 255, of the graph's size already."""
+        """Prepare a distorted image: float32 [h, w, 3], 0 to 255, of the graph's size already."""
         if self._side.resized is None:
-            raise InputError("Distortions need a graph whose picture side has one resize node.")
+            raise InputError("Distortions need a graph whose image side has one resize node.")
         return self._run_side(self._side.pixels, {self._side.resized: resized[np.newaxis]})
 
     def _decode(self, data: bytes, found: str) -> npt.NDArray[np.uint8]:
         if found in ("BMP", "WEBP"):
             return decode_with_pillow(data)
-        return np.asarray(self._run(self._pictures, self._decoded, {self._contents: data}))
+        return np.asarray(self._run(self._images, self._decoded, {self._contents: data}))
 
     def _run_side(self, fetch: str, feeds: dict[Any, Any]) -> npt.NDArray[np.float32]:
-        pixels = np.asarray(self._run(self._pictures, fetch, feeds), np.float32)
+        pixels = np.asarray(self._run(self._images, fetch, feeds), np.float32)
         if pixels.size != math.prod((*self._size, 3)):
-            raise PictureError(
-                f"comes out of the graph's picture side as {list(pixels.shape)} "
+            raise ImageError(
+                f"comes out of the graph's image side as {list(pixels.shape)} "
                 f"instead of {[1, *self._size, 3]}"
             )
         return pixels.reshape(*self._size, 3)
@@ -172,7 +172,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             return session.run(fetch, feeds)
         # A ValueError: the graph's decoder gives another number of channels than was decoded.
         except (ValueError, tf.errors.OpError) as error:
-            raise PictureError(f"cannot be decoded: {first_sentence(error)}") from error
+            raise ImageError(f"cannot be decoded: {first_sentence(error)}") from error
 
     def run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
         """Fetch the tensors for prepared pixels.
@@ -184,7 +184,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             One float32 [N, depth] per fetch, or [N, ...] without pooling.
 
         Raises:
-            ValueError: a value has not one row per picture. That is all right for one picture: a
+            ValueError: a value has not one row per image. That is all right for one image: a
                 graph that was made for one may have squeezed the rows away.
         """
         count = len(pixels)
@@ -199,10 +199,10 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         return results
 
     def _takes_batches(self) -> bool:
-        """Compare two pictures in a batch with the same two alone.
+        """Compare two images in a batch with the same two alone.
 
         Raises:
-            InputError: the graph cannot be run even on one picture.
+            InputError: the graph cannot be run even on one image.
         """
         rng = np.random.default_rng(0)
         pair = rng.uniform(-1.0, 1.0, (2, *self._size, 3)).astype(np.float32)
@@ -221,22 +221,22 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             for both, one, two in zip(together, *alone, strict=True)
         )
         if not same:
-            log.info("this graph gives other values in a batch; its pictures are run one by one")
+            log.info("this graph gives other values in a batch; its images are run one by one")
         self.shapes = [value.shape[1:] for value in alone[0]]
         return same
 
     def map_batches(
         self, paths: Iterable[str], handle: Callable[[list[tuple[str, Result]]], None]
     ) -> Iterator[int]:
-        """Fetch the tensors for picture files, in batches, one worker per core.
+        """Fetch the tensors for image files, in batches, one worker per core.
 
         Args:
-            paths: picture files; they are read as they are needed.
+            paths: image files; they are read as they are needed.
             handle: gets each finished batch of (path, result) in its worker thread; batches
                 finish in any order. An exception in it ends the job.
 
         Yields:
-            How many pictures were handled, batch by batch.
+            How many images were handled, batch by batch.
         """
 
         def work(batch: Sequence[str]) -> int:
@@ -263,27 +263,27 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         for index, path in enumerate(paths):
             try:
                 pixels[index] = self.prepare(path)
-            except PictureError as error:
+            except ImageError as error:
                 results[index] = error
         results.update(zip(pixels, self._vectors(list(pixels.values())), strict=True))
         return [(path, results[index]) for index, path in enumerate(paths)]
 
     def _vectors(self, pixels: Sequence[npt.NDArray[np.float32]]) -> list[Result]:
-        """Run prepared pictures in one batch; if that fails, one by one, to blame the right one."""
+        """Run prepared images in one batch; if that fails, one by one, to blame the right one."""
         if not pixels:
             return []
         try:
             values = self.run(np.stack(pixels))
         except (ValueError, tf.errors.OpError) as error:
             if len(pixels) == 1:
-                return [PictureError(f"makes the graph fail: {first_sentence(error)}")]
+                return [ImageError(f"makes the graph fail: {first_sentence(error)}")]
             return [result for one in pixels for result in self._vectors([one])]
         results: list[Result] = []
         for row in range(len(pixels)):
             vectors = [value[row] for value in values]
             finite = all(np.isfinite(vector).all() for vector in vectors)
             results.append(
-                vectors if finite else PictureError("gives values that are not finite numbers")
+                vectors if finite else ImageError("gives values that are not finite numbers")
             )
         return results
 

@@ -1,4 +1,4 @@
-"""Fetches tensors for pictures into one file of features; a stopped job goes on where it was."""
+"""Fetches tensors for images into one file of features; a stopped job goes on where it was."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from retrain_tools.features.stores import (
 )
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
-from retrain_tools.images.decode import MAX_PIXELS, PictureError
+from retrain_tools.images.decode import MAX_PIXELS, ImageError
 from retrain_tools.progress import progress
 
 log = logging.getLogger(__name__)
@@ -53,7 +53,7 @@ class FetchOptions:
         pooling: how values of rank above 2 become a vector; None to keep their shape.
         raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
         overwrite: replace an output that was made in another way.
-        max_pixels: largest picture to accept.
+        max_pixels: largest image to accept.
     """
 
     output: str
@@ -65,7 +65,7 @@ class FetchOptions:
 
 @dataclasses.dataclass
 class FetchReport:
-    """What became of the pictures, and the shape of each tensor's values for one of them."""
+    """What became of the images, and the shape of each tensor's values for one of them."""
 
     output: Path
     columns: list[Column]
@@ -103,22 +103,22 @@ def named_tensor(frozen: FrozenGraph, name: str) -> str:
 def fetch_tensors(
     frozen: FrozenGraph, tensors: Mapping[str, str], paths: Sequence[str], options: FetchOptions
 ) -> FetchReport:
-    """Write the values of tensors for pictures, in the order of `paths`.
+    """Write the values of tensors for images, in the order of `paths`.
 
     Beside the output stands OUTPUT.json: what the values depend on and which file each row is of,
     as it was then. By that a second run knows what it need not compute. While it works, OUTPUT.part
-    holds what is done. Pictures that cannot be used are left out, and listed in
+    holds what is done. Images that cannot be used are left out, and listed in
     OUTPUT.failures.csv.
 
     Args:
         frozen: the graph.
         tensors: full tensor names by the names that they get in the output.
-        paths: picture files; each counts once.
+        paths: image files; each counts once.
         options: where and how.
 
     Raises:
-        InputError: see `stores`; a tensor is not computed from pictures; the output, or what an
-            unfinished run left of one, was made in another way; or no picture can be used.
+        InputError: see `stores`; a tensor is not computed from images; the output, or what an
+            unfinished run left of one, was made in another way; or no image can be used.
     """
     output = Path(options.output)
     store = store_format(options.output)
@@ -240,7 +240,7 @@ def _open_rows(part: Path, identities: Mapping[str, Identity], columns: list[Col
 def _take_over(
     rows: RowFiles, old: Record, pieces: Iterator[list[Rows]], wanted: set[Source]
 ) -> None:
-    """Copy the rows of a finished run for pictures that are still the same."""
+    """Copy the rows of a finished run for images that are still the same."""
     waiting = iter(old.sources)
     try:
         for piece in pieces:
@@ -249,7 +249,7 @@ def _take_over(
                 if source in wanted and source not in rows:
                     rows.append(source, list(row))
     except DAMAGE as error:
-        log.warning("the output cannot be read (%s); its pictures are computed again", error)
+        log.warning("the output cannot be read (%s); its images are computed again", error)
 
 
 def _compute(
@@ -263,7 +263,7 @@ def _compute(
     def keep(results: list[tuple[str, Result]]) -> None:
         with one_at_a_time:
             for path, result in results:
-                if isinstance(result, PictureError):
+                if isinstance(result, ImageError):
                     report.failed[path] = str(result)
                 elif other := _other_shape(report.columns, result):
                     report.failed[path] = other
@@ -292,7 +292,7 @@ def _other_shape(columns: Sequence[Column], row: Row) -> str:
 
 
 def _report_failures(report: FetchReport, count: int) -> None:
-    """Name the failed pictures on stderr and beside the output; an earlier list is replaced."""
+    """Name the failed images on stderr and beside the output; an earlier list is replaced."""
     path = Path(f"{report.output}.failures.csv")
     path.unlink(missing_ok=True)
     if not report.failed:
@@ -305,7 +305,7 @@ def _report_failures(report: FetchReport, count: int) -> None:
         log.warning("%s %s", image, reason)
     files.write_text(path, text.getvalue())
     if len(report.failed) == count:
-        raise InputError(f"None of the {count} pictures can be used; the reasons are in {path}.")
+        raise InputError(f"None of the {count} images can be used; the reasons are in {path}.")
 
 
 def _finish(
@@ -316,7 +316,7 @@ def _finish(
     report: FetchReport,
     store: Format,
 ) -> None:
-    """Write the output, in the order of the pictures, and its record."""
+    """Write the output, in the order of the images, and its record."""
     done = [source for source in sources if source in rows]
 
     def values(column: int, start: int, stop: int) -> Rows:

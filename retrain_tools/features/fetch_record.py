@@ -18,7 +18,7 @@ _FORMAT = 1
 
 
 class Record(NamedTuple):
-    """What is known of a file of features: how it was made, its columns, and its rows' pictures."""
+    """What is known of a file of features: how it was made, its columns, and its rows' images."""
 
     identities: dict[str, Identity]
     columns: list[Column]
@@ -43,7 +43,7 @@ def write_record(output: Path, record: Record, graph: str) -> None:
         "tensors": tensors,
         "files": [_as_it_is(path) for path in written_files(output, record.columns)],
     }
-    # A line for each picture, not one for each of its numbers.
+    # A line for each image, not one for each of its numbers.
     images = ",\n".join(json.dumps(source) for source in record.sources)
     head = json.dumps(content, indent=1).removesuffix("\n}")
     files.write_text(record_path(output), f'{head},\n "images": [\n{images}\n ]\n}}\n')

@@ -31,7 +31,7 @@ from retrain_tools.features.cache import (
 from retrain_tools.features.extractor import Extractor, Result
 from retrain_tools.graphdef.infer import tensor_shapes
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.images.decode import MAX_PIXELS, PictureError
+from retrain_tools.images.decode import MAX_PIXELS, ImageError
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.progress import progress
 
@@ -40,15 +40,15 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass
 class FillReport:
-    """What became of each picture.
+    """What became of each image.
 
     Attributes:
         cache: the filled cache.
         identity: what its values depend on.
-        computed: pictures that had no cache file.
-        reused: pictures with a good cache file.
-        repaired: pictures whose cache file was damaged and is written anew.
-        failed: pictures that cannot be used, each with the reason.
+        computed: images that had no cache file.
+        reused: images with a good cache file.
+        repaired: images whose cache file was damaged and is written anew.
+        failed: images that cannot be used, each with the reason.
         seconds: time spent computing.
     """
 
@@ -81,8 +81,8 @@ class CacheOptions:
         preferred_suffix: the naming of a new cache.
         pooling: for a tensor of rank above 2.
         trust: adopt a cache without manifest unchecked.
-        fail_on_error: stop at the first picture that cannot be used.
-        max_pixels: largest picture to accept.
+        fail_on_error: stop at the first image that cannot be used.
+        max_pixels: largest image to accept.
     """
 
     folder: str
@@ -100,18 +100,18 @@ def fill_cache(
     options: CacheOptions,
     keep: Callable[[ImageFile, Vector], None] | None = None,
 ) -> FillReport:
-    """Make sure that every usable picture has a good bottleneck file.
+    """Make sure that every usable image has a good bottleneck file.
 
     Args:
         frozen: the graph; `spec.bottleneck` is the tensor.
-        images: the pictures.
+        images: the images.
         options: where and how.
-        keep: gets every picture's values as well, in any order, one at a time, maybe in another
+        keep: gets every image's values as well, in any order, one at a time, maybe in another
             thread.
 
     Raises:
         InputError: the folder belongs to another graph, a cache without manifest does not match,
-            two pictures share a bottleneck file, no picture can be used, or one cannot and
+            two images share a bottleneck file, no image can be used, or one cannot and
             `fail_on_error` is set.
     """
     images = _without_repeats(images)
@@ -165,10 +165,10 @@ def fill_cache(
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
-    """Return each picture once.
+    """Return each image once.
 
     Raises:
-        InputError: two pictures of different folders would have the same bottleneck file.
+        InputError: two images of different folders would have the same bottleneck file.
     """
     by_place: dict[str, ImageFile] = {}
     for image in images:
@@ -176,7 +176,7 @@ def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
         if other.path != image.path:
             raise InputError(
                 f"{other.path} and {image.path} would share the bottleneck of {image.relative}; "
-                "give each folder of pictures its own --bottleneck_dir."
+                "give each folder of images its own --bottleneck_dir."
             )
     return list(by_place.values())
 
@@ -190,7 +190,7 @@ def _read_cached(
     """Read what is cached.
 
     Returns:
-        The pictures to compute by path, each with whether its file is damaged; and how many of
+        The images to compute by path, each with whether its file is damaged; and how many of
         those files hold so many sound numbers, only not `cache.depth`.
     """
     waiting: dict[str, tuple[ImageFile, bool]] = {}
@@ -226,7 +226,7 @@ def _compute(
     def write(results: list[tuple[str, Result]]) -> None:
         for path, result in results:
             image, damaged = waiting[path]
-            if isinstance(result, PictureError):
+            if isinstance(result, ImageError):
                 if options.fail_on_error:
                     raise InputError(f"{path} {result}.")
                 with one_at_a_time:
@@ -255,7 +255,7 @@ def _compute(
 
 
 def _report_failures(report: FillReport, count: int) -> None:
-    """Name the failed pictures on stderr and in failures.csv; an earlier run's list is replaced."""
+    """Name the failed images on stderr and in failures.csv; an earlier run's list is replaced."""
     path = report.cache.folder / f"failures{report.cache.suffix}.csv"
     if not report.failed:
         path.unlink(missing_ok=True)
@@ -269,4 +269,4 @@ def _report_failures(report: FillReport, count: int) -> None:
         log.warning("%s %s", image.path, reason)
     files.write_text(path, text.getvalue())
     if len(report.failed) == count:
-        raise InputError(f"None of the {count} pictures can be used; the reasons are in {path}.")
+        raise InputError(f"None of the {count} images can be used; the reasons are in {path}.")

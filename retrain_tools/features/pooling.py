@@ -1,4 +1,4 @@
-"""From a tensor of any rank to one vector per picture."""
+"""From a tensor of any rank to one vector per image."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ POOLINGS = ("avg", "max", "flatten", "none")
 
 
 def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float32]:
-    """Turn a batch of any rank into one vector per picture.
+    """Turn a batch of any rank into one vector per image.
 
     Args:
         values: float32 [N, ...]. Rank 2 is taken as it is, [N] as [N, 1].
@@ -30,7 +30,7 @@ def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float3
     if pooling == "none":
         shape = ", ".join(str(size) for size in values.shape[1:])
         raise InputError(
-            f"The tensor has [{shape}] values per picture, not a vector: "
+            f"The tensor has [{shape}] values per image, not a vector: "
             "choose --pooling=avg, max or flatten."
         )
     between = tuple(range(1, values.ndim - 1))

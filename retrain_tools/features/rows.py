@@ -1,4 +1,4 @@
-"""Rows of several tensors on disk, one row per picture, in the order in which they were computed.
+"""Rows of several tensors on disk, one row per image, in the order in which they were computed.
 
 A job that is stopped, even killed, finds again what it had written.
 """
@@ -22,7 +22,7 @@ _ITEM_BYTES = 4  # float32
 
 
 class Source(NamedTuple):
-    """A picture file as it was when its row was computed."""
+    """An image file as it was when its row was computed."""
 
     path: str
     bytes: int
@@ -50,7 +50,7 @@ class RowFiles:
 
         Args:
             folder: of these rows alone.
-            shapes: of each tensor's values for one picture.
+            shapes: of each tensor's values for one image.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -87,7 +87,7 @@ class RowFiles:
         return len(self._rows)
 
     def append(self, source: Source, row: Row) -> None:
-        """Write the row of a picture that has none yet."""
+        """Write the row of an image that has none yet."""
         number = len(self._rows)
         for file, count, values in zip(self._files, self._row_bytes, row, strict=True):
             file.seek(number * count)  # not the end: a disk that was full took half of a row
@@ -102,7 +102,7 @@ class RowFiles:
         self._rows[source] = number
 
     def read(self, tensor: int, sources: Sequence[Source]) -> npt.NDArray[np.float32]:
-        """Return one tensor's rows of some pictures, float32 [len(sources), *shape]."""
+        """Return one tensor's rows of some images, float32 [len(sources), *shape]."""
         shape, count = self.shapes[tensor], self._row_bytes[tensor]
         result = np.empty((len(sources), *shape), np.float32)
         file = self._files[tensor]

@@ -31,7 +31,7 @@ _PIECE_BYTES = 16 << 20
 
 
 class Column(NamedTuple):
-    """One tensor of a store: its name there, and the shape of its values for one picture."""
+    """One tensor of a store: its name there, and the shape of its values for one image."""
 
     name: str
     shape: tuple[int, ...]
@@ -106,7 +106,7 @@ def check_names(path: Path, names: Sequence[str]) -> None:
 
 
 def check_paths(path: Path, images: Iterable[str]) -> None:
-    """Refuse pictures whose paths the store cannot hold.
+    """Refuse images whose paths the store cannot hold.
 
     Raises:
         InputError: a path has a line break in it, and the store has a path a line.

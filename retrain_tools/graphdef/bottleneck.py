@@ -23,7 +23,7 @@ class Candidate:
     Attributes:
         tensor: full tensor name.
         shape: its inferred shape, if known.
-        depth: values per picture (after pooling, for a feature map), if known.
+        depth: values per image (after pooling, for a feature map), if known.
         why: what it is, for a reader.
     """
 

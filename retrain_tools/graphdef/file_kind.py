@@ -8,7 +8,7 @@ from pathlib import Path
 # Magic numbers from the formats' own specifications; the last one is LevelDB's table footer, which
 # TensorFlow's checkpoints (V1 files and V2 `.index` files) end with.
 TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
-_PICTURE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
+_IMAGE_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM")
 OPEN_IT = "not a GraphDef; retrain_tools.load opens it"
 """What to do with the other kinds of networks, where only a GraphDef will do."""
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
@@ -60,8 +60,8 @@ def _kind_by_start(start: bytes) -> str | None:
         return f"is an HDF5 file (Keras .h5), {OPEN_IT}"
     if start[4:8] == b"TFL3":
         return f"is a TensorFlow Lite model, {OPEN_IT}"
-    if start.startswith(_PICTURE_STARTS):
-        return "is a picture; pass it as an image and a .pb file as the graph"
+    if start.startswith(_IMAGE_STARTS):
+        return "is an image; pass it as an image and a .pb file as the graph"
     if start.startswith(b"model_checkpoint_path"):
         return f"only names the newest checkpoint of its folder: {OPEN_IT}"
     if b"saved_model_schema_version" in start:

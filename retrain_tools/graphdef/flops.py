@@ -1,4 +1,4 @@
-"""Floating-point operations of the layers of a graph, for one picture.
+"""Floating-point operations of the layers of a graph, for one image.
 
 The convention is that of the papers with their figures doubled: one operation for each
 multiplication and one for each addition of convolutions and matrix products, so two for each
@@ -22,7 +22,7 @@ LAYERS = (*_CONVOLUTIONS, *_DEPTHWISE, *_MATRIX_PRODUCTS, "Conv2DBackpropInput")
 
 
 def multiply_adds(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
-    """Return the multiplications of a layer for one picture; None where a size is not known.
+    """Return the multiplications of a layer for one image; None where a size is not known.
 
     The first dimension of what a layer makes is that of the batch, whatever its size.
 

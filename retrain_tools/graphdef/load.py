@@ -33,11 +33,11 @@ _OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
 
 @dataclasses.dataclass(frozen=True)
 class FrozenGraph:
-    """A graph without variables and what it takes to use it on pictures.
+    """A graph without variables and what it takes to use it on images.
 
     Attributes:
         graph_def: the GraphDef, as it stands in the file.
-        spec: which tensors take the picture, how pixels are prepared, where the bottleneck is.
+        spec: which tensors take the image, how pixels are prepared, where the bottleneck is.
         path: the file that it was read from.
         entry: the catalogue's knowledge of this network, if it is one of those.
     """

@@ -1,4 +1,4 @@
-"""A graph cut at the pixel input: the picture side, per picture, and the body, in batches."""
+"""A graph cut at the pixel input: the image side, per image, and the body, in batches."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from retrain_tools.quiet_tensorflow import tf
 
 
 @dataclasses.dataclass(frozen=True)
-class PictureSide:
-    """The graph from an encoded picture to prepared pixels. Tensor names carry `:0`.
+class ImageSide:
+    """The graph from an encoded image to prepared pixels. Tensor names carry `:0`.
 
     Attributes:
         graph_def: its nodes.
-        encoded: string scalar: one encoded picture.
+        encoded: string scalar: one encoded image.
         decoded: uint8 [H, W, 3].
         resized: float32 [1, h, w, 3], 0 to 255; None where the graph resizes in another way.
         pixels: float32 [1, h, w, 3], prepared.
@@ -44,20 +44,20 @@ class PictureSide:
     pixels: str
 
 
-def picture_side(graph_def: Any, spec: GraphSpec) -> PictureSide:
-    """Return the graph's own picture side, or for a graph that takes pixels, retrain.py's."""
+def image_side(graph_def: Any, spec: GraphSpec) -> ImageSide:
+    """Return the graph's own image side, or for a graph that takes pixels, retrain.py's."""
     if spec.encoded_input is None or spec.decoded is None:
-        return make_picture_side(spec, {node.name for node in graph_def.node})
+        return make_image_side(spec, {node.name for node in graph_def.node})
     wanted = upstream(nodes_by_name(graph_def), [spec.pixel_input])
     side = copy_nodes(graph_def, lambda node: node.name in wanted)
-    for node in side.node:  # a picture in a Const is only an example; a Placeholder is fed the same
+    for node in side.node:  # an image in a Const is only an example; a Placeholder is fed the same
         if node.name == node_name(spec.encoded_input):
             node.CopyFrom(new_node(node.name, "Placeholder", dtype=tf.string))
-    return PictureSide(side, spec.encoded_input, spec.decoded, spec.resized, spec.pixel_input)
+    return ImageSide(side, spec.encoded_input, spec.decoded, spec.resized, spec.pixel_input)
 
 
-def make_picture_side(spec: GraphSpec, taken: Collection[str]) -> PictureSide:
-    """Build the picture side that retrain.py put in front of graphs that take pixels.
+def make_image_side(spec: GraphSpec, taken: Collection[str]) -> ImageSide:
+    """Build the image side that retrain.py put in front of graphs that take pixels.
 
     Decode to RGB, resize with TensorFlow 1's bilinear defaults (aspect not kept), subtract the
     mean, multiply by 1/std.
@@ -90,7 +90,7 @@ def make_picture_side(spec: GraphSpec, taken: Collection[str]) -> PictureSide:
             new_node(name["Mul"], "Mul", [name["Sub"], scale], T=f32),
         ]
     )
-    return PictureSide(
+    return ImageSide(
         side,
         f"{encoded}:0",
         f"{name['DecodeJpeg']}:0",
@@ -99,7 +99,7 @@ def make_picture_side(spec: GraphSpec, taken: Collection[str]) -> PictureSide:
     )
 
 
-def add_picture_side(graph_def: Any, spec: GraphSpec, side: PictureSide | None = None) -> None:
+def add_image_side(graph_def: Any, spec: GraphSpec, side: ImageSide | None = None) -> None:
     """Give a graph that takes pixels an encoded input as well; `graph_def` is changed.
 
     Its placeholder then takes what decoding and scaling give, unless it is fed. A graph whose
@@ -108,13 +108,13 @@ def add_picture_side(graph_def: Any, spec: GraphSpec, side: PictureSide | None =
     Args:
         graph_def: the graph.
         spec: its pixel input, image size and scaling.
-        side: what to put in front; None for `make_picture_side`.
+        side: what to put in front; None for `make_image_side`.
     """
     entrance = nodes_by_name(graph_def)[node_name(spec.pixel_input)]
     dims = entrance.attr["shape"].shape.dim if "shape" in entrance.attr else []
     if entrance.op != "Placeholder" or (dims and dims[0].size not in (1, -1)):
         return
-    side = side or make_picture_side(spec, {node.name for node in graph_def.node})
+    side = side or make_image_side(spec, {node.name for node in graph_def.node})
     shape = tf.compat.v1.AttrValue()
     shape.shape.CopyFrom(tf.TensorShape([None, *spec.image_size, 3]).as_proto())
     if dims:
@@ -134,7 +134,7 @@ def body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[Any, 
     It comes as a light graph and its weights, for `import_light`.
 
     The pixel input becomes a float32 [None, h, w, 3] placeholder of the same name; shapes that
-    are hard-coded for one picture are opened; old batch norms are folded into their kernels (the
+    are hard-coded for one image are opened; old batch norms are folded into their kernels (the
     same numbers to 1e-5 relative) and nodes that only pass values on are taken out.
 
     Raises:
@@ -149,8 +149,8 @@ def body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[Any, 
             or node_name(fetch) == entrance
         ):
             raise InputError(
-                f"{fetch!r} is not computed from {spec.pixel_input!r}, where pictures enter the "
-                "network, so it is not a feature of a picture; choose a tensor further on."
+                f"{fetch!r} is not computed from {spec.pixel_input!r}, where images enter the "
+                "network, so it is not a feature of an image; choose a tensor further on."
             )
     part = light_copy(graph_def, lambda node: node.name in wanted)
     weights = large_constants(graph_def, lambda node: node.name in wanted)

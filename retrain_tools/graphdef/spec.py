@@ -1,4 +1,4 @@
-"""GraphSpec: which tensor takes the picture, how pixels are prepared, which is the bottleneck."""
+"""GraphSpec: which tensor takes the image, how pixels are prepared, which is the bottleneck."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
+from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
 from retrain_tools.graphdef.navigate import check_tensor, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
-from retrain_tools.graphdef.pictures import find_inputs, own_size, resized_tensor
 
 log = logging.getLogger(__name__)
 
@@ -22,16 +22,16 @@ _GUESSED_MEAN_AND_STD = (127.5, 127.5)  # [-1, 1], what most frozen image networ
 
 @dataclasses.dataclass(frozen=True)
 class GraphSpec:
-    """How to use a graph on pictures. Tensor names carry `:0`.
+    """How to use a graph on images. Tensor names carry `:0`.
 
     Attributes:
-        encoded_input: string tensor that takes one encoded picture; None if the graph has none.
+        encoded_input: string tensor that takes one encoded image; None if the graph has none.
         decoded: uint8 [H, W, 3] tensor that decoding gives; None without `encoded_input`.
         resized: float32 [1, h, w, 3] tensor, 0 to 255, after resizing; None if there is none.
         pixel_input: float32 [N, h, w, 3] tensor, prepared pixels.
         image_size: (h, w) of `pixel_input`.
         mean, std: `pixel_input` is (x - mean) / std for pixels x of 0 to 255; the mean may be one
-            for each colour. Only used where the graph itself has no picture side.
+            for each colour. Only used where the graph itself has no image side.
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
         end_points: tensors by the names that slim gave them; empty for other graphs.
@@ -85,11 +85,11 @@ def make_spec(
         graph_def: the graph.
         where: its file, for error messages.
         entry: its catalogue entry when it was asked for by name; else a graph without a note is
-            recognised by its tensor names and picture size.
+            recognised by its tensor names and image size.
         overrides: what the user said.
 
     Raises:
-        InputError: a named tensor does not exist, or no picture input or size can be found.
+        InputError: a named tensor does not exist, or no image input or size can be found.
     """
     nodes = nodes_by_name(graph_def)
     encoded, decoded, pixels = find_inputs(graph_def, nodes, where, overrides.input_layer)
@@ -125,16 +125,16 @@ def find_bottlenecks(
 ) -> list[Candidate]:
     """Return the tensors worth caching, best first, the catalogue's own at the head.
 
-    Unlike a whole spec, this takes no picture size and no scaling.
+    Unlike a whole spec, this takes no image size and no scaling.
 
     Args:
         graph_def: the graph.
         where: its file, for error messages.
         entry: its catalogue entry when it was asked for by name.
-        input_layer: the tensor that takes the picture, if the user named it.
+        input_layer: the tensor that takes the image, if the user named it.
 
     Raises:
-        InputError: no tensor is seen to take pictures, or nothing is computed from it.
+        InputError: no tensor is seen to take images, or nothing is computed from it.
     """
     nodes = nodes_by_name(graph_def)
     _, _, pixels = find_inputs(graph_def, nodes, where, input_layer)
@@ -186,7 +186,7 @@ def _bottlenecks(
     if not candidates:
         raise InputError(
             f"Nothing in {where} is computed from {pixels!r}; name the tensor that takes "
-            "pictures with --input_layer."
+            "images with --input_layer."
         )
     return candidates
 
@@ -204,14 +204,14 @@ def _image_size(
     width = width if overrides.input_width is None else overrides.input_width
     if height <= 0 or width <= 0:
         raise InputError(
-            f"{where} does not say how large its pictures are ({pixels!r} has no fixed size); "
+            f"{where} does not say how large its images are ({pixels!r} has no fixed size); "
             "give --input_height and --input_width (above 0)."
         )
     if encoded is not None and size_said and size_said != (height, width):
         raise InputError(
-            f"{where} resizes pictures to {size_said[0]}×{size_said[1]} itself, not to "
+            f"{where} resizes images to {size_said[0]}×{size_said[1]} itself, not to "
             f"{height}×{width}; leave --input_height and --input_width out, or pass "
-            f"--input_layer={pixels} to have pictures prepared outside of the graph."
+            f"--input_layer={pixels} to have images prepared outside of the graph."
         )
     return height, width
 

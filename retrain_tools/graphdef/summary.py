@@ -14,9 +14,9 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.constants import constant_size
 from retrain_tools.graphdef.flops import LAYERS, multiply_adds
+from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.note import Note
-from retrain_tools.graphdef.pictures import find_inputs, own_size, resized_tensor
 from retrain_tools.graphdef.spec import find_source, known_tensor, who_named_it
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
 from retrain_tools.graphdef.versions import (
@@ -56,11 +56,11 @@ class Summary:
         tensors: how many tensors its nodes make.
         versions: the GraphDef versions.
         inputs, outputs: what to feed and what to fetch, the main one first.
-        image_size: (height, width) of its pictures; None where it does not say.
+        image_size: (height, width) of its images; None where it does not say.
         bottlenecks: tensors worth caching, best first.
         parameters: the values of its weight constants.
         constant_bytes: what all constants hold.
-        flops: floating-point operations for one picture, two for each multiply-add of
+        flops: floating-point operations for one image, two for each multiply-add of
             convolutions and matrix products.
         unmeasured_layers: how many of those are of unknown size, and so not in `flops`.
         ops: how many nodes there are of each op, functions included.
@@ -107,7 +107,7 @@ def summarize(
         path: its file.
         entry: its catalogue entry when it was asked for by name.
         tensors: its tensors, where they have been listed already.
-        input_layer: the tensor that takes the picture, if the user named it.
+        input_layer: the tensor that takes the image, if the user named it.
         kind: what kind of file it comes from.
         known_outputs: tensors by the keys of the signature that was frozen.
 
@@ -116,22 +116,22 @@ def summarize(
     """
     graph_def = view_of(graph_def)
     tensors = list_tensors(graph_def) if tensors is None else tensors
-    pictures = _picture_inputs(graph_def, path, input_layer)
+    images = _image_inputs(graph_def, path, input_layer)
     nodes = nodes_by_name(graph_def)
-    source = find_source(graph_def, nodes, pictures[1], entry) if pictures else None
+    source = find_source(graph_def, nodes, images[1], entry) if images else None
     by_name = {tensor.name: tensor for tensor in tensors}
     shapes = {tensor.name: tensor.shape for tensor in tensors}
     bottlenecks: tuple[Candidate, ...] = ()
-    if pictures is not None:
+    if images is not None:
         known = known_tensor(source, "bottleneck", nodes), who_named_it(source)
-        bottlenecks = tuple(bottleneck_candidates(graph_def, pictures[1], *known, shapes))
-    inputs = _inputs(graph_def, by_name, nodes, pictures)
-    outputs = _outputs(graph_def, by_name, nodes, pictures, source, known_outputs or {})
+        bottlenecks = tuple(bottleneck_candidates(graph_def, images[1], *known, shapes))
+    inputs = _inputs(graph_def, by_name, nodes, images)
+    outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {})
     by_op = nodes_by_op(graph_def)
     counted = [multiply_adds(node, shapes) for op in LAYERS for node in by_op.get(op, ())]
     sizes = [constant_size(node) for node in by_op.get("Const", ())]
     ops = op_counts(graph_def)
-    size = own_size(nodes, pictures[1], resized_tensor(nodes, pictures[1])) if pictures else None
+    size = own_size(nodes, images[1], resized_tensor(nodes, images[1])) if images else None
     return Summary(
         path=path,
         file_bytes=_size_of(path),
@@ -165,11 +165,11 @@ def _size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.glob(f"{glob.escape(path.name)}.*"))
 
 
-Pictures = tuple[str | None, str] | None
-"""The tensor that takes an encoded picture, if there is one, and that which takes pixels."""
+Images = tuple[str | None, str] | None
+"""The tensor that takes an encoded image, if there is one, and that which takes pixels."""
 
 
-def _picture_inputs(graph_def: Any, path: Path, input_layer: str | None) -> Pictures:
+def _image_inputs(graph_def: Any, path: Path, input_layer: str | None) -> Images:
     try:
         encoded, _, pixels = find_inputs(
             graph_def, nodes_by_name(graph_def), str(path), input_layer
@@ -177,7 +177,7 @@ def _picture_inputs(graph_def: Any, path: Path, input_layer: str | None) -> Pict
     except InputError:
         if input_layer is not None:
             raise
-        return None  # a graph that takes no pictures has a summary too
+        return None  # a graph that takes no images has a summary too
     return encoded, pixels
 
 
@@ -188,17 +188,17 @@ def _network(source: Note | CatalogEntry | None) -> str | None:
 
 
 def _inputs(
-    graph_def: Any, by_name: Mapping[str, Tensor], nodes: dict[str, Any], pictures: Pictures
+    graph_def: Any, by_name: Mapping[str, Tensor], nodes: dict[str, Any], images: Images
 ) -> tuple[Guess, ...]:
     found: dict[str, str] = {}
-    if pictures is not None:
-        encoded, pixels = pictures
+    if images is not None:
+        encoded, pixels = images
         if encoded is not None:
             decoder = next(n for n in graph_def.node if _takes(n, encoded))
-            found[encoded] = f"the bytes of one picture: {decoder.op} takes it"
+            found[encoded] = f"the bytes of one image: {decoder.op} takes it"
             found[pixels] = "prepared pixels: what the first layer takes after the decoding"
         elif nodes[node_name(pixels)].op.startswith("Placeholder"):
-            found[pixels] = "pixels: a placeholder of the type and shape of pictures"
+            found[pixels] = "pixels: a placeholder of the type and shape of images"
         else:
             found[pixels] = "pixels: named with --input_layer"
     for tensor in graph_inputs(graph_def, list(by_name.values())):
@@ -216,7 +216,7 @@ def _outputs(
     graph_def: Any,
     by_name: Mapping[str, Tensor],
     nodes: dict[str, Any],
-    pictures: Pictures,
+    images: Images,
     source: Note | CatalogEntry | None,
     known: Mapping[str, str],
 ) -> tuple[Guess, ...]:
@@ -234,8 +234,8 @@ def _outputs(
         for tensor in graph_outputs(graph_def, list(by_name.values()))
         if not tensor.op.startswith("FusedBatchNorm") or tensor.name.endswith(":0")
     ]
-    if pictures is not None:
-        depends = downstream(followers(graph_def), [pictures[1]])
+    if images is not None:
+        depends = downstream(followers(graph_def), [images[1]])
         ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
     for tensor in ends:
         found.setdefault(tensor.name, _why_output(tensor, nodes))
@@ -283,6 +283,6 @@ def _commands(
         output = shlex.quote(outputs[0].tensor.name)
         commands.append(
             f"retrain_tools.label_image {graph} --output_layer={output}{pixels} "
-            "--labels=LABELS.txt --image=PICTURE.jpg"
+            "--labels=LABELS.txt --image=IMAGE.jpg"
         )
     return tuple(commands)

@@ -135,7 +135,7 @@ def _consumers(graph_def: Any) -> dict[str, list[str]]:
 
 
 def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return what a caller may feed: placeholders, and constants that hold an encoded picture."""
+    """Return what a caller may feed: placeholders, and constants that hold an encoded image."""
     by_op = nodes_by_op(graph_def)
     decoders = [node for op in by_op if op.startswith("Decode") for node in by_op[op]]
     decoded = {node_name(node.input[0]) for node in decoders if node.input}

@@ -1,4 +1,4 @@
-"""The bottlenecks of all pictures as one matrix, with classes and splits as row numbers."""
+"""The bottlenecks of all images as one matrix, with classes and splits as row numbers."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from retrain_tools.images.splits import SPLITS, Splits, fill_empty_splits
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """Pictures that can be trained and tested on.
+    """Images that can be trained and tested on.
 
     Attributes:
         labels: in the order of the classes.
-        images: the picture of each row, those that cannot be used included.
-        vectors: float32 [N, depth]; zeros for a picture that cannot be used.
+        images: the image of each row, those that cannot be used included.
+        vectors: float32 [N, depth]; zeros for an image that cannot be used.
         classes: int64 [N].
-        rows: for each split, the rows of each class; only pictures that can be used.
+        rows: for each split, the rows of each class; only images that can be used.
     """
 
     labels: list[str]
@@ -41,13 +41,13 @@ class Dataset:
 def make_dataset(
     frozen: FrozenGraph, splits: Splits, split: tuple[int, int, str], cache: CacheOptions
 ) -> tuple[Dataset, FillReport]:
-    """Cache all bottlenecks and gather those of the usable pictures.
+    """Cache all bottlenecks and gather those of the usable images.
 
     Args:
         frozen: the graph.
-        splits: the pictures per label and split.
+        splits: the images per label and split.
         split: testing percentage, validation percentage and split key, to fill splits that are
-            empty once unusable pictures are left out.
+            empty once unusable images are left out.
         cache: where and how bottlenecks are kept.
 
     Raises:

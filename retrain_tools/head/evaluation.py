@@ -14,13 +14,13 @@ from retrain_tools.head.training import Classes, Head, Vectors, accuracy, cross_
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A head's result on some pictures.
+    """A head's result on some images.
 
     Attributes:
-        accuracy: share of pictures labelled right; None without pictures.
-        cross_entropy: mean; None without pictures.
+        accuracy: share of images labelled right; None without images.
+        cross_entropy: mean; None without images.
         confusion: int64 [classes, classes], true class by row, given class by column.
-        predicted: int64 [N], the class given to each picture.
+        predicted: int64 [N], the class given to each image.
     """
 
     accuracy: float | None

@@ -20,7 +20,7 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
     upstream,
 )
-from retrain_tools.graphdef.sides import add_picture_side
+from retrain_tools.graphdef.sides import add_image_side
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
 
@@ -62,7 +62,7 @@ def retrained_graph(
     wanted = upstream(nodes, [bottleneck])
     result = copy_nodes(frozen.graph_def, lambda node: node.name in wanted)
     if encoded_input and frozen.spec.encoded_input is None:
-        add_picture_side(result, frozen.spec)
+        add_image_side(result, frozen.spec)
     vector = _pool(result, frozen, bottleneck, pooling, len(head.weights))
     result.node.extend(_head_nodes(vector, head, {node.name for node in result.node}))
     _check_final_name(final_tensor_name, {node.name for node in result.node}, frozen)

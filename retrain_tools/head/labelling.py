@@ -1,4 +1,4 @@
-"""Labels pictures with a graph's own classifier."""
+"""Labels images with a graph's own classifier."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Callable, Sequence
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor, Result
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.images.decode import PictureError
+from retrain_tools.images.decode import ImageError
 
 
 @dataclasses.dataclass(frozen=True)
 class Labelled:
-    """One picture's labels.
+    """One image's labels.
 
     Attributes:
-        path: the picture.
-        best: (label, score), best first; empty if the picture cannot be used.
+        path: the image.
+        best: (label, score), best first; empty if the image cannot be used.
         error: why it cannot be used, or None.
     """
 
@@ -32,12 +32,12 @@ def label_images(
     paths: Sequence[str],
     top_k: int = 5,
 ) -> list[Labelled]:
-    """Return each picture's best labels, in the order of `paths`.
+    """Return each image's best labels, in the order of `paths`.
 
     Args:
         frozen: the graph; `spec.final` gives the scores.
         read_labels: gives the labels for a number of scores.
-        paths: picture files.
+        paths: image files.
         top_k: how many labels to give.
 
     Raises:
@@ -57,7 +57,7 @@ def label_images(
 
 
 def _labelled(path: str, result: Result, labels: list[str], top_k: int) -> Labelled:
-    if isinstance(result, PictureError):
+    if isinstance(result, ImageError):
         return Labelled(path, [], str(result))
     scores = result[0]
     order = (-scores).argsort(kind="stable")[:top_k]

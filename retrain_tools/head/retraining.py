@@ -1,4 +1,4 @@
-"""The whole job: folders of pictures and a graph in, a retrained graph and its figures out."""
+"""The whole job: folders of images and a graph in, a retrained graph and its figures out."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 
 from retrain_tools import __version__, files
 from retrain_tools.errors import InputError
-from retrain_tools.features.distorted import DistortedPictures
+from retrain_tools.features.distorted import DistortedImages
 from retrain_tools.features.fill import CacheOptions, FillReport
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.save import write_graph
@@ -50,7 +50,7 @@ class RetrainSettings:
     """Everything about a retraining but the graph. Paths are files or folders to write.
 
     Attributes:
-        image_dir: one folder of pictures per class.
+        image_dir: one folder of images per class.
         cache: where and how bottlenecks are kept.
         output_graph: file for the retrained graph.
         output_labels: file for its labels.
@@ -58,10 +58,10 @@ class RetrainSettings:
         saved_model_dir: folder for the SavedModel; missing or empty.
         summaries_dir: folder for curves; what is there is kept.
         training: steps, rate, batches, seed.
-        distortions: of training pictures; bottlenecks of distorted pictures are not cached.
-        testing_percentage: of the pictures, by hash.
-        validation_percentage: of the pictures, by hash.
-        test_batch_size: pictures in the final test, drawn like training batches; negative takes
+        distortions: of training images; bottlenecks of distorted images are not cached.
+        testing_percentage: of the images, by hash.
+        validation_percentage: of the images, by hash.
+        test_batch_size: images in the final test, drawn like training batches; negative takes
             each of them once.
         split_key: `path` or `basename`, see `split_images`.
         keep_folder_names: labels are folder names as they are.
@@ -104,7 +104,7 @@ class RetrainResult:
         head: the trained layer.
         labels: in the order of its classes.
         test: the final test.
-        misclassified: (picture, given label) of the test's mistakes, each once.
+        misclassified: (image, given label) of the test's mistakes, each once.
         report: what became of the bottlenecks.
     """
 
@@ -122,13 +122,13 @@ def retrain(frozen: FrozenGraph, settings: RetrainSettings) -> RetrainResult:
 
     Raises:
         InputError: see `find_images`, `images_by_label`, `split_images`, `make_dataset`,
-            `DistortedPictures`, `retrained_graph`, `write_saved_model`; or a result cannot go
+            `DistortedImages`, `retrained_graph`, `write_saved_model`; or a result cannot go
             where it should.
     """
     check_folder(settings.saved_model_dir)
     _check_outputs(settings)
     _check_export(frozen, settings)
-    distorted = DistortedPictures(frozen, settings.distortions, settings.cache)
+    distorted = DistortedImages(frozen, settings.distortions, settings.cache)
     images = find_images(settings.image_dir)
     by_label = images_by_label(images, settings.keep_folder_names)
     split = (settings.testing_percentage, settings.validation_percentage, settings.split_key)

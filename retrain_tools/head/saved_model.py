@@ -1,4 +1,4 @@
-"""The retrained network as a SavedModel that takes a batch of encoded pictures."""
+"""The retrained network as a SavedModel that takes a batch of encoded images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.sides import body, picture_side
+from retrain_tools.graphdef.sides import body, image_side
 from retrain_tools.graphdef.weights import import_light
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
@@ -37,9 +37,9 @@ def write_saved_model(
 ) -> None:
     """Write a SavedModel with one signature.
 
-    `serving_default` takes `image_bytes`, string [N], encoded pictures, and gives `scores`,
+    `serving_default` takes `image_bytes`, string [N], encoded images, and gives `scores`,
     float32 [N, classes], and `labels`, string [N, classes], each row in the order of the scores.
-    The picture side is the graph's own; the body has its old batch norms folded, because
+    The image side is the graph's own; the body has its old batch norms folded, because
     TensorFlow 2 functions refuse them.
 
     Args:
@@ -72,7 +72,7 @@ def _save(
 ) -> None:
     module = tf.Module()
     spec = frozen.spec
-    side = picture_side(frozen.graph_def, spec)
+    side = image_side(frozen.graph_def, spec)
     light, weights = body(frozen.graph_def, spec, [spec.bottleneck])
     for graph_def in (side.graph_def, light):
         graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION

@@ -48,8 +48,8 @@ class TrainingSettings:
     Attributes:
         how_many_training_steps: batches to train on.
         learning_rate: constant.
-        train_batch_size: pictures per step; negative takes all of them.
-        validation_batch_size: pictures per validation; negative takes all of them.
+        train_batch_size: images per step; negative takes all of them.
+        validation_batch_size: images per validation; negative takes all of them.
         eval_step_interval: steps between evaluations.
         seed: of everything random.
     """
@@ -72,9 +72,9 @@ class TrainingSettings:
 
 
 def check_batch_size(name: str, size: int) -> None:
-    """Raise InputError if the flag `name` asks for batches without pictures."""
+    """Raise InputError if the flag `name` asks for batches without images."""
     if size == 0:
-        raise InputError(f"--{name} cannot be 0; a negative number takes all pictures.")
+        raise InputError(f"--{name} cannot be 0; a negative number takes all images.")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,8 +87,8 @@ class Step:
         batch_cross_entropy: mean over the step's batch, before the step.
         batch_accuracy: over the step's batch, before the step.
         evaluation: (training accuracy, training cross entropy, validation accuracy, validation
-            cross entropy, pictures validated) after the step, where the cadence asks for it. The
-            validation figures are None without validation pictures.
+            cross entropy, images validated) after the step, where the cadence asks for it. The
+            validation figures are None without validation images.
     """
 
     number: int
@@ -101,7 +101,7 @@ class Step:
 def sample_rows(
     rng: np.random.Generator, rows_per_class: Sequence[npt.NDArray[np.int64]], count: int
 ) -> npt.NDArray[np.int64]:
-    """Draw rows as retrain.py does: a class uniformly, then one of its pictures, with replacement.
+    """Draw rows as retrain.py does: a class uniformly, then one of its images, with replacement.
 
     Args:
         rng: source of randomness.
@@ -144,7 +144,7 @@ def cross_entropy(logits: Vectors, classes: Classes) -> float:
 
 
 def accuracy(logits: Vectors, classes: Classes) -> float:
-    """Return the share of pictures whose largest logit is the true class's."""
+    """Return the share of images whose largest logit is the true class's."""
     return float((logits.argmax(axis=1) == classes).mean())
 
 

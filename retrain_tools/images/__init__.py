@@ -1,1 +1,1 @@
-"""Folders of pictures: labels, splits, decoding, distortions."""
+"""Folders of images: labels, splits, decoding, distortions."""

@@ -1,4 +1,4 @@
-"""From the bytes of a picture file to what TensorFlow would decode, whatever the format."""
+"""From the bytes of an image file to what TensorFlow would decode, whatever the format."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PILLOW_REFUSES_ABOVE = 2 * MAX_PIXELS
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
-class PictureError(Exception):
-    """A picture cannot be used; the message is the reason, for `failures.csv`."""
+class ImageError(Exception):
+    """An image cannot be used; the message is the reason, for `failures.csv`."""
 
 
-def read_picture(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
-    """Read a picture file and tell its format by content, without decoding it.
+def read_image(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
+    """Read an image file and tell its format by content, without decoding it.
 
     Args:
         path: the file.
@@ -36,49 +36,49 @@ def read_picture(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
         The bytes and one of FORMATS.
 
     Raises:
-        PictureError: unreadable, empty, not a picture of these formats, or too large.
+        ImageError: unreadable, empty, not an image of these formats, or too large.
     """
     try:
         data = Path(path).read_bytes()
     except OSError as error:
-        raise PictureError(f"cannot be read: {error.strerror}") from error
+        raise ImageError(f"cannot be read: {error.strerror}") from error
     if not data:
-        raise PictureError("is empty")
+        raise ImageError("is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            width, height = picture.size
-            found = "JPEG" if picture.format == "MPO" else str(picture.format)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+            found = "JPEG" if image.format == "MPO" else str(image.format)
     except UnidentifiedImageError as error:
-        raise PictureError("is not a JPEG, PNG, GIF, BMP or WebP picture") from error
+        raise ImageError("is not a JPEG, PNG, GIF, BMP or WebP image") from error
     except Image.DecompressionBombError as error:
         limit = min(max_pixels, _PILLOW_REFUSES_ABOVE)
-        raise PictureError(f"is larger than the limit of {limit:,} pixels") from error
+        raise ImageError(f"is larger than the limit of {limit:,} pixels") from error
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise PictureError(f"has a damaged header: {error}") from error
+        raise ImageError(f"has a damaged header: {error}") from error
     if width * height > max_pixels:
-        raise PictureError(f"is {width} × {height}, more than the limit of {max_pixels:,} pixels")
+        raise ImageError(f"is {width} × {height}, more than the limit of {max_pixels:,} pixels")
     return data, found
 
 
 def decode_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    """Decode a BMP or WebP picture to RGB; transparency is dropped, as TensorFlow's decoders do.
+    """Decode a BMP or WebP image to RGB; transparency is dropped, as TensorFlow's decoders do.
 
     Returns:
         uint8 [H, W, 3].
 
     Raises:
-        PictureError: the data are damaged or cut off.
+        ImageError: the data are damaged or cut off.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             # By way of RGBA: Pillow's direct conversion may blend, and palettes may hold alpha.
-            return np.asarray(picture.convert("RGBA"))[:, :, :3]
+            return np.asarray(image.convert("RGBA"))[:, :, :3]
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise PictureError(f"cannot be decoded: {error}") from error
+        raise ImageError(f"cannot be decoded: {error}") from error
 
 
 def resize_with_pillow(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Decode a picture to RGB and resize it, aspect not kept, all as SciPy's imresize did.
+    """Decode an image to RGB and resize it, aspect not kept, all as SciPy's imresize did.
 
     That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels.
 
@@ -90,12 +90,12 @@ def resize_with_pillow(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uin
         uint8 [height, width, 3].
 
     Raises:
-        PictureError: the data are damaged or cut off.
+        ImageError: the data are damaged or cut off.
     """
     height, width = size
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-            rgb = picture.convert("RGBA").convert("RGB")
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            rgb = image.convert("RGBA").convert("RGB")
             return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
     except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise PictureError(f"cannot be decoded: {error}") from error
+        raise ImageError(f"cannot be decoded: {error}") from error

@@ -15,9 +15,9 @@ class Distortions:
     """How strongly to distort, as retrain.py's flags say it.
 
     Attributes:
-        flip_left_right: mirror half of the pictures.
-        random_crop: margin to crop from, in percent of the picture.
-        random_scale: how much larger a picture may become, in percent.
+        flip_left_right: mirror half of the images.
+        random_crop: margin to crop from, in percent of the image.
+        random_scale: how much larger an image may become, in percent.
         random_brightness: how far a brightness factor may be from 1, in percent.
     """
 
@@ -39,7 +39,7 @@ class Distortions:
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """One picture's random numbers.
+    """One image's random numbers.
 
     Attributes:
         precrop: (height, width) in pixels to resize to.
@@ -55,7 +55,7 @@ class Draw:
 
 
 def draw(rng: np.random.Generator, wanted: Distortions, size: tuple[int, int]) -> Draw:
-    """Draw the random numbers for one picture.
+    """Draw the random numbers for one image.
 
     scale = (1 + crop/100) · U(1, 1 + scale/100); resize to int(scale · size); crop uniformly;
     flip with probability 1/2; brightness U(1 ± brightness/100). From retrain.py's
@@ -72,11 +72,11 @@ def draw(rng: np.random.Generator, wanted: Distortions, size: tuple[int, int]) -
 def crop_and_light(
     resized: npt.NDArray[np.float32], numbers: Draw, size: tuple[int, int]
 ) -> npt.NDArray[np.float32]:
-    """Apply all but the resizing to a picture that was resized to `numbers.precrop`.
+    """Apply all but the resizing to an image that was resized to `numbers.precrop`.
 
     Args:
         resized: float32 [H, W, 3], 0 to 255.
-        numbers: the picture's draw.
+        numbers: the image's draw.
         size: (h, w) to crop to.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Folders of pictures: which files there are, and the label each folder stands for."""
+"""Folders of images: which files there are, and the label each folder stands for."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")  # retrain.py
 
 @dataclasses.dataclass(frozen=True, order=True)
 class ImageFile:
-    """One picture of a folder.
+    """One image of a folder.
 
     Attributes:
         path: the folder as the user typed it, joined with `relative`; retrain.py's split hashes it.
@@ -39,21 +39,21 @@ class ImageFile:
 
 
 def find_images(image_dir: str) -> list[ImageFile]:
-    """Return the pictures below `image_dir`, at any depth, sorted by path.
+    """Return the images below `image_dir`, at any depth, sorted by path.
 
-    A picture is a file whose name ends in one of EXTENSIONS in any capitalisation and does not
+    An image is a file whose name ends in one of EXTENSIONS in any capitalisation and does not
     start with a dot. Links to folders are followed, each real folder once; beside a link to it,
     the folder itself counts.
 
     Raises:
-        InputError: the folder does not exist, is a file, or holds no picture.
+        InputError: the folder does not exist, is a file, or holds no image.
     """
     if not image_dir:
-        raise InputError("Name the folder of pictures with --image_dir.")
+        raise InputError("Name the folder of images with --image_dir.")
     if not Path(image_dir).exists():
         raise InputError(f"No such folder: {image_dir} (--image_dir)")
     if not Path(image_dir).is_dir():
-        raise InputError(f"{image_dir} is a file; --image_dir takes a folder of pictures.")
+        raise InputError(f"{image_dir} is a file; --image_dir takes a folder of images.")
     images = []
     visited: set[str] = set()
     for folder, subfolders, names in os.walk(image_dir, onerror=_warn, followlinks=True):
@@ -72,7 +72,7 @@ def find_images(image_dir: str) -> list[ImageFile]:
                 relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
                 images.append(ImageFile(os.path.join(image_dir, relative), relative))  # noqa: PTH118
     if not images:
-        raise InputError(f"No pictures in {image_dir}: no file ends in {', '.join(EXTENSIONS)}.")
+        raise InputError(f"No images in {image_dir}: no file ends in {', '.join(EXTENSIONS)}.")
     return sorted(images)
 
 
@@ -93,7 +93,7 @@ def read_image_list(path: str) -> list[str]:
     lines = text.removeprefix(codecs.BOM_UTF8).splitlines()  # the mark is of Windows' editor
     paths = [os.fsdecode(line) for line in lines if line.strip()]
     if not paths:
-        raise InputError(f"{path} (--image_list) names no pictures.")
+        raise InputError(f"{path} (--image_list) names no images.")
     return paths
 
 
@@ -109,10 +109,10 @@ def label_of(folder: str) -> str:
 def images_by_label(
     images: Iterable[ImageFile], keep_names: bool = False
 ) -> dict[str, list[ImageFile]]:
-    """Group pictures into classes by their topmost folder, in the order of the folder names.
+    """Group images into classes by their topmost folder, in the order of the folder names.
 
     Args:
-        images: what `find_images` found. Pictures outside any class folder are left out.
+        images: what `find_images` found. Images outside any class folder are left out.
         keep_names: use folder names as labels as they are, not retrain.py's normalised form.
 
     Raises:
@@ -123,7 +123,7 @@ def images_by_label(
         folders.setdefault(image.folder, []).append(image)
     loose = folders.pop("", [])
     if loose and folders:
-        log.warning("%d pictures lie outside the class folders and are left out", len(loose))
+        log.warning("%d images lie outside the class folders and are left out", len(loose))
     by_label: dict[str, list[ImageFile]] = {}
     named: dict[str, str] = {}
     for folder in sorted(folders):
@@ -138,7 +138,7 @@ def images_by_label(
     if len(by_label) < 2:
         found = f"only one ({next(iter(by_label))!r})" if by_label else "none"
         raise InputError(
-            f"Training takes at least two classes, one folder of pictures each, below "
+            f"Training takes at least two classes, one folder of images each, below "
             f"--image_dir; there is {found}."
         )
     return by_label

@@ -1,4 +1,4 @@
-"""Which picture is for training, validation or testing: retrain.py's rule, and its repair."""
+"""Which image is for training, validation or testing: retrain.py's rule, and its repair."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ SPLITS = ("training", "validation", "testing")
 _HASH_RANGE = 2**27
 _FEW_IMAGES = 20  # retrain.py warns below this
 
-# label -> split -> pictures
+# label -> split -> images
 Splits = dict[str, dict[str, list[ImageFile]]]
 
 
 def split_percentage(key: str) -> float:
-    """Return where in 0 to 100 a picture falls: the SHA-1 rule of retrain.py since TensorFlow 1.0.
+    """Return where in 0 to 100 an image falls: the SHA-1 rule of retrain.py since TensorFlow 1.0.
 
-    Everything from `_nohash_` on is cut off first, so that variants of one picture stay together.
+    Everything from `_nohash_` on is cut off first, so that variants of one image stay together.
 
     Args:
         key: the path as typed (historical), or the file name.
@@ -42,10 +42,10 @@ def split_images(
     validation_percentage: int,
     split_key: str = "path",
 ) -> Splits:
-    """Assign every picture to a split by its hash alone.
+    """Assign every image to a split by its hash alone.
 
     Args:
-        by_label: pictures per label.
+        by_label: images per label.
         testing_percentage: 0 to 100.
         validation_percentage: 0 to 100; together with the other below 100.
         split_key: `path`: the path as typed, as retrain.py did (moving the folder changes the
@@ -83,13 +83,13 @@ def _key(image: ImageFile, split_key: str) -> str:
 def fill_empty_splits(
     splits: Splits, testing_percentage: int, validation_percentage: int, split_key: str = "path"
 ) -> Splits:
-    """Return the splits with at least one picture of every class wherever one is needed.
+    """Return the splits with at least one image of every class wherever one is needed.
 
-    retrain.py divides by zero on an empty split. Here the class's largest split gives the picture
-    whose hash is nearest to the empty one's range, so the same pictures always move.
+    retrain.py divides by zero on an empty split. Here the class's largest split gives the image
+    whose hash is nearest to the empty one's range, so the same images always move.
 
     Raises:
-        InputError: a class has fewer pictures than there are splits to fill.
+        InputError: a class has fewer images than there are splits to fill.
     """
     ranges = {
         "training": (testing_percentage + validation_percentage, 100),
@@ -103,11 +103,11 @@ def fill_empty_splits(
         count = sum(len(images) for images in parts.values())
         if count < len(needed):
             raise InputError(
-                f"Class {label!r} has {count} usable pictures; it takes at least {len(needed)}, "
-                f"one each for {', '.join(needed)}. Add pictures, or remove the folder."
+                f"Class {label!r} has {count} usable images; it takes at least {len(needed)}, "
+                f"one each for {', '.join(needed)}. Add images, or remove the folder."
             )
         if count < _FEW_IMAGES:
-            log.warning("class %r has only %d pictures, which may be too few", label, count)
+            log.warning("class %r has only %d images, which may be too few", label, count)
         for name in needed:
             if not parts[name]:
                 giver = max(parts, key=lambda part: len(parts[part]))
@@ -120,7 +120,7 @@ def fill_empty_splits(
                 parts[giver].remove(moved)
                 parts[name].append(moved)
                 log.warning(
-                    "class %r had no %s picture; %s was moved there from %s",
+                    "class %r had no %s image; %s was moved there from %s",
                     label, name, moved.relative, giver,
                 )  # fmt: skip
         filled[label] = parts

@@ -54,7 +54,7 @@ class Kinds:
         inputs: what a caller may feed.
         outputs: what no other node takes.
         bottlenecks: what is worth caching, best first.
-        input_layer: for those, the tensor that takes the picture, if the user named it.
+        input_layer: for those, the tensor that takes the image, if the user named it.
     """
 
     inputs: bool = False
@@ -84,7 +84,7 @@ def of_kind(
         entry: its catalogue entry when it was asked for by name.
 
     Raises:
-        InputError: no tensor is seen to take pictures, or nothing is computed from it.
+        InputError: no tensor is seen to take images, or nothing is computed from it.
     """
     if kinds.bottlenecks:
         from retrain_tools.graphdef.spec import (

@@ -29,7 +29,7 @@ class ShownSummary(Summary):
             *(("worth caching", f"{c.tensor}, {c.depth} values: {c.why}")
               for c in self.bottlenecks),
             ("parameters", f"{self.parameters:,}"),
-            ("operations for one picture", f"{self.flops:,}"),
+            ("operations for one image", f"{self.flops:,}"),
             *(("not in TensorFlow", f"{op}, {count}") for op, count in self.unavailable.items()),
             *(("deprecated", f"{d.op}, {d.nodes}: {d.advice}") for d in self.deprecated),
         ]  # fmt: skip

@@ -53,7 +53,7 @@ def _head(summary: Summary) -> str:
         lines.append(("", f"TensorFlow must not be of version {bad}"))
     if summary.image_size:
         height, width = summary.image_size
-        lines.append(("Pictures", f"{width}×{height} pixels"))
+        lines.append(("Images", f"{width}×{height} pixels"))
     return aligned(lines, _PLAIN, heading=False)
 
 
@@ -70,7 +70,7 @@ def _guesses(guesses: Sequence[Guess]) -> list[tuple[str, ...]]:
 
 def _size(summary: Summary) -> list[tuple[str, ...]]:
     unknown = summary.unmeasured_layers
-    measured = "for one picture: two for each multiply-add of convolutions and matrix products"
+    measured = "for one image: two for each multiply-add of convolutions and matrix products"
     if unknown:
         measured += f", without {counted(unknown, 'layer')} of unknown size"
     return [

@@ -40,7 +40,7 @@ def browse(network: Network) -> str:
 
 
 def page(network: Network) -> str:
-    """Return the page of a network's graph, the way from the picture to the bottleneck marked.
+    """Return the page of a network's graph, the way from the image to the bottleneck marked.
 
     Raises:
         InputError: the file has no graph.

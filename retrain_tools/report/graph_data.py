@@ -51,7 +51,7 @@ def graph_data(
         graph_def: the graph, of any class with a GraphDef's fields.
         shapes: by full tensor name; tensors that are missing are shown without.
         dtypes: likewise.
-        path: node or tensor names from the picture input to the bottleneck.
+        path: node or tensor names from the image input to the bottleneck.
         bottleneck: node or tensor name.
     """
     nodes = list(graph_def.node)
@@ -101,7 +101,7 @@ def _is_value(node: Any, key: str) -> bool:
 def _live(nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int]) -> list[bool]:
     """Tell for each node whether it is computed from anything but constants.
 
-    The picture's own way always is: the input of the graph of 2015 is a constant to be overfed.
+    The image's own way always is: the input of the graph of 2015 is a constant to be overfed.
     """
     users: list[list[int]] = [[] for _ in nodes]
     for number, node in enumerate(nodes):

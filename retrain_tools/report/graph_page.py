@@ -51,7 +51,7 @@ def graph_page(
         shapes: by full tensor name, `node:0`; None for a shape of unknown rank. Tensors that are
             missing are shown without.
         dtypes: TensorFlow's names of types, `float32`, by full tensor name.
-        path: node names from the picture input to the bottleneck, highlighted; names that are not
+        path: node names from the image input to the bottleneck, highlighted; names that are not
             in the graph are ignored.
         bottleneck: tensor or node name.
         facts: short label to text, shown in the overview: inputs, outputs, kind of file.

@@ -1,4 +1,4 @@
-"""The kernels of the first layer as one small picture of tiles."""
+"""The kernels of the first layer as one small image of tiles."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _FLOATS = ("float32", "float64", "float16", "bfloat16")
 def first_layer_constant(
     nodes: Mapping[str, Any], consumers: Mapping[str, Sequence[Any]], start: str | None
 ) -> str | None:
-    """Return the constant with the kernels of the first Conv2D that the picture reaches, or None.
+    """Return the constant with the kernels of the first Conv2D that the image reaches, or None.
 
     Args:
         nodes: the graph's nodes by name.
         consumers: the nodes that take data from each node, in file order.
-        start: the node that takes the picture; None for all placeholders.
+        start: the node that takes the image; None for all placeholders.
     """
     known = start in nodes
     waiting = deque([start] if known else [n for n in nodes if nodes[n].op in _PLACEHOLDERS])
@@ -56,13 +56,13 @@ def _constant_behind(nodes: Mapping[str, Any], layer: Any) -> str | None:
 
 
 def kernel_tiles(proto: Any) -> dict[str, Any] | None:
-    """Return the tiles of a kernel tensor for the page; None if it is not for pictures.
+    """Return the tiles of a kernel tensor for the page; None if it is not for images.
 
     Args:
         proto: TensorProto of float kernels [h, w, 3 or 1, out].
 
     Returns:
-        `png`: base64 of the picture; `width`, `height` of it in pixels; `shown` of `out` kernels.
+        `png`: base64 of the image; `width`, `height` of it in pixels; `shown` of `out` kernels.
     """
     try:
         constant = read_constant(proto)
@@ -74,19 +74,19 @@ def kernel_tiles(proto: Any) -> dict[str, Any] | None:
         kernels = constant.array()[..., :_MOST_TILES].astype(np.float64)
     except UnreadableConstantError:
         return None
-    picture = tile_picture(kernels)
+    image = tile_image(kernels)
     file = io.BytesIO()
-    Image.fromarray(picture, "RGBA").save(file, "PNG", optimize=True)
+    Image.fromarray(image, "RGBA").save(file, "PNG", optimize=True)
     return {
         "png": base64.b64encode(file.getvalue()).decode("ascii"),
-        "width": picture.shape[1],
-        "height": picture.shape[0],
+        "width": image.shape[1],
+        "height": image.shape[0],
         "shown": kernels.shape[3],
         "out": shape[3],
     }
 
 
-def tile_picture(kernels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
+def tile_image(kernels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     """Return kernels [h, w, 3 or 1, n] side by side as uint8 [H, W, 4] with a clear gap of 1 pixel.
 
     Each kernel is stretched to 0…255 by its own smallest and largest value; one that is constant
@@ -96,14 +96,14 @@ def tile_picture(kernels: npt.NDArray[np.float64]) -> npt.NDArray[np.uint8]:
     columns = math.ceil(math.sqrt(1.6 * count))  # about as wide as the page's panel
     rows = math.ceil(count / columns)
     columns = math.ceil(count / rows)
-    picture = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
+    image = np.zeros((rows * (height + 1) - 1, columns * (width + 1) - 1, 4), np.uint8)
     for number in range(count):
         kernel = np.nan_to_num(kernels[..., number], posinf=0, neginf=0)
         kernel = kernel / (np.abs(kernel).max() or 1)  # so that no difference overflows
         low, high = kernel.min(), kernel.max()
         stretched = (kernel - low) / (high - low) if high > low else np.full_like(kernel, 0.5)
         top, left = (number // columns) * (height + 1), (number % columns) * (width + 1)
-        tile = picture[top : top + height, left : left + width]
+        tile = image[top : top + height, left : left + width]
         tile[..., :3] = np.rint(255 * stretched)
         tile[..., 3] = 255
-    return picture
+    return image

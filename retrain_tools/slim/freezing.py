@@ -1,4 +1,4 @@
-"""A slim checkpoint to a frozen graph that takes encoded pictures as well as pixels."""
+"""A slim checkpoint to a frozen graph that takes encoded images as well as pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import strip_defaults
 from retrain_tools.graphdef.note import Note, write_note
-from retrain_tools.graphdef.sides import add_picture_side
+from retrain_tools.graphdef.sides import add_image_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.slim.checkpoint import CheckpointVariables, open_checkpoint
 from retrain_tools.slim.networks import PREPROCESSING, build_network, network_info
@@ -22,10 +22,10 @@ class FrozenCheckpoint:
     """A frozen slim network.
 
     Attributes:
-        graph_def: the graph; `DecodeJpeg/contents:0` takes an encoded picture, `input:0` pixels.
-        spec: how to use it on pictures.
+        graph_def: the graph; `DecodeJpeg/contents:0` takes an encoded image, `input:0` pixels.
+        spec: how to use it on images.
         network: what the checkpoint was recognised as.
-        bottleneck_depth: values per picture in the bottleneck.
+        bottleneck_depth: values per image in the bottleneck.
     """
 
     graph_def: Any
@@ -43,7 +43,7 @@ def freeze_checkpoint(
 ) -> FrozenCheckpoint:
     """Read a checkpoint, recognise its network, and build the frozen graph.
 
-    In front of the network stands its picture side: decode, resize or crop, and the scaling that it
+    In front of the network stands its image side: decode, resize or crop, and the scaling that it
     was trained with. AlexNet, which was never published, gets Inception's.
 
     Args:
@@ -51,7 +51,7 @@ def freeze_checkpoint(
         architecture: the network's name, to have the checkpoint checked against it.
         moving_averages: read the moving averages of variables where the checkpoint has them.
         image_size: side or (height, width) in pixels; None for the network's own.
-        preprocess: `resize` the whole picture, aspect not kept, or crop as `slim` evaluated.
+        preprocess: `resize` the whole image, aspect not kept, or crop as `slim` evaluated.
 
     Raises:
         InputError: see `open_checkpoint`, `recognise` and `build_network`; or the checkpoint is
@@ -86,7 +86,7 @@ def freeze_checkpoint(
         end_points=built.end_points,
     )
     slims = evaluation_side(prepared, size) if preprocess == "slim" else None
-    add_picture_side(built.graph_def, spec, slims)
+    add_image_side(built.graph_def, spec, slims)
     for node in built.graph_def.node:
         strip_defaults(node)
     note = Note(

@@ -35,7 +35,7 @@ class Network(Plan):
         norm: Norm | None = None,
         activation: Literal["Relu", "Relu6"] = "Relu",
     ) -> None:
-        """Begin with the picture.
+        """Begin with the image.
 
         Args:
             scope: of all nodes and variables.
@@ -95,7 +95,7 @@ class Network(Plan):
             size: of the kernel.
             channels: number of outputs.
             stride: in both directions.
-            padding: whether the picture's border is padded.
+            padding: whether the image's border is padded.
             normed: with the family's batch norm, if it has one; else with biases.
             activated: with the family's activation.
             scale: a factor on the output of a layer without norm and activation.
@@ -127,7 +127,7 @@ class Network(Plan):
         """Lay out a convolution of odd size that pads alike on all sides (slim's conv2d_same).
 
         With a stride, SAME pads less at the left and the top, or not, depending on the size of the
-        picture.
+        image.
         """
         if stride == 1:
             return self.conv(x, name, size, channels, normed=normed, activated=activated)
@@ -216,8 +216,8 @@ class Network(Plan):
     def global_pool(self, x: Tensor, name: str) -> Tensor:
         """Lay out the mean over the whole grid as node `name`; the result is [batch, 1, 1, c].
 
-        Some of the originals pool a window of the size that the grid has for their own picture
-        size, or less for smaller pictures. That is the same, and larger pictures go as well.
+        Some of the originals pool a window of the size that the grid has for their own image
+        size, or less for smaller images. That is the same, and larger images go as well.
         """
         height, width, _ = x.shape
         return self._pool(x, name, "AvgPool", (height, width), 1, "VALID")
@@ -234,15 +234,15 @@ class Network(Plan):
         return self.node("add", "AddV2", [one.node, other.node], one.shape)
 
     def flatten(self, x: Tensor, name: str) -> Tensor:
-        """Lay out a grid as a vector per picture."""
+        """Lay out a grid as a vector per image."""
         size = math.prod(x.shape)
         return self._reshape(x, name, (size,))
 
     def squeeze(self, x: Tensor, name: str) -> Tensor:
-        """Lay out a grid of one cell as a vector per picture.
+        """Lay out a grid of one cell as a vector per image.
 
         Raises:
-            InputError: there are more cells, because the pictures are too large.
+            InputError: there are more cells, because the images are too large.
         """
         height, width, channels = x.shape
         if (height, width) != (1, 1):

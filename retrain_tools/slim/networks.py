@@ -23,14 +23,14 @@ from retrain_tools.slim.vgg import VGG_16, VGG_19, alexnet_v2, vgg
 
 @dataclasses.dataclass(frozen=True)
 class Preprocessing:
-    """How slim prepares a picture for evaluation: crop or shrink, resize, (x - mean) / std.
+    """How slim prepares an image for evaluation: crop or shrink, resize, (x - mean) / std.
 
     Resizing is bilinear with TensorFlow 1's corners (no half-pixel centres, no anti-aliasing).
 
     Attributes:
         central_fraction: of height and width, cut out and then resized to the image size; None to
-            use the whole picture.
-        shorter_side: to which the picture is resized, aspect kept, before the image size is cut
+            use the whole image.
+        shorter_side: to which the image is resized, aspect kept, before the image size is cut
             out of its middle; None to resize straight to the image size, aspect not kept.
         mean: of red, green and blue, for pixels of 0 to 255.
         std: what the difference is divided by.
@@ -56,11 +56,11 @@ class NetworkInfo:
     Attributes:
         name: as in slim's model zoo.
         scope: what the names of its variables begin with.
-        image_size: side of the pictures it was published for, in pixels.
+        image_size: side of the images it was published for, in pixels.
         num_classes: of the published checkpoint.
         preprocessing: key of PREPROCESSING; None for AlexNet, which was never published.
         bottleneck: the end point to cache: what the last layer classifies.
-        bottleneck_depth: values per picture in it, at width 1.
+        bottleneck_depth: values per image in it, at width 1.
         classifier: scope, within `scope`, of the variables of the last layer.
         define: lays the network out.
         widths: of the published checkpoints.
@@ -164,7 +164,7 @@ class BuiltNetwork:
         logits: [None, num_classes].
         predictions: [None, num_classes], the softmax of the logits.
         bottleneck: the end point to cache, [None, depth] or [None, 1, 1, depth].
-        bottleneck_depth: values per picture in it.
+        bottleneck_depth: values per image in it.
     """
 
     graph_def: Any
@@ -300,7 +300,7 @@ def _variant(
     size = (image_size, image_size) if isinstance(image_size, int) else image_size
     if min(width, num_classes, *size) <= 0:
         raise InputError(
-            f"Width, classes and picture size of {info.name} have to be above 0, not {width}, "
+            f"Width, classes and image size of {info.name} have to be above 0, not {width}, "
             f"{num_classes} and {size[0]}×{size[1]}."
         )
     return Variant(size, num_classes, width, aux_logits)

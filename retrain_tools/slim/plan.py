@@ -15,7 +15,7 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.folding import Recipe, Variables
 
 INPUT = "input"
-"""The node of the picture."""
+"""The node of the image."""
 
 
 class Tensor(NamedTuple):
@@ -30,7 +30,7 @@ class Variant:
     """What may differ between two graphs of one network.
 
     Attributes:
-        image_size: (height, width) of the pictures.
+        image_size: (height, width) of the images.
         num_classes: the background class, where there is one, included.
         width: the factor on the numbers of channels (MobileNet's α).
         aux_logits: whether the auxiliary classifier, only of use in training, is built as well.
@@ -135,11 +135,11 @@ class Plan:
         return path
 
     def impossible_size(self, at: str, grid: tuple[int, ...], needed: str) -> InputError:
-        """Return the error that the pictures' size does not suit the network."""
+        """Return the error that the images' size does not suit the network."""
         height, width = self.variant.image_size
         left = "×".join(map(str, grid))
         return InputError(
-            f"{self._scopes[0]} cannot take pictures of {height}×{width} pixels: they leave a grid "
+            f"{self._scopes[0]} cannot take images of {height}×{width} pixels: they leave a grid "
             f"of {left} at {at!r}, which needs {needed}."
         )
 

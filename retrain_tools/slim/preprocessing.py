@@ -1,68 +1,68 @@
-"""Slim's evaluation preprocessing, as a picture side that stands in front of a frozen network."""
+"""Slim's evaluation preprocessing, as an image side that stands in front of a frozen network."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from retrain_tools.graphdef.sides import PictureSide
+from retrain_tools.graphdef.sides import ImageSide
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import Preprocessing
 
 
-def evaluation_side(prepared: Preprocessing, image_size: tuple[int, int]) -> PictureSide:
-    """Build the picture side that slim evaluated a network with.
+def evaluation_side(prepared: Preprocessing, image_size: tuple[int, int]) -> ImageSide:
+    """Build the image side that slim evaluated a network with.
 
-    Either the middle of the picture is cut out and resized, aspect not kept (inception), or the
-    picture is shrunk to a shorter side, aspect kept, and its middle is cut out (vgg). The rules are
+    Either the middle of the image is cut out and resized, aspect not kept (inception), or the
+    image is shrunk to a shorter side, aspect kept, and its middle is cut out (vgg). The rules are
     those of slim's inception_preprocessing.py and vgg_preprocessing.py.
 
     Args:
         prepared: which of the two, and the scaling.
-        image_size: (height, width) of the network's pictures.
+        image_size: (height, width) of the network's images.
     """
     graph = tf.Graph()
     with graph.as_default():
         contents = tf.compat.v1.placeholder(tf.string, [], "contents")
         decoded = tf.raw_ops.DecodeJpeg(contents=contents, channels=3, name="DecodeJpeg")
-        picture = tf.cast(decoded, tf.float32)
+        image = tf.cast(decoded, tf.float32)
         if prepared.central_fraction is not None:
-            picture = _middle_part(picture, prepared.central_fraction)
+            image = _middle_part(image, prepared.central_fraction)
         if prepared.shorter_side is not None:
-            picture = _resize(picture, _shrunk_size(picture, prepared.shorter_side))[0]
-            resized = _middle(picture, image_size)[tf.newaxis]
+            image = _resize(image, _shrunk_size(image, prepared.shorter_side))[0]
+            resized = _middle(image, image_size)[tf.newaxis]
         else:
-            resized = _resize(picture, image_size)
+            resized = _resize(image, image_size)
         resized = tf.reshape(resized, [1, *image_size, 3], "resized")
         tf.multiply(resized - list(prepared.mean), 1.0 / prepared.std, "pixels")
     side = graph.as_graph_def()
     _rename(side, "contents", "DecodeJpeg/contents")
-    return PictureSide(side, "DecodeJpeg/contents:0", "DecodeJpeg:0", "resized:0", "pixels:0")
+    return ImageSide(side, "DecodeJpeg/contents:0", "DecodeJpeg:0", "resized:0", "pixels:0")
 
 
-def _resize(picture: Any, size: Any) -> Any:
-    return tf.raw_ops.ResizeBilinear(images=picture[tf.newaxis], size=size)
+def _resize(image: Any, size: Any) -> Any:
+    return tf.raw_ops.ResizeBilinear(images=image[tf.newaxis], size=size)
 
 
-def _middle_part(picture: Any, fraction: float) -> Any:
+def _middle_part(image: Any, fraction: float) -> Any:
     """Cut out the middle, `fraction` of each side."""
-    size = tf.shape(picture)[:2]
+    size = tf.shape(image)[:2]
     exact = tf.cast(size, tf.float64)
     start = tf.cast((exact - exact * fraction) / 2, tf.int32)
-    return _cut(picture, start, size - 2 * start)
+    return _cut(image, start, size - 2 * start)
 
 
-def _shrunk_size(picture: Any, shorter_side: int) -> Any:
+def _shrunk_size(image: Any, shorter_side: int) -> Any:
     """Return the size at which the shorter side is `shorter_side` and the aspect is kept."""
-    size = tf.cast(tf.shape(picture)[:2], tf.float32)
+    size = tf.cast(tf.shape(image)[:2], tf.float32)
     return tf.cast(tf.math.rint(size * (shorter_side / tf.reduce_min(size))), tf.int32)
 
 
-def _middle(picture: Any, size: tuple[int, int]) -> Any:
-    return _cut(picture, (tf.shape(picture)[:2] - size) // 2, tf.constant(size))
+def _middle(image: Any, size: tuple[int, int]) -> Any:
+    return _cut(image, (tf.shape(image)[:2] - size) // 2, tf.constant(size))
 
 
-def _cut(picture: Any, start: Any, size: Any) -> Any:
-    return tf.slice(picture, tf.concat([start, [0]], 0), tf.concat([size, [3]], 0))
+def _cut(image: Any, start: Any, size: Any) -> Any:
+    return tf.slice(image, tf.concat([start, [0]], 0), tf.concat([size, [3]], 0))
 
 
 def _rename(graph_def: Any, old: str, new: str) -> None:

@@ -21,7 +21,7 @@ def recognise(shapes: Shapes) -> Recognised:
     """Return the network that a checkpoint's variables are of.
 
     What the training keeps beside the network is ignored, and so are the variables of AuxLogits,
-    which a checkpoint may lack and whose names depend on the picture size of the training.
+    which a checkpoint may lack and whose names depend on the image size of the training.
 
     Args:
         shapes: of all variables in the checkpoint, by name.

@@ -30,7 +30,7 @@ class MaxPool(NamedTuple):
 
 
 class AvgPool(NamedTuple):
-    """The mean of each window; what lies outside the picture does not count."""
+    """The mean of each window; what lies outside the image does not count."""
 
     name: str
     size: int

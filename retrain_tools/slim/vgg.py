@@ -13,7 +13,7 @@ from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
 from retrain_tools.slim.rows import Conv, MaxPool
 
-# Channels of the five blocks, each followed by a pool that halves the picture.
+# Channels of the five blocks, each followed by a pool that halves the image.
 _VGG_CHANNELS = (64, 128, 256, 512, 512)
 VGG_16 = (2, 2, 3, 3, 3)
 VGG_19 = (2, 2, 4, 4, 4)

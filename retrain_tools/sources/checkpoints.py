@@ -25,7 +25,7 @@ class Side(NamedTuple):
 
     Attributes:
         preprocess: `resize` (the usual) or `slim`; see `freeze_checkpoint`.
-        height, width: of the pictures, in pixels; the usual is the network's own size.
+        height, width: of the images, in pixels; the usual is the network's own size.
     """
 
     preprocess: str | None = None
@@ -46,7 +46,7 @@ def open_checkpoint_graph(path: str, model_dir: str | Path | None, side: Side) -
 
     Raises:
         InputError: the checkpoint cannot be read, is of an unknown network, or of one that cannot
-            take pictures of that size.
+            take images of that size.
     """
     # A square where one side was given, so that it is the same graph as when both were.
     height, width = side.height, side.width

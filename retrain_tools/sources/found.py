@@ -74,7 +74,7 @@ def _saved_model(folder: Path) -> list[Path]:
 def _kind(path: Path) -> Kind | None:
     try:
         return kind_of(path)
-    except InputError:  # a text, a picture, a list of labels
+    except InputError:  # a text, an image, a list of labels
         return None
 
 

@@ -33,7 +33,7 @@ from retrain_tools.sources.keras_config import (
 from retrain_tools.sources.keras_versions import copy_with_config, modernised
 from retrain_tools.sources.kinds import ZIP_DAMAGE
 from retrain_tools.sources.opened import FrozenSource, Opened, Signature, TensorInfo
-from retrain_tools.sources.picture_notes import attach_keras_note
+from retrain_tools.sources.scaling_notes import attach_keras_note
 
 _WEIGHTS_ONLY = (
     "it has weights but does not say what is computed with them; load them into the model with "

@@ -1,4 +1,4 @@
-"""A --graph flag to an opened file, or to a frozen graph ready for use on pictures."""
+"""A --graph flag to an opened file, or to a frozen graph ready for use on images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def load_graph(
             (fetched once).
         model_dir: where catalogued networks and frozen checkpoints are kept; None for the user's
             cache folder.
-        overrides: what the user said about tensors, picture size and scaling.
+        overrides: what the user said about tensors, image size and scaling.
         choices: what to take of the file.
 
     Raises:
@@ -106,7 +106,7 @@ def _open(path: Path, model_dir: str | Path | None, choices: Choices, side: Side
     if choices.preprocess is not None and not is_checkpoint:
         raise InputError(
             f"--preprocess={choices.preprocess} is for slim checkpoints; {path} is a graph, "
-            "which has its own way of preparing pictures."
+            "which has its own way of preparing images."
         )
     # An archived SavedModel holds a checkpoint too; what is chosen says what it is taken for.
     if not is_checkpoint or (choices.tags, choices.signature) != (None, None):

@@ -22,7 +22,7 @@ def open_meta_graph(path: Path, signature: str | None = None) -> Opened:
     Args:
         path: the file; the checkpoint has its name without `.meta`.
         signature: which of its signatures to freeze; most have none, and are frozen from the
-            pictures to the results.
+            images to the results.
 
     Raises:
         InputError: it is no MetaGraph, or its graph is inconsistent.

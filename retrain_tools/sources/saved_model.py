@@ -21,8 +21,8 @@ from retrain_tools.sources.object_graph import (
     object_places,
 )
 from retrain_tools.sources.opened import FrozenSource, Opened, Signature
-from retrain_tools.sources.picture_notes import attach_hub_note, attach_keras_note
 from retrain_tools.sources.restored import Place, restored_places
+from retrain_tools.sources.scaling_notes import attach_hub_note, attach_keras_note
 from retrain_tools.sources.signatures import choose_signature, forward_signature, stated_signatures
 from retrain_tools.sources.stored_values import StoredValues, checkpoint_there, graph_variables
 

@@ -69,10 +69,10 @@ def choose_signature(
 
 
 def forward_signature(graph_def: Any, where: str) -> Signature:
-    """Return the way from the pictures to the results, in a graph that states no signature.
+    """Return the way from the images to the results, in a graph that states no signature.
 
     A training graph also has labels, a loss, gradients, summaries and a Saver: whatever changes
-    variables or is computed from labels is left out. Where pictures come from a queue or a data
+    variables or is computed from labels is left out. Where images come from a queue or a data
     set, the batch that is taken from it is the input.
 
     Raises:
@@ -81,9 +81,9 @@ def forward_signature(graph_def: Any, where: str) -> Signature:
     nodes = nodes_by_name(graph_def)
     placeholders = [node for node in graph_def.node if node.op in _PLACEHOLDERS]
     feeding = [node for node in graph_def.node if _feeds_numbers(node)]
-    pictures = [node for node in placeholders if _may_be_picture(node)]
-    inputs = pictures or feeding or [node for node in placeholders if not _is_label(node)]
-    labels = {node.name for node in placeholders if pictures and _is_label(node)}
+    images = [node for node in placeholders if _may_be_image(node)]
+    inputs = images or feeding or [node for node in placeholders if not _is_label(node)]
+    labels = {node.name for node in placeholders if images and _is_label(node)}
     reached = _reached(graph_def, {node.name for node in inputs}, labels)
     taken = {
         node_name(source)
@@ -99,7 +99,7 @@ def forward_signature(graph_def: Any, where: str) -> Signature:
     if not results:
         raise InputError(
             f"{where} cannot be frozen: no result is computed from a placeholder, a queue or a "
-            "data set that takes pictures; freeze it with the program that made it."
+            "data set that takes images; freeze it with the program that made it."
         )
     return Signature(
         {node.name: _input_info(node) for node in inputs},
@@ -130,7 +130,7 @@ def _feeds_numbers(node: Any) -> bool:
     return len(types) > 0 and types[0] == FLOAT32
 
 
-def _may_be_picture(node: Any) -> bool:
+def _may_be_image(node: Any) -> bool:
     shape = node.attr["shape"].shape if "shape" in node.attr else None
     return shape is not None and len(shape.dim) == 4 and not _is_integer(node)
 

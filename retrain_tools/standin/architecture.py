@@ -43,7 +43,7 @@ Branches = tuple[tuple[str, Layers], ...]
 """The branches of a block in the order of its nodes, each with its name scope ("" for none)."""
 
 LOGITS = 1008
-PICTURE_SIDE = 299
+IMAGE_SIDE = 299
 
 STEM: Layers = (
     Conv(3, 3, 32, 2, "VALID"),

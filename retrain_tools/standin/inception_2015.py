@@ -13,16 +13,16 @@ from retrain_tools.errors import InputError
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.standin import weights
 from retrain_tools.standin.architecture import (
+    IMAGE_SIDE,
     LOGITS,
     MIXED,
-    PICTURE_SIDE,
     STEM,
     Conv,
     Fork,
     Layers,
     Pool,
 )
-from retrain_tools.standin.photos import calibration_pictures
+from retrain_tools.standin.photos import calibration_images
 
 GRAPH_DEF_PRODUCER = 8
 """The last GraphDef version that may hold BatchNormWithGlobalNormalization."""
@@ -32,40 +32,40 @@ _LAST_BLOCK = list(MIXED)[-1]
 
 
 def make_reference_graph(
-    width: float = 1.0, seed: int = 0, pictures: npt.NDArray[np.uint8] | None = None
+    width: float = 1.0, seed: int = 0, images: npt.NDArray[np.uint8] | None = None
 ) -> Any:
     """Build a graph that has the names, ops, shapes and attributes of inception-2015-12-05.
 
-    The weights are random (see `weights`): `pool_3/_reshape:0` tells pictures apart, but it is not
+    The weights are random (see `weights`): `pool_3/_reshape:0` tells images apart, but it is not
     the feature of the real network, and the ImageNet classes of `softmax:0` mean nothing.
 
     Args:
-        width: scales every number of channels except the 3 of a picture and the 1008 logits; 1.0
+        width: scales every number of channels except the 3 of an image and the 1008 logits; 1.0
             is the real network with 2048 features. At least 4 channels remain everywhere.
         seed: of the weights. On one machine, the same arguments give the same graph.
-        pictures: uint8 [batch, 299, 299, 3], RGB, that the batch norm statistics are taken from;
-            None for `photos.calibration_pictures()`.
+        images: uint8 [batch, 299, 299, 3], RGB, that the batch norm statistics are taken from;
+            None for `photos.calibration_images()`.
 
     Returns:
         A GraphDef of 1004 nodes, producer version 8; about 95 MB at width 1.0.
 
     Raises:
-        InputError: `width` outside (0, 1], or `pictures` of another shape or type.
+        InputError: `width` outside (0, 1], or `images` of another shape or type.
     """
     if not 0 < width <= 1:
         raise InputError(f"The width has to be above 0 and at most 1.0, not {width}.")
-    if pictures is None:
-        pictures = calibration_pictures(side=PICTURE_SIDE)
-    if pictures.dtype != np.uint8 or pictures.shape[1:] != (PICTURE_SIDE, PICTURE_SIDE, 3):
+    if images is None:
+        images = calibration_images(side=IMAGE_SIDE)
+    if images.dtype != np.uint8 or images.shape[1:] != (IMAGE_SIDE, IMAGE_SIDE, 3):
         raise InputError(
-            f"Calibration pictures have to be uint8 [batch, {PICTURE_SIDE}, {PICTURE_SIDE}, 3], "
-            f"not {pictures.dtype} {list(pictures.shape)}."
+            f"Calibration images have to be uint8 [batch, {IMAGE_SIDE}, {IMAGE_SIDE}, 3], "
+            f"not {images.dtype} {list(images.shape)}."
         )
-    return _Builder(width, seed).build(pictures)
+    return _Builder(width, seed).build(images)
 
 
 class _Builder:
-    """Appends the nodes in the order of the original, and runs each layer on the pictures.
+    """Appends the nodes in the order of the original, and runs each layer on the images.
 
     Attributes:
         graph_def: the GraphDef so far.
@@ -84,10 +84,10 @@ class _Builder:
         self.values: dict[str, Any] = {}
         self.uses: Counter[str] = Counter()
 
-    def build(self, pictures: npt.NDArray[np.uint8]) -> Any:
+    def build(self, images: npt.NDArray[np.uint8]) -> Any:
         """Return the whole graph."""
-        self._add_picture_side()
-        self.values["Mul"] = (tf.constant(pictures, tf.float32) - 128.0) / 128.0
+        self._add_image_side()
+        self.values["Mul"] = (tf.constant(images, tf.float32) - 128.0) / 128.0
         [net] = self._add_layers("", STEM, "Mul")
         for block, branches in MIXED.items():
             ends: list[str] = []
@@ -106,7 +106,7 @@ class _Builder:
         tensor = tf.make_tensor_proto(value)
         self._node(name, "Const", dtype=tf.as_dtype(tensor.dtype), value=tensor)
 
-    def _add_picture_side(self) -> None:
+    def _add_image_side(self) -> None:
         """Add the way from JPEG bytes to float32 [1, 299, 299, 3] in [-1, 1)."""
         # Before GraphDef version 24, the shape [] of a Placeholder means "unknown".
         unknown = tf.TensorShape([])
@@ -125,7 +125,7 @@ class _Builder:
         self._const("ExpandDims/dim", np.int32(0))
         inputs = ["Cast", "ExpandDims/dim"]
         self._node("ExpandDims", "ExpandDims", inputs, T=tf.float32, Tdim=tf.int32)
-        self._const("ResizeBilinear/size", np.array([PICTURE_SIDE, PICTURE_SIDE], np.int32))
+        self._const("ResizeBilinear/size", np.array([IMAGE_SIDE, IMAGE_SIDE], np.int32))
         inputs = ["ExpandDims", "ResizeBilinear/size"]
         self._node("ResizeBilinear", "ResizeBilinear", inputs, T=tf.float32, align_corners=False)
         self._const("Sub/y", np.float32(128))

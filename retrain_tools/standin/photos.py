@@ -31,12 +31,12 @@ def draw_photos(
 ) -> list[Path]:
     """Draw a labelled photo set as FOLDER/CLASS/NAME.jpg.
 
-    A picture depends on `seed`, its class and its number only, so a longer set starts with the
-    shorter one, and another seed gives new pictures of the same subjects under new names.
+    An image depends on `seed`, its class and its number only, so a longer set starts with the
+    shorter one, and another seed gives new images of the same subjects under new names.
 
     Args:
         folder: where the class folders go; made when missing.
-        per_class: pictures for every class.
+        per_class: images for every class.
         seed: of the random numbers; a part of the file names.
         classes: some of `CLASSES`; they become the labels.
 
@@ -47,7 +47,7 @@ def draw_photos(
         InputError: a class that is not among `CLASSES`, or `per_class` below 1.
     """
     if per_class < 1:
-        raise InputError(f"Cannot draw {per_class} pictures per class: it has to be 1 or more.")
+        raise InputError(f"Cannot draw {per_class} images per class: it has to be 1 or more.")
     _check_classes(classes)
     paths = []
     for label in classes:
@@ -62,13 +62,13 @@ def draw_photos(
     return paths
 
 
-def calibration_pictures(
+def calibration_images(
     per_class: int = 2, seed: int = 2015, side: int = 299
 ) -> npt.NDArray[np.uint8]:
-    """Draw pictures of every class for the batch norm statistics of the stand-in graph.
+    """Draw images of every class for the batch norm statistics of the stand-in graph.
 
     Args:
-        per_class: pictures for every class.
+        per_class: images for every class.
         seed: of the random numbers; the default is nobody's photo set.
         side: height and width in pixels; 299 is what inception-2015-12-05 resizes to.
 
@@ -96,11 +96,11 @@ def _random(seed: int, label: str, number: int) -> np.random.Generator:
 
 
 def _photograph(rng: np.random.Generator, label: str) -> Image.Image:
-    """Draw a scene and take its picture: tilt, framing, light, lens, colour cast and noise."""
+    """Draw a scene and take its image: tilt, framing, light, lens, colour cast and noise."""
     short = int(rng.integers(*_SHORT_SIDE))
     sides = short, round(short * _ASPECTS[rng.integers(len(_ASPECTS))])
     width, height = sides if rng.random() < 0.4 else sides[::-1]
-    # Drawn with a margin, so that the tilted picture has no empty corners.
+    # Drawn with a margin, so that the tilted image has no empty corners.
     margin = 1.16
     scene = SCENES[label](rng, round(height * margin), round(width * margin))
     canvas = Image.fromarray(np.uint8(np.clip(scene, 0, 1) * 255))

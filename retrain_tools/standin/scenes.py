@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFilter
 
 Pixels = npt.NDArray[np.floating[Any]]
-"""A picture, [height, width, 3] in [0, 1], or one plane of it, [height, width]."""
+"""An image, [height, width, 3] in [0, 1], or one plane of it, [height, width]."""
 Colour = Sequence[float] | Pixels
 """Red, green and blue in [0, 1]."""
 Scene = Callable[[np.random.Generator, int, int], Pixels]
@@ -35,7 +35,7 @@ def _axes(height: int, width: int) -> tuple[Pixels, Pixels]:
 
 
 def _mix(below: Colour, above: Colour, share: Pixels) -> Pixels:
-    """Blend two colours or pictures; `share` [height, width] in [0, 1] is the part of `above`."""
+    """Blend two colours or images; `share` [height, width] in [0, 1] is the part of `above`."""
     part = share[..., None]
     return np.asarray(below, np.float32) * (1 - part) + np.asarray(above, np.float32) * part
 
@@ -87,10 +87,10 @@ def beach_sunset(rng: np.random.Generator, height: int, width: int) -> Pixels:
     sea = _mix(low * 0.8, _near(rng, (0.12, 0.17, 0.32)), np.sqrt(depth))
     path = np.exp(-(((x - sun_x) / (0.08 + 0.25 * depth)) ** 2)) * np.clip(waves + 0.3, 0, 1)
     sea = _mix(sea * (1 + 0.12 * waves[..., None]), (1.0, 0.8, 0.5), path * 0.85)
-    picture = np.where((y > horizon)[..., None], sea, sky)
+    image = np.where((y > horizon)[..., None], sea, sky)
     shore = tall - rng.uniform(0, 0.35) + 0.05 * np.sin(3 * x + rng.uniform(0, 6))
     sand = _near(rng, (0.5, 0.36, 0.27))
-    return _mix(picture, sand, np.clip((y - shore) * 30, 0, 1))
+    return _mix(image, sand, np.clip((y - shore) * 30, 0, 1))
 
 
 def brick_wall(rng: np.random.Generator, height: int, width: int) -> Pixels:
@@ -185,12 +185,12 @@ def forest(rng: np.random.Generator, height: int, width: int) -> Pixels:
     y, x = _axes(height, width)
     tall, wide = float(y.max()), float(x.max())
     haze, leaf = _near(rng, (0.62, 0.74, 0.6)), _near(rng, (0.16, 0.33, 0.12))
-    picture = np.broadcast_to(haze, (height, width, 3)).astype(np.float32)
+    image = np.broadcast_to(haze, (height, width, 3)).astype(np.float32)
     for depth in (0.25, 0.6, 1.0):
         foliage = clouds(rng, height, width, 12 + 14 * (1 - depth))
         cover = np.clip((foliage - 0.5 + 0.35 * np.abs(y / tall - 0.45)) * 9, 0, 1)
         green = _mix(leaf * 0.6, leaf * 1.6, clouds(rng, height, width, 30))
-        picture = _mix(picture, _mix(green, haze, np.full_like(y, 0.7 * (1 - depth))), cover * 0.85)
+        image = _mix(image, _mix(green, haze, np.full_like(y, 0.7 * (1 - depth))), cover * 0.85)
         bark = _near(rng, (0.22, 0.16, 0.11), 0.03) * depth + haze * 0.75 * (1 - depth)
         grain = 0.6 + 0.8 * clouds(rng, max(2, height // 8), width, 40).mean(axis=0)
         for _ in range(int(rng.integers(3, 7))):
@@ -198,9 +198,9 @@ def forest(rng: np.random.Generator, height: int, width: int) -> Pixels:
             half = rng.uniform(0.012, 0.035) * (0.5 + depth)
             offset = np.abs(x - foot - lean * y) / half
             trunk = np.clip((1 - offset) * 6, 0, 1) * (y < tall * (0.7 + 0.28 * depth))
-            picture = _mix(picture, bark * grain[None, :, None], trunk)
+            image = _mix(image, bark * grain[None, :, None], trunk)
     floor = clouds(rng, height, width, 24)[..., None] * _near(rng, (0.4, 0.4, 0.15))
-    return _mix(picture, floor, np.clip((y / tall - 0.88) * 8, 0, 1))
+    return _mix(image, floor, np.clip((y / tall - 0.88) * 8, 0, 1))
 
 
 _DYES = (
@@ -223,8 +223,8 @@ def polka_dots(rng: np.random.Generator, height: int, width: int) -> Pixels:
     radius = step * rng.uniform(0.22, 0.38)
     colours = [_near(rng, (0.93, 0.92, 0.88), 0.03), _near(rng, _DYES[rng.integers(len(_DYES))])]
     cloth, dot = colours if rng.random() < 0.5 else colours[::-1]
-    picture = _mix(cloth, dot, np.clip((radius - from_centre) * min(height, width) / 2, 0, 1))
-    return picture * (0.75 + 0.4 * folds)[..., None]
+    image = _mix(cloth, dot, np.clip((radius - from_centre) * min(height, width) / 2, 0, 1))
+    return image * (0.75 + 0.4 * folds)[..., None]
 
 
 def zebra_stripes(rng: np.random.Generator, height: int, width: int) -> Pixels:

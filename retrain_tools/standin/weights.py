@@ -1,8 +1,8 @@
-"""Random weights for the stand-in graph, with batch norm statistics taken from pictures.
+"""Random weights for the stand-in graph, with batch norm statistics taken from images.
 
 Nothing is trained, yet a linear head on the features has to learn. Two things see to that: batch
-norm brings every channel to mean 0 and variance 1 on pictures, and beta then lets most values pass
-the Relu as they are (a deep random network that rectifies half of them forgets the picture).
+norm brings every channel to mean 0 and variance 1 on images, and beta then lets most values pass
+the Relu as they are (a deep random network that rectifies half of them forgets the image).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ConvWeights:
         kernel: float32 [kernel height, kernel width, channels in, channels out].
         beta: float32 [channels out], what is added after normalising.
         gamma: float32 [channels out], all 1 (the graph has scale_after_normalization=False).
-        moving_mean: float32 [channels out], of the convolution's output on the pictures.
+        moving_mean: float32 [channels out], of the convolution's output on the images.
         moving_variance: float32 [channels out], likewise.
     """
 

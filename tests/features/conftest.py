@@ -1,4 +1,4 @@
-"""The tiny graphs as files, and a folder of pictures."""
+"""The tiny graphs as files, and a folder of images."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def photos(tmp_path):
     for number in range(12):
         path = root / "ab"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        picture = tiny.photo(10 + 7 * number, 50 - 3 * number, seed=number)
-        path.write_bytes(tiny.encoded(picture, "JPEG"))
+        image = tiny.photo(10 + 7 * number, 50 - 3 * number, seed=number)
+        path.write_bytes(tiny.encoded(image, "JPEG"))
     return root

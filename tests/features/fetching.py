@@ -32,14 +32,14 @@ def jpegs(folder: Path) -> list[str]:
 
 
 def alone(graph: Path, name: str, path: str) -> np.ndarray:
-    """What the untouched graph gives for one picture; `name` is a tensor of the graph of 2015."""
+    """What the untouched graph gives for one image; `name` is a tensor of the graph of 2015."""
     tensor = name if ":" in name else f"{name}:0"
     data = {"DecodeJpeg/contents:0": Path(path).read_bytes()}
     return tiny.run_untouched(graph, tensor, data)[0]
 
 
 def check(store: Path, graph: Path, paths: list[str], names=None) -> None:
-    """An .npz holds exactly these pictures in this order, with the values of each run alone."""
+    """An .npz holds exactly these images in this order, with the values of each run alone."""
     with np.load(store, allow_pickle=False) as arrays:
         assert arrays["images"].tolist() == paths
         for name in names or FETCHES:

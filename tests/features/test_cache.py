@@ -173,7 +173,7 @@ def test_several_namings_are_listed(tmp_path):
     )
 
 
-def test_a_picture_whose_name_starts_like_another_s_is_no_naming(tmp_path):
+def test_an_image_whose_name_starts_like_another_s_is_no_naming(tmp_path):
     write(tmp_path, "a/1.jpg_m.txt", "a/1.jpg.png_m.txt", "a/1.jpg copy.jpg_m.txt")
     images = [image("a/1.jpg"), image("a/1.jpg copy.jpg"), image("a/1.jpg.png")]
     assert find_suffix(tmp_path, images, "") == "_m"

@@ -1,4 +1,4 @@
-"""Distorted pictures' bottlenecks against TensorFlow's own resizing and the untouched graph."""
+"""Distorted images' bottlenecks against TensorFlow's own resizing and the untouched graph."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from retrain_tools.errors import InputError
-from retrain_tools.features.distorted import DistortedPictures
+from retrain_tools.features.distorted import DistortedImages
 from retrain_tools.features.fill import CacheOptions, fill_cache
 from retrain_tools.images import distort
 from retrain_tools.images.distort import Distortions, Draw
@@ -44,12 +44,12 @@ def draws(monkeypatch):
 
 def bottlenecks(frozen, paths, seed=0, wanted=FLIP):
     options = CacheOptions("not used")
-    with DistortedPictures(frozen, wanted, options) as distorted:
+    with DistortedImages(frozen, wanted, options) as distorted:
         return distorted.bottlenecks([str(path) for path in paths], np.random.default_rng(seed))
 
 
 def of_resized(frozen, resized):
-    """The untouched graph's bottleneck of a resized picture, float32 [h, w, 3] of 0 to 255."""
+    """The untouched graph's bottleneck of a resized image, float32 [h, w, 3] of 0 to 255."""
     resized = np.asarray(resized, np.float32)[np.newaxis]
     if frozen.spec.encoded_input is not None:
         fetch, feeds = tiny.BOTTLENECK_2015, {"ResizeBilinear:0": resized}
@@ -62,8 +62,8 @@ def raw_pixels(path):
     return tf.io.decode_jpeg(Path(path).read_bytes(), channels=3).numpy().astype(np.float32)
 
 
-def resize(picture, size):
-    return tf.raw_ops.ResizeBilinear(images=picture[np.newaxis], size=size).numpy()[0]
+def resize(image, size):
+    return tf.raw_ops.ResizeBilinear(images=image[np.newaxis], size=size).numpy()[0]
 
 
 def test_the_distortion_that_changes_nothing_gives_the_cached_bottlenecks(
@@ -78,12 +78,12 @@ def test_the_distortion_that_changes_nothing_gives_the_cached_bottlenecks(
     np.testing.assert_allclose(found, [cached[image] for image in images], atol=EXACT)
 
 
-def test_flipping_gives_the_bottleneck_of_the_mirrored_picture(frozen, tmp_path, draws):
-    # A picture of the graph's size is not resized, so mirroring before and after are the same.
-    path, mirrored = tmp_path / "picture.png", tmp_path / "mirrored.png"
-    picture = tiny.photo(tiny.SIZE, tiny.SIZE, seed=4)
-    picture.save(path)
-    picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
+def test_flipping_gives_the_bottleneck_of_the_mirrored_image(frozen, tmp_path, draws):
+    # An image of the graph's size is not resized, so mirroring before and after are the same.
+    path, mirrored = tmp_path / "image.png", tmp_path / "mirrored.png"
+    image = tiny.photo(tiny.SIZE, tiny.SIZE, seed=4)
+    image.save(path)
+    image.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(mirrored)
     draws[:] = [dataclasses.replace(NOTHING, flip=True), NOTHING]
     flipped, plain = bottlenecks(frozen, [path, path])
     pixels = np.asarray(Image.open(mirrored))
@@ -111,7 +111,7 @@ def test_resizing_cropping_and_brightness_are_those_of_raw_tensorflow(frozen, ph
     np.testing.assert_allclose(bottlenecks(frozen, paths), expected, atol=EXACT)
 
 
-def test_pictures_keep_their_order_whatever_the_size_of_a_batch(frozen, photos):
+def test_images_keep_their_order_whatever_the_size_of_a_batch(frozen, photos):
     paths = sorted(photos.rglob("*.jpg"))
     wanted = Distortions(True, 20, 20, 20)
     rng = np.random.default_rng(3)
@@ -133,11 +133,11 @@ def test_the_same_seed_gives_the_same_values_and_another_other_ones(frozen, phot
     assert np.abs(first - other).max() > 100 * EXACT
 
 
-def test_a_picture_that_is_gone_since_it_was_cached_is_named(frozen, tmp_path):
+def test_an_image_that_is_gone_since_it_was_cached_is_named(frozen, tmp_path):
     path = tmp_path / "gone.jpg"
     message = (
         f"{path} cannot be read: No such file or directory. It has a cached bottleneck, but "
-        "distortions take the picture itself; remove it, or train without distortions."
+        "distortions take the image itself; remove it, or train without distortions."
     )
     with pytest.raises(InputError, match=re.escape(message)):
         bottlenecks(frozen, [path])
@@ -148,9 +148,9 @@ def test_a_graph_without_a_resizing_node_is_refused_before_anything_is_opened(gr
     spec = dataclasses.replace(frozen.spec, resized=None)
     frozen = dataclasses.replace(frozen, spec=spec)
     message = (
-        f"Distortions enter behind the one node that resizes pictures, which {graph_2015} does "
+        f"Distortions enter behind the one node that resizes images, which {graph_2015} does "
         "not have; train without them."
     )
     with pytest.raises(InputError, match=re.escape(message)):
-        DistortedPictures(frozen, Distortions(flip_left_right=True), CacheOptions("not used"))
-    DistortedPictures(frozen, Distortions(), CacheOptions("not used"))  # nothing is asked of it
+        DistortedImages(frozen, Distortions(flip_left_right=True), CacheOptions("not used"))
+    DistortedImages(frozen, Distortions(), CacheOptions("not used"))  # nothing is asked of it

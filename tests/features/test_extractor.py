@@ -1,4 +1,4 @@
-"""The extractor against the untouched graph, fed one picture at a time."""
+"""The extractor against the untouched graph, fed one image at a time."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.pooling import pool
-from retrain_tools.images.decode import PictureError
+from retrain_tools.images.decode import ImageError
 from retrain_tools.images.folders import find_images
 from retrain_tools.quiet_tensorflow import tf
 
@@ -60,7 +60,7 @@ def test_a_graph_of_2015_in_batches_gives_what_it_gives_alone(graph_2015, photos
         np.testing.assert_allclose(results[path][0], expected, rtol=0, atol=EXACT)
 
 
-def test_a_graph_of_pixels_gets_retrain_py_s_picture_side(pixel_graph, photos):
+def test_a_graph_of_pixels_gets_retrain_py_s_image_side(pixel_graph, photos):
     paths = [image.path for image in find_images(str(photos))]
     with open_pixels(pixel_graph) as extractor:
         results = results_of(extractor, paths)
@@ -105,7 +105,7 @@ def png_of_16_bits():
 
 
 def interlaced_png():
-    """Pillow writes none: Adam7 by hand, on a picture of one pixel, where it is one pass."""
+    """Pillow writes none: Adam7 by hand, on an image of one pixel, where it is one pass."""
     data = bytearray(tiny.encoded(COLOUR.crop((0, 0, 1, 1)), "PNG"))
     import struct
     import zlib
@@ -147,11 +147,11 @@ AS_TENSORFLOW = {
 
 @pytest.mark.parametrize("kind", AS_PILLOW)
 def test_lossless_formats_decode_to_their_pixels(pixel_extractor, tmp_path, kind):
-    data, picture = AS_PILLOW[kind]
-    (tmp_path / "picture.jpg").write_bytes(data)
-    decoded = pixel_extractor.decode(str(tmp_path / "picture.jpg"))
+    data, image = AS_PILLOW[kind]
+    (tmp_path / "image.jpg").write_bytes(data)
+    decoded = pixel_extractor.decode(str(tmp_path / "image.jpg"))
     assert decoded.dtype == np.uint8
-    np.testing.assert_array_equal(decoded, np.asarray(picture.convert("RGB")))
+    np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +164,8 @@ def pixel_extractor(pixel_graph):
 def test_other_formats_decode_as_tensorflow_decodes(pixel_extractor, tmp_path, kind):
     if "WebP" in kind and not hasattr(tf.raw_ops, "DecodeWebP"):
         pytest.skip("this TensorFlow decodes no WebP to compare with")
-    (tmp_path / "picture.png").write_bytes(AS_TENSORFLOW[kind])
-    decoded = pixel_extractor.decode(str(tmp_path / "picture.png"))
+    (tmp_path / "image.png").write_bytes(AS_TENSORFLOW[kind])
+    decoded = pixel_extractor.decode(str(tmp_path / "image.png"))
     expected = tf.io.decode_image(AS_TENSORFLOW[kind], channels=3, expand_animations=False)
     np.testing.assert_array_equal(decoded, expected)
 
@@ -178,12 +178,12 @@ def test_an_orientation_is_not_applied(pixel_extractor, tmp_path):
 
 @pytest.mark.parametrize("kind", ["PNG colour", "GIF", "BMP", "WebP"])
 def test_other_formats_enter_behind_the_jpeg_decoder(graph_2015, tmp_path, kind):
-    data, picture = AS_PILLOW[kind]
-    path = tmp_path / "picture.jpg"
+    data, image = AS_PILLOW[kind]
+    path = tmp_path / "image.jpg"
     path.write_bytes(data)
     with open_2015(graph_2015) as extractor:
         [value] = results_of(extractor, [path])[str(path)]
-    pixels = np.asarray(picture.convert("RGB"))
+    pixels = np.asarray(image.convert("RGB"))
     [expected] = tiny.run_untouched(graph_2015, tiny.BOTTLENECK_2015, {"DecodeJpeg:0": pixels})
     np.testing.assert_allclose(value, expected, rtol=0, atol=EXACT)
 
@@ -192,31 +192,31 @@ def test_other_formats_enter_behind_the_jpeg_decoder(graph_2015, tmp_path, kind)
     ("data", "reason"),
     [
         (b"", r"^is empty$"),
-        (b"text", r"^is not a JPEG, PNG, GIF, BMP or WebP picture$"),
+        (b"text", r"^is not a JPEG, PNG, GIF, BMP or WebP image$"),
         (tiny.encoded(tiny.photo(99, 99), "JPEG")[:-300], r"^cannot be decoded: jpeg::Uncompress"),
         (AS_TENSORFLOW["PNG 16 bits"][:-200], r"^cannot be decoded: Invalid PNG"),
         (AS_PILLOW["BMP"][0][:-200], r"^cannot be decoded: image file is truncated"),
     ],
 )
-def test_why_a_picture_cannot_be_used(pixel_extractor, tmp_path, data, reason):
-    (tmp_path / "picture.jpg").write_bytes(data)
-    with pytest.raises(PictureError, match=reason) as error:
-        pixel_extractor.prepare(str(tmp_path / "picture.jpg"))
+def test_why_an_image_cannot_be_used(pixel_extractor, tmp_path, data, reason):
+    (tmp_path / "image.jpg").write_bytes(data)
+    with pytest.raises(ImageError, match=reason) as error:
+        pixel_extractor.prepare(str(tmp_path / "image.jpg"))
     assert "{{" not in str(error.value)
     assert "\n" not in str(error.value)
 
 
-def test_too_large_a_picture(pixel_graph, tmp_path):
+def test_too_large_an_image(pixel_graph, tmp_path):
     (tmp_path / "1.png").write_bytes(AS_PILLOW["PNG colour"][0])
     frozen = tiny.opened(pixel_graph, tiny.BOTTLENECK_PIXELS)
     with (
         Extractor(frozen, [tiny.BOTTLENECK_PIXELS], max_pixels=100) as extractor,
-        pytest.raises(PictureError, match="is 17 × 23, more than the limit of 100 pixels"),
+        pytest.raises(ImageError, match="is 17 × 23, more than the limit of 100 pixels"),
     ):
         extractor.decode(str(tmp_path / "1.png"))
 
 
-def test_a_decoder_of_another_number_of_channels_fails_only_its_pictures(tmp_path, graph_2015):
+def test_a_decoder_of_another_number_of_channels_fails_only_its_images(tmp_path, graph_2015):
     """`channels=0` decodes a grey JPEG to one channel, which no RGB network takes."""
     graph_def = tf.compat.v1.GraphDef.FromString(graph_2015.read_bytes())
     next(n for n in graph_def.node if n.op == "DecodeJpeg").attr["channels"].i = 0
@@ -228,15 +228,15 @@ def test_a_decoder_of_another_number_of_channels_fails_only_its_pictures(tmp_pat
         results = results_of(extractor, [tmp_path / "grey.jpg", tmp_path / "colour.jpg"])
     grey, colour = results.values()
     assert str(grey) == (
-        "comes out of the graph's picture side as [1, 16, 16, 1] instead of [1, 16, 16, 3]"
+        "comes out of the graph's image side as [1, 16, 16, 1] instead of [1, 16, 16, 3]"
     )
     assert len(colour) == 1
 
 
-# --- distorted pictures ---
+# --- distorted images ---
 
 
-def test_scale_takes_resized_pictures(graph_2015, pixel_extractor):
+def test_scale_takes_resized_images(graph_2015, pixel_extractor):
     resized = np.random.default_rng(3).uniform(0, 255, (16, 16, 3)).astype(np.float32)
     with open_2015(graph_2015) as extractor:
         np.testing.assert_allclose(extractor.scale(resized), (resized - 128) / 128, atol=1e-6)
@@ -273,7 +273,7 @@ def test_a_feature_map_without_pooling_names_the_choices(pixel_graph):
     with pytest.raises(InputError) as error:
         open_pixels(pixel_graph, "none", "maps:0")
     assert str(error.value) == (
-        "The tensor has [8, 8, 4] values per picture, not a vector: "
+        "The tensor has [8, 8, 4] values per image, not a vector: "
         "choose --pooling=avg, max or flatten."
     )
 
@@ -292,8 +292,8 @@ def test_without_pooling_values_keep_their_shape(pixel_graph, photos):
 
 def test_raw_pixels_are_resized_by_pillow_and_not_scaled(graph_2015, pixel_graph, tmp_path):
     (tmp_path / "1.jpg").write_bytes(AS_TENSORFLOW["JPEG CMYK"])
-    with Image.open(tmp_path / "1.jpg") as picture:
-        rgb = picture.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
+    with Image.open(tmp_path / "1.jpg") as image:
+        rgb = image.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
     expected = np.asarray(rgb, np.float32)
     for graph, fetch in ((graph_2015, tiny.BOTTLENECK_2015), (pixel_graph, "maps:0")):
         frozen = tiny.opened(graph, fetch)
@@ -312,7 +312,7 @@ def test_raw_pixels_are_resized_by_pillow_and_not_scaled(graph_2015, pixel_graph
     [
         (lambda x, _: tf.strings.as_string(x), "is of type string, and no real numbers; choose"),
         (lambda x, _: tf.complex(x, x), "is of type complex64, and no real numbers; choose"),
-        (lambda x, _: x[:, :0], r"has no values for a picture: its shape is \[0\]\.$"),
+        (lambda x, _: x[:, :0], r"has no values for an image: its shape is \[0\]\.$"),
     ],
 )
 def test_a_tensor_without_numbers_is_refused(tmp_path, ending, reason):
@@ -380,10 +380,10 @@ def test_running_one_by_one_is_logged(tmp_path, caplog):
     caplog.set_level("INFO")
     path = tiny.write_pixel_graph(tmp_path / "graph.pb", less_the_batch)
     with open_pixels(path):
-        assert "gives other values in a batch; its pictures are run one by one" in caplog.text
+        assert "gives other values in a batch; its images are run one by one" in caplog.text
 
 
-# --- one bad picture ---
+# --- one bad image ---
 
 
 def log_of_brightness(pooled, pixels):
@@ -402,7 +402,7 @@ def checked(pooled, pixels):
         (checked, r"^makes the graph fail: oh"),
     ],
 )
-def test_values_that_are_not_finite_are_the_fault_of_one_picture(tmp_path, ending, reason):
+def test_values_that_are_not_finite_are_the_fault_of_one_image(tmp_path, ending, reason):
     path = tiny.write_pixel_graph(tmp_path / "graph.pb", ending)
     dark = {1, 6, 7}
     paths = write_solid(tmp_path, [0 if n in dark else 150 + n for n in range(10)])
@@ -411,7 +411,7 @@ def test_values_that_are_not_finite_are_the_fault_of_one_picture(tmp_path, endin
         results = results_of(extractor, paths)
     for number, name in enumerate(paths):
         if number in dark:
-            assert isinstance(results[name], PictureError)
+            assert isinstance(results[name], ImageError)
             assert re.match(reason, str(results[name]))
             continue
         pixels = tiny.prepared_by_hand(open(name, "rb").read())  # noqa: PTH123, SIM115
@@ -419,7 +419,7 @@ def test_values_that_are_not_finite_are_the_fault_of_one_picture(tmp_path, endin
         np.testing.assert_allclose(results[name][0], expected, rtol=0, atol=EXACT)
 
 
-def test_a_bad_picture_never_shifts_another_s_result(graph_2015, photos):
+def test_a_bad_image_never_shifts_another_s_result(graph_2015, photos):
     paths = [image.path for image in find_images(str(photos))]
     with open_2015(graph_2015) as extractor:
         before = results_of(extractor, paths)
@@ -428,7 +428,7 @@ def test_a_bad_picture_never_shifts_another_s_result(graph_2015, photos):
             (photos / name).write_bytes(data)
         (photos / "b/5.jpg").unlink()
         after = results_of(extractor, paths)
-    failed = {path for path, result in after.items() if isinstance(result, PictureError)}
+    failed = {path for path, result in after.items() if isinstance(result, ImageError)}
     assert failed == {str(photos / name) for name in (*bad, "b/5.jpg")}
     assert set(after) == set(paths)
     for path in set(paths) - failed:
@@ -510,7 +510,7 @@ def test_an_exception_of_the_handler_ends_the_job(pixel_extractor, photos):
 
 
 def test_paths_are_read_as_they_are_needed(pixel_extractor, photos):
-    """A million pictures must not all be under way at once."""
+    """A million images must not all be under way at once."""
     path = str(photos / "a/0.jpg")
     taken = 0
 
@@ -526,5 +526,5 @@ def test_paths_are_read_as_they_are_needed(pixel_extractor, photos):
     handled.close()
 
 
-def test_no_pictures(pixel_extractor):
+def test_no_images(pixel_extractor):
     assert results_of(pixel_extractor, []) == {}

@@ -1,4 +1,4 @@
-"""Fetching tensors into a file: the values, their order, bad pictures, and being stopped."""
+"""Fetching tensors into a file: the values, their order, bad images, and being stopped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.features import fetch as module
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fetch import named_tensor
-from retrain_tools.images.decode import PictureError
+from retrain_tools.images.decode import ImageError
 from retrain_tools.quiet_tensorflow import tf
 
 from . import tiny
@@ -66,7 +66,7 @@ def test_pooling_makes_vectors(frozen, graph_2015, paths, output):
         np.testing.assert_allclose(arrays["conv/relu:0"][2], maps.max((0, 1)), atol=EXACT)
 
 
-def test_rows_are_in_the_order_of_the_pictures_whatever_finishes_first(
+def test_rows_are_in_the_order_of_the_images_whatever_finishes_first(
     frozen, graph_2015, paths, output, monkeypatch
 ):
     monkeypatch.setattr("retrain_tools.features.extractor._BATCH_SIZE", 1)
@@ -87,12 +87,12 @@ def test_rows_are_in_the_order_of_the_pictures_whatever_finishes_first(
     check(output, graph_2015, mixed)
 
 
-def test_a_picture_named_twice_has_one_row(frozen, graph_2015, paths, output):
+def test_an_image_named_twice_has_one_row(frozen, graph_2015, paths, output):
     assert counts(fetch(frozen, [*paths[:2], paths[0]], output)) == (2, 0, 0)
     check(output, graph_2015, paths[:2])
 
 
-def test_raw_pixels_are_what_pillow_makes_of_the_picture(pixel_graph, photos, tmp_path):
+def test_raw_pixels_are_what_pillow_makes_of_the_image(pixel_graph, photos, tmp_path):
     """As the older tool did: Image.open, imresize (Pillow's bilinear, to uint8), no scaling."""
     Image.open(photos / "a/0.jpg").convert("L").save(photos / "grey.png")
     paths = [*jpegs(photos)[:3], str(photos / "grey.png")]
@@ -100,15 +100,15 @@ def test_raw_pixels_are_what_pillow_makes_of_the_picture(pixel_graph, photos, tm
     fetch(frozen, paths, tmp_path / "raw.npz", ["maps", "features"], raw_pixels=True)
     with np.load(tmp_path / "raw.npz") as arrays:
         for row, path in enumerate(paths):
-            picture = Image.open(path).convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
-            pixels = np.asarray(picture, np.float32)[np.newaxis]
+            image = Image.open(path).convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
+            pixels = np.asarray(image, np.float32)[np.newaxis]
             for name in ("maps", "features"):
                 expected = tiny.run_untouched(pixel_graph, f"{name}:0", {"input:0": pixels})[0]
                 np.testing.assert_allclose(arrays[name][row], expected, rtol=1e-5, atol=EXACT)
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".npy", ".parquet", ".h5", ".pkl"])
-def test_one_number_for_each_picture(tmp_path, photos, suffix):
+def test_one_number_for_each_image(tmp_path, photos, suffix):
     path = tiny.write_pixel_graph(tmp_path / "sum.pb", lambda pooled, _: tf.reduce_sum(pooled))
     paths = jpegs(photos)[:3]
     report = fetch(tiny.opened(path, "features"), paths, tmp_path / f"f{suffix}", ["features"])
@@ -129,7 +129,7 @@ def test_one_number_for_each_picture(tmp_path, photos, suffix):
     np.testing.assert_allclose(found, expected, rtol=0, atol=EXACT)
 
 
-def test_a_tensor_whose_shape_hangs_on_the_picture_is_refused(tmp_path):
+def test_a_tensor_whose_shape_hangs_on_the_image_is_refused(tmp_path):
     """Rows of one file are of one shape: another length would shift every row after it."""
     bright = tiny.write_pixel_graph(
         tmp_path / "bright.pb",
@@ -138,7 +138,7 @@ def test_a_tensor_whose_shape_hangs_on_the_picture_is_refused(tmp_path):
     for number, value in enumerate((0, 255, 200)):
         Image.new("RGB", (20, 20), (value, 0, 0)).save(tmp_path / f"{number}.png")
     paths = [str(tmp_path / f"{number}.png") for number in range(3)]
-    with pytest.raises(InputError, match=r"^None of the 3 pictures can be used"):
+    with pytest.raises(InputError, match=r"^None of the 3 images can be used"):
         fetch(tiny.opened(bright, "features"), paths, tmp_path / "f.npz", ["features"])
     reasons = (tmp_path / "f.npz.failures.csv").read_text().splitlines()
     assert reasons[1].startswith(f"{paths[0]},\"gives values of shape [0] for 'features', not [")
@@ -156,7 +156,7 @@ def test_names_of_tensors(frozen):
 
 
 @pytest.mark.parametrize("name", ["Cast:0", "Mul:0"])
-def test_what_is_not_computed_from_pictures_leaves_nothing_behind(frozen, paths, output, name):
+def test_what_is_not_computed_from_images_leaves_nothing_behind(frozen, paths, output, name):
     with pytest.raises(InputError, match=f"^'{name}' is not computed from 'Mul:0'"):
         fetch(frozen, paths, output, [name])
     assert list(output.parent.iterdir()) == []
@@ -177,10 +177,10 @@ def test_what_cannot_be_a_store_is_said_before_anything_is_computed(frozen, path
     assert not output.parent.exists()
 
 
-# --- bad pictures ---
+# --- bad images ---
 
 
-def test_bad_pictures_are_listed_and_shift_no_other_s_row(
+def test_bad_images_are_listed_and_shift_no_other_s_row(
     frozen, graph_2015, photos, paths, output, caplog
 ):
     bad = {paths[1]: b"", paths[5]: b"text", paths[6]: Path(paths[6]).read_bytes()[:250]}
@@ -194,25 +194,25 @@ def test_bad_pictures_are_listed_and_shift_no_other_s_row(
     lines = text.splitlines()
     assert lines[0] == "image,reason"
     assert f"{paths[1]},is empty" in lines
-    assert f'{paths[5]},"is not a JPEG, PNG, GIF, BMP or WebP picture"' in lines
+    assert f'{paths[5]},"is not a JPEG, PNG, GIF, BMP or WebP image"' in lines
     assert f'"{photos}/gone,""1"".jpg",cannot be read: No such file or directory' in lines
     assert f"{photos},cannot be read: Is a directory" in lines
     assert len(lines) == 6
     assert f"{paths[1]} is empty" in caplog.messages
 
 
-def test_where_no_picture_can_be_used_nothing_is_written(frozen, paths, output):
+def test_where_no_image_can_be_used_nothing_is_written(frozen, paths, output):
     for path in paths:
         Path(path).write_bytes(b"text")
     with pytest.raises(InputError) as error:
         fetch(frozen, paths, output)
     assert str(error.value) == (
-        f"None of the 12 pictures can be used; the reasons are in {output}.failures.csv."
+        f"None of the 12 images can be used; the reasons are in {output}.failures.csv."
     )
     assert [path.name for path in output.parent.iterdir()] == [FAILURES]
 
 
-def test_too_large_a_picture_fails(frozen, paths, output):
+def test_too_large_an_image_fails(frozen, paths, output):
     report = fetch(frozen, paths, output, max_pixels=900)
     assert 0 < report.computed < 12
     assert "more than the limit of 900 pixels" in next(iter(report.failed.values()))
@@ -331,11 +331,11 @@ def test_runs_at_the_same_time_do_the_work_once(frozen, graph_2015, paths, outpu
         assert f"waiting for another run that writes {place}" in caplog.messages
 
 
-def test_an_error_of_the_disk_is_not_a_picture_s_fault(frozen, paths, output, monkeypatch):
+def test_an_error_of_the_disk_is_not_an_image_s_fault(frozen, paths, output, monkeypatch):
     def full(self, source, row):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("retrain_tools.features.rows.RowFiles.append", full)
     with pytest.raises(OSError, match="No space left"):
         fetch(frozen, paths, output)
-    assert not issubclass(OSError, PictureError)
+    assert not issubclass(OSError, ImageError)

@@ -62,7 +62,7 @@ def test_a_second_run_computes_nothing_and_touches_nothing(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_bad_picture_does_not_make_a_second_run_write_all_again(frozen, paths, output, suffix):
+def test_a_bad_image_does_not_make_a_second_run_write_all_again(frozen, paths, output, suffix):
     """It is tried again, as it may have been the network drive; the others stay where they are."""
     output = output.with_suffix(suffix)
     Path(paths[4]).write_bytes(b"")
@@ -77,7 +77,7 @@ def test_a_bad_picture_does_not_make_a_second_run_write_all_again(frozen, paths,
     assert not Path(f"{output}.failures.csv").exists()
 
 
-def test_a_list_of_failures_goes_with_the_pictures_that_failed(frozen, paths, output):
+def test_a_list_of_failures_goes_with_the_images_that_failed(frozen, paths, output):
     Path(paths[4]).write_bytes(b"")
     fetch(frozen, paths, output)
     rest = [path for path in paths if path != paths[4]]
@@ -107,11 +107,11 @@ def test_a_mean_for_each_colour_is_known_again(pixel_graph, paths, output):
     assert counts(fetch(frozen, paths[:2], output, ["features"])) == (0, 2, 0)
 
 
-# --- other pictures ---
+# --- other images ---
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
-def test_added_changed_and_removed_pictures(frozen, graph_2015, paths, output, suffix):
+def test_added_changed_and_removed_images(frozen, graph_2015, paths, output, suffix):
     store = output.with_suffix(suffix)
     first = paths[:6]
     fetch(frozen, first, store)
@@ -137,13 +137,13 @@ def test_added_changed_and_removed_pictures(frozen, graph_2015, paths, output, s
     assert not Path(f"{store}.part").exists()
 
 
-def test_what_was_good_stays_if_no_picture_can_be_used_now(frozen, paths, output):
+def test_what_was_good_stays_if_no_image_can_be_used_now(frozen, paths, output):
     fetch(frozen, paths[:3], output)
     before = seen(output.parent)
     for path in paths[:3]:
         Path(path).write_bytes(b"text")
     assert refusal(frozen, paths[:3], output) == (
-        f"None of the 3 pictures can be used; the reasons are in {output}.failures.csv."
+        f"None of the 3 images can be used; the reasons are in {output}.failures.csv."
     )
     assert {k: v for k, v in seen(output.parent).items() if "failures" not in k} == before
 
@@ -160,7 +160,7 @@ def test_an_output_that_cannot_be_read_is_computed_again(
     assert counts(fetch(frozen, paths[:4], output, ["softmax"])) == (4, 0, 0)
     [line] = [m for m in caplog.messages if "cannot be read" in m]
     assert line.startswith("the output cannot be read (")
-    assert line.endswith("); its pictures are computed again")
+    assert line.endswith("); its images are computed again")
     if suffix == ".npz":
         check(output, graph_2015, paths[:4], ["softmax"])
 

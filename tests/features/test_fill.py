@@ -148,8 +148,8 @@ def test_any_names(frozen, photos, tmp_path, folder):
     assert {f"{name}.txt" for name in NAMES} <= set(texts(folder))
 
 
-def test_keep_gets_every_picture_once_and_one_at_a_time(frozen, images, folder, monkeypatch):
-    """Also with more threads than cores, and with half of the pictures cached already."""
+def test_keep_gets_every_image_once_and_one_at_a_time(frozen, images, folder, monkeypatch):
+    """Also with more threads than cores, and with half of the images cached already."""
     run(frozen, images[:6], folder)
     monkeypatch.setattr(os, "cpu_count", lambda: 8)
     monkeypatch.setattr("retrain_tools.features.extractor._BATCH_SIZE", 1)
@@ -170,17 +170,17 @@ def test_keep_gets_every_picture_once_and_one_at_a_time(frozen, images, folder, 
         np.testing.assert_array_equal(report.cache.read(image), vector)
 
 
-def test_a_picture_named_twice_is_one_picture(frozen, images, folder):
+def test_an_image_named_twice_is_one_image(frozen, images, folder):
     assert counts(run(frozen, [*images, *images], folder)) == (12, 0, 0, 0)
 
 
-def test_pictures_that_would_share_a_file_are_refused(frozen, images, folder):
+def test_images_that_would_share_a_file_are_refused(frozen, images, folder):
     other = ImageFile("elsewhere/a/0.jpg", "a/0.jpg")
     with pytest.raises(InputError) as error:
         run(frozen, [*images, other], folder)
     assert str(error.value) == (
         f"{images[0].path} and elsewhere/a/0.jpg would share the bottleneck of a/0.jpg; "
-        "give each folder of pictures its own --bottleneck_dir."
+        "give each folder of images its own --bottleneck_dir."
     )
     assert not folder.exists()
 
@@ -300,7 +300,7 @@ def test_trust_takes_it_unchecked(frozen, images, disagreeing, caplog):
     assert read_manifest(disagreeing, "")["adopted"] == {"bottlenecks": 12, "checked": 0}
 
 
-def test_a_cache_whose_pictures_are_gone_cannot_be_checked(frozen, images, legacy):
+def test_a_cache_whose_images_are_gone_cannot_be_checked(frozen, images, legacy):
     for image in images:
         with open(image.path, "wb"):  # noqa: PTH123
             pass
@@ -309,12 +309,12 @@ def test_a_cache_whose_pictures_are_gone_cannot_be_checked(frozen, images, legac
     assert counts(run(frozen, images, legacy, trust=True)) == (0, 12, 0, 0)
 
 
-# --- pictures that cannot be used ---
+# --- images that cannot be used ---
 
 
 def spoil(photos, *names):
     for name in names:
-        (photos / name).write_bytes(b"not a picture")
+        (photos / name).write_bytes(b"not an image")
 
 
 def test_failures_are_listed_and_the_list_goes_when_they_do(
@@ -331,7 +331,7 @@ def test_failures_are_listed_and_the_list_goes_when_they_do(
         rows = list(csv.reader(file))
     assert rows == [
         ["image", "reason"],
-        [str(photos / "a/0.jpg"), "is not a JPEG, PNG, GIF, BMP or WebP picture"],
+        [str(photos / "a/0.jpg"), "is not a JPEG, PNG, GIF, BMP or WebP image"],
         [str(photos / "b/1.jpg"), "is empty"],
         [str(photos / "b/x,y.jpg"), "cannot be read: No such file or directory"],
     ]
@@ -355,9 +355,7 @@ def test_fail_on_error_stops_and_keeps_what_is_done(frozen, photos, images, fold
     spoil(photos, "b/9.jpg")
     with pytest.raises(InputError) as error:
         run(frozen, images, folder, fail_on_error=True)
-    assert str(error.value) == (
-        f"{photos / 'b/9.jpg'} is not a JPEG, PNG, GIF, BMP or WebP picture."
-    )
+    assert str(error.value) == (f"{photos / 'b/9.jpg'} is not a JPEG, PNG, GIF, BMP or WebP image.")
     assert all(len(parse_bottleneck(text.encode())) == 256 for text in texts(folder).values())
 
 
@@ -366,7 +364,7 @@ def test_all_failed(frozen, photos, images, folder):
     with pytest.raises(InputError) as error:
         run(frozen, images, folder)
     path = folder / "failures.csv"
-    assert str(error.value) == f"None of the 12 pictures can be used; the reasons are in {path}."
+    assert str(error.value) == f"None of the 12 images can be used; the reasons are in {path}."
     assert len(path.read_text().splitlines()) == 13
 
 

@@ -1,4 +1,4 @@
-"""Fetching into arrays: the values, their order, and pictures that cannot be used."""
+"""Fetching into arrays: the values, their order, and images that cannot be used."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def frozen(graph_2015):
     return load_graph(str(graph_2015))
 
 
-def test_rows_stand_in_the_order_of_the_pictures(graph_2015, frozen, photos):
+def test_rows_stand_in_the_order_of_the_images(graph_2015, frozen, photos):
     paths = jpegs(photos)[::-1]
     images, values, failed = fetch_in_memory(frozen, FETCHES, paths)
     assert (images, failed) == (paths, {})
@@ -50,7 +50,7 @@ def test_pooling(graph_2015, frozen, photos, pooling):
     assert values["pool/_reshape"].shape == (3, 256)  # vectors stay what they are
 
 
-def test_each_picture_and_each_name_counts_once(frozen, photos):
+def test_each_image_and_each_name_counts_once(frozen, photos):
     first, second, *_ = jpegs(photos)
     images, values, _ = fetch_in_memory(
         frozen, ["softmax", "softmax:0", "softmax"], [second, first, second]
@@ -72,7 +72,7 @@ def test_names_of_end_points(graph_2015, frozen, photos):
     )
 
 
-def test_a_bad_picture_has_no_row(frozen, photos):
+def test_a_bad_image_has_no_row(frozen, photos):
     good = jpegs(photos)[:5]
     broken, missing = photos / "broken.jpg", photos / "missing.jpg"
     broken.write_bytes(Path(good[0]).read_bytes()[:100])
@@ -86,16 +86,16 @@ def test_a_bad_picture_has_no_row(frozen, photos):
     assert failed[str(broken)].startswith("has a damaged header: ")
 
 
-def test_no_picture_can_be_used(frozen, tmp_path):
+def test_no_image_can_be_used(frozen, tmp_path):
     paths = [str(tmp_path / f"{number}.jpg") for number in range(7)]
     reasons = "; ".join(f"{path} cannot be read: No such file or directory" for path in paths[:5])
     with pytest.raises(InputError) as error:
         fetch_in_memory(frozen, ["softmax"], paths)
-    assert str(error.value) == f"None of the 7 pictures can be used: {reasons}; and 2 more."
+    assert str(error.value) == f"None of the 7 images can be used: {reasons}; and 2 more."
     with pytest.raises(InputError) as error:
         fetch_in_memory(frozen, ["softmax"], paths[:1])
     assert str(error.value) == (
-        f"None of the 1 pictures can be used: {paths[0]} cannot be read: No such file or directory."
+        f"None of the 1 images can be used: {paths[0]} cannot be read: No such file or directory."
     )
 
 
@@ -105,7 +105,7 @@ def test_nothing_is_asked_for(frozen, photos):
     assert str(error.value) == "No tensor is named that should be fetched."
     with pytest.raises(InputError) as error:
         fetch_in_memory(frozen, ["softmax"], [])
-    assert str(error.value) == "No picture is named to fetch tensors for."
+    assert str(error.value) == "No image is named to fetch tensors for."
 
 
 @pytest.mark.parametrize(
@@ -115,8 +115,8 @@ def test_nothing_is_asked_for(frozen, photos):
         ("softmax:7", "{graph} cannot be opened by TensorFlow: Invalid return output 7 of node"),
         (
             "conv/batchnorm/beta",
-            "'conv/batchnorm/beta:0' is not computed from 'Mul:0', where pictures enter the "
-            "network, so it is not a feature of a picture; choose a tensor further on.",
+            "'conv/batchnorm/beta:0' is not computed from 'Mul:0', where images enter the "
+            "network, so it is not a feature of an image; choose a tensor further on.",
         ),
     ],
 )
@@ -126,7 +126,7 @@ def test_what_cannot_be_fetched(graph_2015, frozen, photos, name, message):
     assert str(error.value).startswith(message.format(graph=graph_2015))
 
 
-def test_shapes_that_depend_on_the_picture(tmp_path):
+def test_shapes_that_depend_on_the_image(tmp_path):
     def bright(_, pixels):
         return tf.where(pixels[0, :, :, 0] > 0)
 
@@ -143,6 +143,6 @@ def test_shapes_that_depend_on_the_picture(tmp_path):
         fetch_in_memory(frozen, ["features"], paths)
     shapes = ", ".join(str(list(values.shape[1:])) for values in one)
     assert str(error.value) == (
-        f"'features' has not the same shape for every picture: {shapes}; fetch it for one at a "
+        f"'features' has not the same shape for every image: {shapes}; fetch it for one at a "
         "time, or with pooling."
     )

@@ -104,7 +104,7 @@ def test_what_is_written_is_read_by_the_format_s_own_programs(tmp_path, suffix, 
 @pytest.mark.parametrize("columns", [COLUMNS, *([column] for column in COLUMNS)])
 @pytest.mark.parametrize("suffix", READ_AGAIN)
 def test_what_is_written_is_taken_over_by_a_second_run(tmp_path, suffix, columns, monkeypatch):
-    monkeypatch.setattr("retrain_tools.features.stores._PIECE_BYTES", 250)  # two pictures
+    monkeypatch.setattr("retrain_tools.features.stores._PIECE_BYTES", 250)  # two images
     path = tmp_path / f"features{suffix}"
     expected = write(path, columns)
     pieces = list(store_format(str(path)).read(path, columns, len(IMAGES)))
@@ -335,7 +335,7 @@ def test_a_write_that_fails_leaves_what_was_there(tmp_path, suffix):
     assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
 
 
-def test_many_pictures_with_long_paths_go_into_hdf5(tmp_path):
+def test_many_images_with_long_paths_go_into_hdf5(tmp_path):
     images = [f"{'folder/' * 20}{number}.jpg" for number in range(20_000)]
     path = tmp_path / "f.h5"
     write(path, [Column(f"t{n}:0", (1,)) for n in range(30)], images)

@@ -20,7 +20,7 @@ _DEPTH = 256  # makes a kernel of 72 kB, large enough to be held in a variable
 
 
 def write_2015_graph(path: Path) -> Path:
-    """Write a graph built as inception-2015-12-05 is: for one picture, with the old batch norm."""
+    """Write a graph built as inception-2015-12-05 is: for one image, with the old batch norm."""
     rng = np.random.default_rng(0)
     graph = tf.Graph()
     with graph.as_default():
@@ -101,8 +101,8 @@ def run_untouched(path: Path, fetch: str, feeds: dict[str, object]) -> np.ndarra
 
 def prepared_by_hand(data: bytes, mean: float = 127.5, std: float = 127.5) -> np.ndarray:
     """What retrain.py puts in front of a graph that takes pixels: float32 [1, h, w, 3]."""
-    picture = tf.io.decode_image(data, channels=3, expand_animations=False)
-    batch = tf.cast(picture, tf.float32)[tf.newaxis]
+    image = tf.io.decode_image(data, channels=3, expand_animations=False)
+    batch = tf.cast(image, tf.float32)[tf.newaxis]
     resized = tf.raw_ops.ResizeBilinear(images=batch, size=[SIZE, SIZE])
     return ((resized - mean) * (1.0 / std)).numpy()
 
@@ -114,7 +114,7 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
     return small.resize((width, height), Image.Resampling.BICUBIC)
 
 
-def encoded(picture: Image.Image, file_format: str, **options) -> bytes:
+def encoded(image: Image.Image, file_format: str, **options) -> bytes:
     data = io.BytesIO()
-    picture.save(data, file_format, **options)
+    image.save(data, file_format, **options)
     return data.getvalue()

@@ -89,7 +89,7 @@ def _windowed(m: Maker) -> dict[str, Any]:
     return {"data_format": data_format, "strides": strides, "padding": m.one_of("SAME", "VALID")}
 
 
-def _picture(m: Maker, data_format: str, channels: Any) -> str:
+def _image(m: Maker, data_format: str, channels: Any) -> str:
     size = st.none() | st.integers(1, 12)
     dims = (DIM, size, size, channels) if data_format == "NHWC" else (DIM, channels, size, size)
     return m.input(*dims)
@@ -113,7 +113,7 @@ def convolution(m: Maker) -> None:
         rows, columns = m.numbers(1, 3, 2, 2)
         is_last = attributes["data_format"] == "NHWC"
         attributes["dilations"] = [1, rows, columns, 1] if is_last else [1, 1, rows, columns]
-    source = _picture(m, attributes["data_format"], st.sampled_from((None, 2, 4)))
+    source = _image(m, attributes["data_format"], st.sampled_from((None, 2, 4)))
     side = st.none() | st.integers(1, 4)
     kernel = m.input(side, side, st.sampled_from((None, 1, 2, 4)), st.sampled_from((None, 6)))
     m.op(op, source, kernel, T=tf.float32, **attributes)
@@ -130,9 +130,9 @@ def pooling(m: Maker) -> None:
     if op == "MaxPoolWithArgmax":
         attributes.pop("data_format")
         attributes["strides"] = [1, 2, 1, 1]
-        source = _picture(m, "NHWC", DIM)
+        source = _image(m, "NHWC", DIM)
     else:
-        source = _picture(m, attributes["data_format"], DIM)
+        source = _image(m, attributes["data_format"], DIM)
     m.op(op, source, T=tf.float32, **attributes)
 
 
@@ -144,12 +144,12 @@ def batch_norm(m: Maker) -> None:
         return
     if op == "Old":
         m.graph_def.versions.producer = 8
-        inputs = [_picture(m, "NHWC", channels), *(m.input(channels) for _ in range(4))]
+        inputs = [_image(m, "NHWC", channels), *(m.input(channels) for _ in range(4))]
         fixed = {"variance_epsilon": 0.1, "scale_after_normalization": True}
         m.op("BatchNormWithGlobalNormalization", *inputs, T=tf.float32, **fixed)
         return
     data_format = m.one_of("NHWC", "NCHW")
-    inputs = [_picture(m, data_format, channels), *(m.input(channels) for _ in range(4))]
+    inputs = [_image(m, data_format, channels), *(m.input(channels) for _ in range(4))]
     types = {"T": tf.float32} if op == "FusedBatchNorm" else {"T": tf.float32, "U": tf.float32}
     m.op(op, *inputs, data_format=data_format, is_training=m.one_of(True, False), **types)
 
@@ -291,7 +291,7 @@ def choosing(m: Maker) -> None:
         m.op(op, condition, source, m.of_any_rank(0, 2), T=tf.float32)
 
 
-def pictures(m: Maker) -> None:
+def images(m: Maker) -> None:
     op = m.one_of("DecodeJpeg", "DecodePng", "DecodeGif", "DecodeBmp", "DecodeImage", "Resize")
     if op == "Resize":
         op = m.one_of("ResizeBilinear", "ResizeNearestNeighbor", "ResizeBicubic", "ResizeArea")
@@ -354,7 +354,7 @@ def quantized(m: Maker) -> None:
 
 FAMILIES = (
     *(unary, binary, bias_add, convolution, pooling, batch_norm, matrix_product, joining),
-    *(splitting, reshaping, reducing, padding, cutting, choosing, pictures, by_its_own_shape),
+    *(splitting, reshaping, reducing, padding, cutting, choosing, images, by_its_own_shape),
     quantized,
 )
 

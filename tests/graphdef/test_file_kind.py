@@ -11,7 +11,7 @@ from retrain_tools.graphdef.file_kind import foreign_kind, is_text_graph, trunca
 
 from .tiny_graphs import inception_like, jpeg
 
-PICTURE = "is a picture; pass it as an image and a .pb file as the graph"
+IMAGE = "is an image; pass it as an image and a .pb file as the graph"
 WEB_PAGE = "is a web page saved by mistake; download the file itself"
 OPEN_IT = "not a GraphDef; retrain_tools.load opens it"
 
@@ -31,10 +31,10 @@ OPEN_IT = "not a GraphDef; retrain_tools.load opens it"
         (b"PK\x03\x04", f"is a zip archive (a .keras file is one too), {OPEN_IT}"),
         (b"\x89HDF\r\n\x1a\n", f"is an HDF5 file (Keras .h5), {OPEN_IT}"),
         (b"\x1c\0\0\0TFL3", f"is a TensorFlow Lite model, {OPEN_IT}"),
-        (jpeg(), PICTURE),
-        (b"\x89PNG\r\n\x1a\n", PICTURE),
-        (b"GIF89a", PICTURE),
-        (b"BM\x36\x04", PICTURE),
+        (jpeg(), IMAGE),
+        (b"\x89PNG\r\n\x1a\n", IMAGE),
+        (b"GIF89a", IMAGE),
+        (b"BM\x36\x04", IMAGE),
         (
             b"saved_model_schema_version: 1\nmeta_graphs {",
             f"is a SavedModel in text form, {OPEN_IT}",

@@ -213,7 +213,7 @@ def zipped() -> bytes:
         (b"", "is empty; download or copy it again."),
         (gzip.compress(DATA), f"is a gzip archive, {OPEN_IT}"),
         (zipped(), f"is a zip archive (a .keras file is one too), {OPEN_IT}"),
-        (jpeg(), "is a picture; pass it as an image and a .pb file as the graph."),
+        (jpeg(), "is an image; pass it as an image and a .pb file as the graph."),
         (b"not a graph at all", "is not a GraphDef."),
         (b"\x80", "is not a GraphDef."),
         (b"\x22\x02\x08\x08", "is not a GraphDef, or one without nodes."),

@@ -84,7 +84,7 @@ TINY = GraphSpec(
     [inception_like(), inception_like(jpeg()), reverse_nodes(inception_like())],
     ids=["placeholder", "constant", "not in running order"],
 )
-def test_a_graph_with_a_picture_side(graph_def: Any, log_lines: pytest.LogCaptureFixture) -> None:
+def test_a_graph_with_an_image_side(graph_def: Any, log_lines: pytest.LogCaptureFixture) -> None:
     assert spec_of(graph_def) == TINY
     assert not log_lines.messages
     assert TINY.preprocessing() == {
@@ -166,7 +166,7 @@ def test_scaling_that_the_graph_does_itself_cannot_be_changed(
     ]
 
 
-def test_an_input_layer_behind_the_picture_side(log_lines: pytest.LogCaptureFixture) -> None:
+def test_an_input_layer_behind_the_image_side(log_lines: pytest.LogCaptureFixture) -> None:
     spec = spec_of(inception_like(), input_layer="import/Mul", input_mean=128.0, input_std=128.0)
     assert (spec.encoded_input, spec.decoded, spec.pixel_input) == (None, None, "Mul:0")
     assert (spec.image_size, spec.mean, spec.std) == ((8, 8), 128.0, 128.0)
@@ -182,7 +182,7 @@ def test_an_input_layer_that_takes_other_bytes_is_refused() -> None:
     with pytest.raises(InputError) as error:
         spec_of(graph_def, input_layer="words")
     assert str(error.value) == (
-        "'words:0' of g.pb takes bytes, but no picture decoded from them goes on to a layer; "
+        "'words:0' of g.pb takes bytes, but no image decoded from them goes on to a layer; "
         "name a tensor that takes pixels with --input_layer."
     )
 
@@ -213,7 +213,7 @@ def test_a_missing_size_is_asked_for(overrides: dict[str, int]) -> None:
     with pytest.raises(InputError) as error:
         spec_of(without_size(), **overrides)
     assert str(error.value) == (
-        "g.pb does not say how large its pictures are ('input:0' has no fixed size); "
+        "g.pb does not say how large its images are ('input:0' has no fixed size); "
         "give --input_height and --input_width (above 0)."
     )
 
@@ -234,13 +234,13 @@ def test_a_size_other_than_the_graphs_own_is_refused() -> None:
     with pytest.raises(InputError) as error:
         spec_of(inception_like(), input_height=10)
     assert str(error.value) == (
-        "g.pb resizes pictures to 8×8 itself, not to 10×8; leave --input_height and "
-        "--input_width out, or pass --input_layer=Mul:0 to have pictures prepared outside of "
+        "g.pb resizes images to 8×8 itself, not to 10×8; leave --input_height and "
+        "--input_width out, or pass --input_layer=Mul:0 to have images prepared outside of "
         "the graph."
     )
 
 
-def test_a_dropout_rate_is_not_taken_for_the_pictures() -> None:
+def test_a_dropout_rate_is_not_taken_for_the_images() -> None:
     graph_def = empty_graph(producer=21)
     add(graph_def, "keep_prob", "Placeholder", dtype=tf.float32)
     graph_def.node.extend(pixels_graph().node)
@@ -254,7 +254,7 @@ def test_a_graph_imported_under_a_prefix() -> None:
     assert (spec.pixel_input, spec.bottleneck) == ("import/input:0", "import/pool:0")
 
 
-def test_a_graph_imported_under_a_prefix_with_a_picture_side() -> None:
+def test_a_graph_imported_under_a_prefix_with_an_image_side() -> None:
     with tf.Graph().as_default() as graph:
         tf.compat.v1.import_graph_def(inception_like(), name="import")
     spec = spec_of(graph.as_graph_def())
@@ -262,13 +262,13 @@ def test_a_graph_imported_under_a_prefix_with_a_picture_side() -> None:
     assert (spec.pixel_input, spec.bottleneck) == ("import/Mul:0", "import/pool_3/_reshape:0")
 
 
-def test_a_graph_without_a_picture_input() -> None:
+def test_a_graph_without_an_image_input() -> None:
     graph_def = empty_graph()
     add_constant(graph_def, "a", np.float32(1))
     with pytest.raises(InputError) as error:
         spec_of(graph_def)
     assert str(error.value) == (
-        "No tensor of g.pb is seen to take pictures; name it with --input_layer. "
+        "No tensor of g.pb is seen to take images; name it with --input_layer. "
         "List them: list_tensors --graph=g.pb"
     )
 
@@ -277,7 +277,7 @@ def test_an_input_that_nothing_follows() -> None:
     with pytest.raises(InputError) as error:
         spec_of(inception_like(), input_layer="softmax", input_height=1, input_width=1)
     assert str(error.value) == (
-        "Nothing in g.pb is computed from 'softmax:0'; name the tensor that takes pictures "
+        "Nothing in g.pb is computed from 'softmax:0'; name the tensor that takes images "
         "with --input_layer."
     )
 
@@ -344,8 +344,8 @@ def test_the_padding_of_the_first_layer_belongs_to_the_network(tmp_path: Path) -
     graph = tf.Graph()
     with graph.as_default():
         contents = tf.compat.v1.placeholder(tf.string, [], "DecodeJpeg/contents")
-        picture = tf.cast(tf.io.decode_jpeg(contents, channels=3), tf.float32)
-        resized = tf.raw_ops.ResizeBilinear(images=picture[tf.newaxis], size=[8, 8])
+        image = tf.cast(tf.io.decode_jpeg(contents, channels=3), tf.float32)
+        resized = tf.raw_ops.ResizeBilinear(images=image[tf.newaxis], size=[8, 8])
         pixels = tf.compat.v1.placeholder_with_default(resized, [None, 8, 8, 3], "input")
         padded = tf.pad(pixels, [[0, 0], [3, 3], [3, 3], [0, 0]])
         maps = tf.nn.conv2d(padded, tf.ones([7, 7, 3, 4]), 2, "VALID")

@@ -123,7 +123,7 @@ def test_the_graph_of_2015_in_all_its_parts() -> None:
         f"retrain_tools.bottlenecks {graph} {bottleneck} --image_dir=FOLDER --bottleneck_dir=CACHE",
         f"retrain_tools.retrain {graph} {bottleneck} --image_dir=FOLDER",
         f"retrain_tools.label_image {graph} --output_layer=softmax:0 --labels=LABELS.txt "
-        "--image=PICTURE.jpg",
+        "--image=IMAGE.jpg",
     )
 
 
@@ -175,7 +175,7 @@ def test_a_small_graph_of_2015(tmp_path: Path) -> None:
     summary = summary_of(write(inception_like(), tmp_path / "g.pb"))
     assert told(summary) == (["DecodeJpeg/contents:0", "Mul:0"], ["softmax:0"], "pool_3/_reshape:0")
     assert [guess.why for guess in summary.inputs] == [
-        "the bytes of one picture: DecodeJpeg takes it",
+        "the bytes of one image: DecodeJpeg takes it",
         "prepared pixels: what the first layer takes after the decoding",
     ]
     assert [guess.why for guess in summary.outputs] == ["a softmax that no node takes"]
@@ -186,7 +186,7 @@ def test_a_small_graph_of_2015(tmp_path: Path) -> None:
     assert summary.flops == 2 * layers
 
 
-def test_an_example_picture_is_an_input(tmp_path: Path) -> None:
+def test_an_example_image_is_an_input(tmp_path: Path) -> None:
     summary = summary_of(write(inception_like(jpeg()), tmp_path / "g.pb"))
     assert summary.inputs[0].tensor.name == "DecodeJpeg/contents:0"
     assert summary.inputs[0].tensor.op == "Const"
@@ -196,7 +196,7 @@ def test_a_graph_of_pixels_says_what_to_look_at(tmp_path: Path) -> None:
     path = write(pixels_graph(), tmp_path / "my graph.pb")
     summary = summary_of(path)
     assert told(summary) == (["input:0"], ["probabilities:0"], "pool:0")
-    assert summary.inputs[0].why == "pixels: a placeholder of the type and shape of pictures"
+    assert summary.inputs[0].why == "pixels: a placeholder of the type and shape of images"
     assert [command.split()[0] for command in summary.commands] == [
         "retrain_tools.bottlenecks",
         "retrain_tools.retrain",
@@ -206,7 +206,7 @@ def test_a_graph_of_pixels_says_what_to_look_at(tmp_path: Path) -> None:
     assert f"--graph='{path}'" in summary.commands[0]
 
 
-def test_a_graph_without_pictures(tmp_path: Path) -> None:
+def test_a_graph_without_images(tmp_path: Path) -> None:
     graph_def = empty_graph(24)
     add(graph_def, "x", "Placeholder", dtype=tf.int64, shape=tf.TensorShape([3]))
     add_constant(graph_def, "one", np.int64(1))
@@ -221,7 +221,7 @@ def test_a_graph_without_pictures(tmp_path: Path) -> None:
     assert summary.unavailable == {"Mystery": 1}
 
 
-def test_the_output_that_pictures_lead_to_comes_first(tmp_path: Path) -> None:
+def test_the_output_that_images_lead_to_comes_first(tmp_path: Path) -> None:
     graph_def = inception_like()
     add_constant(graph_def, "lonely/c", np.float32(3))
     add(graph_def, "lonely", "Neg", ["lonely/c"], T=tf.float32)

@@ -46,13 +46,13 @@ def test_a_light_graph_with_its_weights_computes_the_same() -> None:
     graph_def = inception_like()
     light, weights = light_copy(graph_def), large_constants(graph_def)
     assert light.ByteSize() < graph_def.ByteSize()
-    picture = jpeg()
+    image = jpeg()
     with tf.Graph().as_default() as graph:
         tensors = {name: tf.constant(value) for name, value in weights.items()}
         [fetch] = import_light(light, tensors, ["softmax:0"])
     with tf.compat.v1.Session(graph=graph) as session:
-        found = session.run(fetch, {"DecodeJpeg/contents:0": picture})
-    expected = run(graph_def, "softmax:0", {"DecodeJpeg/contents:0": picture})
+        found = session.run(fetch, {"DecodeJpeg/contents:0": image})
+    expected = run(graph_def, "softmax:0", {"DecodeJpeg/contents:0": image})
     np.testing.assert_array_equal(found, expected)
 
 

@@ -72,7 +72,7 @@ def empty_graph(producer: int = 8) -> Any:
 
 
 def jpeg(seed: int = 0, width: int = 21, height: int = 13) -> bytes:
-    """A smooth picture, so that it survives JPEG."""
+    """A smooth image, so that it survives JPEG."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (3, 4, 3), np.uint8))
     file = io.BytesIO()
@@ -138,7 +138,7 @@ def inception_like(
         example: JPEG bytes to hold in a Const as the input; None for a Placeholder.
         reshape: what the bottleneck is reshaped to.
         producer: GraphDef version.
-        size: side of the prepared picture; None for a graph that takes it from a placeholder.
+        size: side of the prepared image; None for a graph that takes it from a placeholder.
     """
     rng = np.random.default_rng(1)
     graph_def = empty_graph(producer)

@@ -48,11 +48,11 @@ def graph_of(nodes, producer: int) -> tf.compat.v1.GraphDef:
 
 
 def graph_2015() -> tf.compat.v1.GraphDef:
-    """For one picture: encoded input, old batch norm, a bottleneck of [1, DEPTH], a softmax."""
+    """For one image: encoded input, old batch norm, a bottleneck of [1, DEPTH], a softmax."""
     rng = np.random.default_rng(0)
     f32, u8 = tf.float32, tf.uint8
     example = node("DecodeJpeg/contents", "Const", dtype=tf.string)
-    example.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(jpeg(picture(0))))
+    example.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(jpeg(drawn_image(0))))
     statistics = {
         "mean": rng.normal(0, 0.2, DEPTH),
         "variance": rng.uniform(0.5, 2.0, DEPTH),
@@ -148,7 +148,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return powers / powers.sum(axis=-1, keepdims=True)
 
 
-def picture(seed: int, height: int = 26, width: int = 33) -> Image.Image:
+def drawn_image(seed: int, height: int = 26, width: int = 33) -> Image.Image:
     """Smooth random colours: what JPEG was made for."""
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))

@@ -14,7 +14,7 @@ from retrain_tools.head.dataset import make_dataset
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import SPLITS, split_images
 
-from .graphs import jpeg, picture, run
+from .graphs import drawn_image, jpeg, run
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def folder(tmp_path):
         for number in range(count):
             path = tmp_path / "photos" / label / f"{number}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(jpeg(picture(number + 10 * count)))
+            path.write_bytes(jpeg(drawn_image(number + 10 * count)))
     return tmp_path / "photos"
 
 
 def splits_by_hand(folder, **numbers):
-    """Put the pictures of both classes where `numbers` says, by the name of the split."""
+    """Put the images of both classes where `numbers` says, by the name of the split."""
     splits = {}
     for label in "ab":
         images = [i for i in find_images(str(folder)) if i.folder == label]
@@ -77,8 +77,8 @@ def test_cached_bottlenecks_give_the_same_rows(old, folder):
     assert fresh.images == cached.images
 
 
-def test_pictures_that_cannot_be_used_are_in_no_split(old, folder):
-    (folder / "a" / "0.jpg").write_bytes(b"not a picture")
+def test_images_that_cannot_be_used_are_in_no_split(old, folder):
+    (folder / "a" / "0.jpg").write_bytes(b"not an image")
     splits = splits_by_hand(folder, training=[0, 1, 2], validation=[3], testing=[4, 5])
     splits["b"]["testing"] = splits["b"]["training"][2:]
     splits["b"]["training"] = splits["b"]["training"][:2]
@@ -88,8 +88,8 @@ def test_pictures_that_cannot_be_used_are_in_no_split(old, folder):
     assert names(data, "testing") == [["a/4.jpg", "a/5.jpg"], ["b/2.jpg"]]
 
 
-def test_a_split_that_unusable_pictures_emptied_is_filled_again(old, folder):
-    (folder / "a" / "3.jpg").write_bytes(b"not a picture")
+def test_a_split_that_unusable_images_emptied_is_filled_again(old, folder):
+    (folder / "a" / "3.jpg").write_bytes(b"not an image")
     splits = splits_by_hand(folder, training=[0, 1], validation=[3], testing=[2, 4, 5])
     data, _ = make_dataset(old, splits, (10, 10, "basename"), cache_in(folder))
     [validation, _] = names(data, "validation")
@@ -103,16 +103,16 @@ def test_a_split_that_unusable_pictures_emptied_is_filled_again(old, folder):
 def test_a_class_too_small_is_refused_before_anything_is_computed(old, folder):
     splits = splits_by_hand(folder, training=[0, 1], validation=[2], testing=[3])
     splits["b"]["validation"] = splits["b"]["testing"] = []
-    with pytest.raises(InputError, match=r"Class 'b' has 2 usable pictures; it takes at least 3"):
+    with pytest.raises(InputError, match=r"Class 'b' has 2 usable images; it takes at least 3"):
         make_dataset(old, splits, (10, 10, "path"), cache_in(folder))
     assert not (folder.parent / "bottlenecks").exists()
 
 
-def test_a_class_too_small_without_its_unusable_pictures_is_refused(old, folder):
+def test_a_class_too_small_without_its_unusable_images_is_refused(old, folder):
     for number in (0, 1):
-        (folder / "b" / f"{number}.jpg").write_bytes(b"not a picture")
+        (folder / "b" / f"{number}.jpg").write_bytes(b"not an image")
     splits = splits_by_hand(folder, training=[0, 1], validation=[2], testing=[3])
-    with pytest.raises(InputError, match=r"Class 'b' has 2 usable pictures; it takes at least 3"):
+    with pytest.raises(InputError, match=r"Class 'b' has 2 usable images; it takes at least 3"):
         make_dataset(old, splits, (10, 10, "path"), cache_in(folder))
 
 

@@ -62,7 +62,7 @@ def test_a_share_of_nothing_is_none():
     assert figures["per_class"]["c"] == {"images": 0, "precision": None, "recall": None}
 
 
-def test_without_pictures_there_are_no_figures():
+def test_without_images_there_are_no_figures():
     result = evaluate(make_head(2), np.zeros((0, 2), np.float32), np.zeros(0, np.int64))
     assert (result.accuracy, result.cross_entropy) == (None, None)
     assert result.confusion.tolist() == np.zeros((3, 3)).tolist()

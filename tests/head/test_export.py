@@ -16,12 +16,12 @@ from retrain_tools.head.export import retrained_graph, write_checkpoint, write_l
 
 from . import graphs
 from .conftest import make_head
-from .graphs import DEPTH, SIZE, jpeg, picture, pixel_graph, prepared, run
+from .graphs import DEPTH, SIZE, drawn_image, jpeg, pixel_graph, prepared, run
 
 EXACT = 1e-5
 ENCODED = "DecodeJpeg/contents:0"
 FINAL = "final_result:0"
-PICTURES = [jpeg(picture(1)), jpeg(picture(2, 61, 17)), jpeg(picture(3, 9, 40))]
+IMAGES = [jpeg(drawn_image(1)), jpeg(drawn_image(2, 61, 17)), jpeg(drawn_image(3, 9, 40))]
 
 
 def node_names(graph_def):
@@ -52,16 +52,16 @@ def exported(source, head):
     return tf.compat.v1.GraphDef.FromString(data)
 
 
-@pytest.mark.parametrize("data", PICTURES)
+@pytest.mark.parametrize("data", IMAGES)
 def test_bytes_in_give_the_heads_scores_of_the_old_graphs_bottleneck(old, head, data):
     bottleneck = run(old.graph_def, "pool/_reshape:0", {ENCODED: data})
     scores = run(retrained_graph(old, head), FINAL, {ENCODED: data})
     np.testing.assert_allclose(scores, head.scores(bottleneck), atol=EXACT)
-    assert scores.std() > 0.01  # the test tells heads and pictures apart
+    assert scores.std() > 0.01  # the test tells heads and images apart
 
 
 @pytest.mark.parametrize("name", ["shaped", "shapeless"])
-@pytest.mark.parametrize("data", PICTURES)
+@pytest.mark.parametrize("data", IMAGES)
 def test_bytes_in_give_the_heads_scores_of_the_pixel_graphs_bottleneck(name, request, head, data):
     source = request.getfixturevalue(name)
     bottleneck = run(source.graph_def, "pooled:0", {"input:0": prepared(data)})
@@ -206,7 +206,7 @@ def test_a_retrained_graph_retrained_again_loses_its_old_head(source, head, save
     twice = retrained_graph(again, other)
     assert node_names(twice) == node_names(once)
     bottleneck = "pool/_reshape:0" if source.spec.encoded_input else "pooled:0"
-    feeds = {ENCODED: PICTURES[0]}
+    feeds = {ENCODED: IMAGES[0]}
     expected = other.scores(run(once, bottleneck, feeds))
     scores = run(twice, FINAL, feeds)
     assert scores.shape == (1, 4)
@@ -216,7 +216,7 @@ def test_a_retrained_graph_retrained_again_loses_its_old_head(source, head, save
 @pytest.mark.parametrize("pooling", ["avg", "max", "flatten"])
 def test_a_feature_map_is_pooled_as_the_cache_pools_it(save, pooling):
     source = save(pixel_graph([None, SIZE, SIZE, 3]), "maps:0")
-    maps = run(source.graph_def, "maps:0", {"input:0": prepared(PICTURES[0])})
+    maps = run(source.graph_def, "maps:0", {"input:0": prepared(IMAGES[0])})
     assert maps.shape == (1, 4, 4, DEPTH)
     vectors = {
         "avg": maps.mean(axis=(1, 2)),
@@ -225,7 +225,7 @@ def test_a_feature_map_is_pooled_as_the_cache_pools_it(save, pooling):
     }[pooling]
     head = make_head(vectors.shape[1])
     exported = retrained_graph(source, head, pooling)
-    scores = run(exported, FINAL, {ENCODED: PICTURES[0]})
+    scores = run(exported, FINAL, {ENCODED: IMAGES[0]})
     np.testing.assert_allclose(scores, head.scores(vectors), atol=EXACT)
     assert {node.op for node in exported.node} <= graphs.OPS_OF_TENSORFLOW_1_4
 
@@ -251,7 +251,7 @@ def test_a_tensor_whose_rank_is_only_known_at_run_time_is_pooled_as_the_cache_po
     save, pooling, ending
 ):
     source = save(of_unknown_rank(ending), "mystery:0")
-    values = run(source.graph_def, "mystery:0", {"input:0": prepared(PICTURES[0])})
+    values = run(source.graph_def, "mystery:0", {"input:0": prepared(IMAGES[0])})
     between = tuple(range(1, values.ndim - 1))
     if pooling == "flatten":
         vectors = values.reshape(1, -1)
@@ -259,15 +259,15 @@ def test_a_tensor_whose_rank_is_only_known_at_run_time_is_pooled_as_the_cache_po
         vectors = values.mean(between) if pooling == "avg" else values.max(between)
     head = make_head(vectors.shape[1])
     exported = retrained_graph(source, head, pooling)
-    scores = run(exported, FINAL, {ENCODED: PICTURES[0]})
+    scores = run(exported, FINAL, {ENCODED: IMAGES[0]})
     np.testing.assert_allclose(scores, head.scores(vectors), atol=EXACT)
     assert {node.op for node in exported.node} <= graphs.OPS_OF_TENSORFLOW_1_4
 
 
 def test_the_final_tensor_takes_any_free_name(old, head):
     exported = retrained_graph(old, head, final_tensor_name="probabilities")  # the old, pruned one
-    bottleneck = run(old.graph_def, "pool/_reshape:0", {ENCODED: PICTURES[0]})
-    scores = run(exported, "probabilities:0", {ENCODED: PICTURES[0]})
+    bottleneck = run(old.graph_def, "pool/_reshape:0", {ENCODED: IMAGES[0]})
+    scores = run(exported, "probabilities:0", {ENCODED: IMAGES[0]})
     np.testing.assert_allclose(scores, head.scores(bottleneck), atol=EXACT)
 
 

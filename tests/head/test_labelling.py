@@ -1,4 +1,4 @@
-"""Labels of pictures against the untouched graph."""
+"""Labels of images against the untouched graph."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from retrain_tools.errors import InputError
 from retrain_tools.head.labelling import label_images
 
-from .graphs import encoded, graph_2015, jpeg, picture, prepared, run
+from .graphs import drawn_image, encoded, graph_2015, jpeg, prepared, run
 
 LABELS = ["a", "b", "c", "d", "e"]
 
@@ -24,8 +24,8 @@ def classifier(save):
 
 @pytest.fixture
 def paths(tmp_path):
-    files = {"0.jpg": jpeg(picture(0)), "1.png": encoded(picture(1, 50, 12), "PNG"),
-             "2.jpg": jpeg(picture(2)), "broken.jpg": b"\xff\xd8 not a picture"}  # fmt: skip
+    files = {"0.jpg": jpeg(drawn_image(0)), "1.png": encoded(drawn_image(1, 50, 12), "PNG"),
+             "2.jpg": jpeg(drawn_image(2)), "broken.jpg": b"\xff\xd8 not an image"}  # fmt: skip
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     return {name: str(tmp_path / name) for name in files}
@@ -58,18 +58,18 @@ def test_top_k_limits_the_labels(classifier, paths):
     assert [label for label, _ in result.best] == [LABELS[i] for i in np.argsort(-scores)[:2]]
 
 
-def test_a_broken_picture_has_a_reason_and_the_others_their_labels(classifier, paths):
+def test_a_broken_image_has_a_reason_and_the_others_their_labels(classifier, paths):
     names = ["broken.jpg", "0.jpg", "missing.jpg"]
     places = [paths.get(name, f"{paths['0.jpg']}.missing") for name in names]
     broken, good, missing = label_images(classifier, read_labels, places)
     assert broken.best == missing.best == []
-    assert broken.error == "is not a JPEG, PNG, GIF, BMP or WebP picture"
+    assert broken.error == "is not a JPEG, PNG, GIF, BMP or WebP image"
     assert missing.error == "cannot be read: No such file or directory"
     assert good.error is None
     assert good.best[0][1] == pytest.approx(expected(classifier, paths["0.jpg"]).max(), abs=1e-5)
 
 
-def test_a_picture_named_twice_is_labelled_twice(classifier, paths):
+def test_an_image_named_twice_is_labelled_twice(classifier, paths):
     first, second = label_images(classifier, read_labels, [paths["0.jpg"]] * 2)
     assert first == second
 

@@ -26,7 +26,7 @@ from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import split_images
 from retrain_tools.sources.load import load_graph
 
-from .graphs import jpeg, picture, read_graph, run
+from .graphs import drawn_image, jpeg, read_graph, run
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -36,7 +36,7 @@ def photos(tmp_path):
     for number in range(24):
         path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(jpeg(picture(number)))
+        path.write_bytes(jpeg(drawn_image(number)))
     return tmp_path / "photos"
 
 
@@ -109,8 +109,8 @@ def test_splits_of_zero_percent_are_left_out(old, photos, testing, validation):
     assert sum(metrics["images"]["validation"].values()) == 0 or validation
 
 
-def test_a_test_batch_size_draws_so_many_pictures_as_retrain_py_did(old, photos):
-    # retrain.py's default until TensorFlow 1.0 drew 500 pictures, a class as often as another.
+def test_a_test_batch_size_draws_so_many_images_as_retrain_py_did(old, photos):
+    # retrain.py's default until TensorFlow 1.0 drew 500 images, a class as often as another.
     settings = settings_for(photos, test_batch_size=500, testing_percentage=30)
     result = retrain(old, settings)
     per_class = result.test.confusion.sum(axis=1)
@@ -200,8 +200,8 @@ def test_what_would_fail_in_the_end_fails_before_anything_is_computed(
     assert sorted(path.name for path in tmp.iterdir()) == ["file", "photos"]
 
 
-def test_a_test_of_no_pictures_is_refused(photos):
-    message = "--test_batch_size cannot be 0; a negative number takes all pictures."
+def test_a_test_of_no_images_is_refused(photos):
+    message = "--test_batch_size cannot be 0; a negative number takes all images."
     with pytest.raises(InputError, match=re.escape(message)):
         settings_for(photos, test_batch_size=0)
 
@@ -235,7 +235,7 @@ def test_about_twenty_lines_tell_of_a_long_training(old, photos, caplog, monkeyp
     [
         (10, math.inf),  # retrain.py's split, and its objective, which has no penalty
         (40, math.inf),
-        (40, 1.0),  # scikit-learn's default; on 41 pictures it is right about two more
+        (40, 1.0),  # scikit-learn's default; on 41 images it is right about two more
     ],
 )
 def test_published_orchid_bottlenecks_train_as_well_as_scikit_learns_logistic_regression(

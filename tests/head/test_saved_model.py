@@ -15,35 +15,35 @@ from retrain_tools.head.saved_model import check_folder, next_version, write_sav
 
 from . import graphs
 from .conftest import make_head
-from .graphs import DEPTH, SIZE, encoded, jpeg, picture, pixel_graph, prepared, run
+from .graphs import DEPTH, SIZE, drawn_image, encoded, jpeg, pixel_graph, prepared, run
 from .test_export import of_unknown_rank
 
 EXACT = 1e-4
 LABELS = ["daisy", "rose bush", "löwenzahn"]
-PICTURES = [jpeg(picture(seed, 20 + 9 * seed, 70 - 7 * seed)) for seed in range(7)]
-PICTURES.append(encoded(picture(7, 45, 31), "PNG"))
+IMAGES = [jpeg(drawn_image(seed, 20 + 9 * seed, 70 - 7 * seed)) for seed in range(7)]
+IMAGES.append(encoded(drawn_image(7, 45, 31), "PNG"))
 
 
-def bottlenecks(source, pictures):
-    """By the untouched graph, one picture at a time."""
+def bottlenecks(source, images):
+    """By the untouched graph, one image at a time."""
     if source.spec.encoded_input is None:
-        feeds = [{"input:0": prepared(data)} for data in pictures]
+        feeds = [{"input:0": prepared(data)} for data in images]
         return np.concatenate([run(source.graph_def, "pooled:0", feed) for feed in feeds])
-    feeds = [{"DecodeJpeg/contents:0": data} for data in pictures]
+    feeds = [{"DecodeJpeg/contents:0": data} for data in images]
     return np.concatenate([run(source.graph_def, "pool/_reshape:0", feed) for feed in feeds])
 
 
-def serve(folder, pictures):
+def serve(folder, images):
     signature = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    return signature(image_bytes=tf.constant(pictures, tf.string, [len(pictures)]))
+    return signature(image_bytes=tf.constant(images, tf.string, [len(images)]))
 
 
 IN_A_FRESH_PROCESS = """
 import sys, numpy as np, tensorflow as tf
-model, pictures, result = sys.argv[1:]
+model, images, result = sys.argv[1:]
 signature = tf.saved_model.load(model).signatures["serving_default"]
-pictures = np.load(pictures)
-data = [pictures[name].tobytes() for name in pictures.files]
+images = np.load(images)
+data = [images[name].tobytes() for name in images.files]
 given = signature(image_bytes=tf.constant(data))
 np.savez(result, **{name: tensor.numpy().astype("f4" if name == "scores" else "S20")
                     for name, tensor in given.items()})
@@ -51,17 +51,17 @@ assert "retrain_tools" not in sys.modules
 """
 
 
-def test_a_fresh_process_gets_the_heads_scores_for_a_batch_of_any_pictures(old, head, tmp_path):
+def test_a_fresh_process_gets_the_heads_scores_for_a_batch_of_any_images(old, head, tmp_path):
     model = tmp_path / "model"
     write_saved_model(str(model), old, head, LABELS)
-    named = {f"{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(PICTURES)}
-    np.savez(tmp_path / "pictures.npz", **named)
-    places = [str(tmp_path / name) for name in ("model", "pictures.npz", "result.npz")]
+    named = {f"{i}": np.frombuffer(data, np.uint8) for i, data in enumerate(IMAGES)}
+    np.savez(tmp_path / "images.npz", **named)
+    places = [str(tmp_path / name) for name in ("model", "images.npz", "result.npz")]
     subprocess.run([sys.executable, "-c", IN_A_FRESH_PROCESS, *places], check=True, cwd=tmp_path)
     with np.load(tmp_path / "result.npz") as result:
-        expected = head.scores(bottlenecks(old, PICTURES))
+        expected = head.scores(bottlenecks(old, IMAGES))
         np.testing.assert_allclose(result["scores"], expected, atol=EXACT)
-        assert expected.std(axis=0).max() > 0.01  # the pictures differ
+        assert expected.std(axis=0).max() > 0.01  # the images differ
         assert result["labels"].shape == (8, 3)
         for row in result["labels"]:
             assert [label.decode() for label in row] == LABELS
@@ -71,8 +71,8 @@ def test_a_fresh_process_gets_the_heads_scores_for_a_batch_of_any_pictures(old, 
 def test_a_pixel_graphs_model_gives_the_heads_scores(request, head, tmp_path, name):
     source = request.getfixturevalue(name)
     write_saved_model(str(tmp_path / "model"), source, head, LABELS)
-    given = serve(tmp_path / "model", PICTURES)
-    expected = head.scores(bottlenecks(source, PICTURES))
+    given = serve(tmp_path / "model", IMAGES)
+    expected = head.scores(bottlenecks(source, IMAGES))
     np.testing.assert_allclose(given["scores"], expected, atol=EXACT)
 
 
@@ -103,7 +103,7 @@ def test_a_feature_map_is_pooled_as_the_cache_pools_it(save, tmp_path, pooling, 
     else:
         source = save(of_unknown_rank((-1, 4, 4, DEPTH)), "mystery:0")
     maps = np.concatenate(
-        [run(source.graph_def, "maps:0", {"input:0": prepared(data)}) for data in PICTURES]
+        [run(source.graph_def, "maps:0", {"input:0": prepared(data)}) for data in IMAGES]
     )
     vectors = {
         "avg": maps.mean(axis=(1, 2)),
@@ -112,7 +112,7 @@ def test_a_feature_map_is_pooled_as_the_cache_pools_it(save, tmp_path, pooling, 
     }[pooling]
     head = make_head(vectors.shape[1])
     write_saved_model(str(tmp_path / "model"), source, head, LABELS, pooling)
-    scores = serve(tmp_path / "model", PICTURES)["scores"]
+    scores = serve(tmp_path / "model", IMAGES)["scores"]
     np.testing.assert_allclose(scores, head.scores(vectors), atol=EXACT)
 
 

@@ -42,7 +42,7 @@ def test_an_evaluated_step_has_its_validation_figures(tmp_path):
     assert scalars(events, "cross_entropy") == [(0, 0.875)]
 
 
-def test_without_validation_pictures_the_validation_curve_is_empty(tmp_path):
+def test_without_validation_images_the_validation_curve_is_empty(tmp_path):
     folder = write(tmp_path, make_head(5), (0.75, 0.5, None, None, 0))
     assert read(folder / "validation").Tags()["scalars"] == []
 

@@ -147,7 +147,7 @@ def test_rare_and_common_classes_are_drawn_equally_often():
     assert ((used - 10_000) ** 2 / 10_000).sum() < 13.8  # chi-square, 2 degrees, p = 0.001
 
 
-def test_pictures_of_a_class_are_drawn_equally_often_and_with_replacement():
+def test_images_of_a_class_are_drawn_equally_often_and_with_replacement():
     drawn = sample_rows(np.random.default_rng(1), [np.arange(5, 15)], 10_000)
     counts = np.bincount(drawn, minlength=15)
     assert not counts[:5].any()
@@ -212,7 +212,7 @@ def test_a_batch_is_judged_before_its_step_and_evaluated_after_it():
     assert count == 40
 
 
-def test_without_validation_pictures_the_validation_figures_are_none():
+def test_without_validation_images_the_validation_figures_are_none():
     seen = []
     settings = TrainingSettings(how_many_training_steps=1)
     train(make_head(5), settings, lambda: batch(0), no_validation, seen.append)
@@ -227,12 +227,12 @@ def test_without_validation_pictures_the_validation_figures_are_none():
         (
             "train_batch_size",
             0,
-            "--train_batch_size cannot be 0; a negative number takes all pictures.",
+            "--train_batch_size cannot be 0; a negative number takes all images.",
         ),
         (
             "validation_batch_size",
             0,
-            "--validation_batch_size cannot be 0; a negative number takes all pictures.",
+            "--validation_batch_size cannot be 0; a negative number takes all images.",
         ),
         ("learning_rate", 0.0, "--learning_rate=0.0 must be a number above 0."),
         ("learning_rate", float("nan"), "--learning_rate=nan must be a number above 0."),

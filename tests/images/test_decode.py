@@ -1,4 +1,4 @@
-"""Reading picture files: the format by content, what Pillow decodes, and every reason to refuse."""
+"""Reading image files: the format by content, what Pillow decodes, and every reason to refuse."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from PIL import Image
 
 from retrain_tools.images.decode import (
     MAX_PIXELS,
-    PictureError,
+    ImageError,
     decode_with_pillow,
-    read_picture,
+    read_image,
     resize_with_pillow,
 )
 from retrain_tools.quiet_tensorflow import tf
@@ -29,9 +29,9 @@ COLOUR = Image.fromarray(RGBA[:, :, :3])
 WITH_ALPHA = Image.fromarray(RGBA)
 
 
-def encoded(picture, file_format, **options):
+def encoded(image, file_format, **options):
     data = io.BytesIO()
-    picture.save(data, file_format, **options)
+    image.save(data, file_format, **options)
     return data.getvalue()
 
 
@@ -52,14 +52,14 @@ def png_that_claims(width, height):
     )
 
 
-def read(tmp_path, data, name="picture.jpg", **options):
+def read(tmp_path, data, name="image.jpg", **options):
     path = tmp_path / name
     path.write_bytes(data)
-    return read_picture(str(path), **options)
+    return read_image(str(path), **options)
 
 
 def reason(tmp_path, data, **options):
-    with pytest.raises(PictureError) as error:
+    with pytest.raises(ImageError) as error:
         read(tmp_path, data, **options)
     return str(error.value)
 
@@ -109,7 +109,7 @@ def test_the_first_frame_of_an_animated_webp():
 
 
 def test_a_bmp_of_indexed_colours():
-    """TensorFlow takes the indices for grey values; the picture is what the palette says."""
+    """TensorFlow takes the indices for grey values; the image is what the palette says."""
     indexed = COLOUR.quantize(16)
     data = encoded(indexed, "BMP")
     np.testing.assert_array_equal(decode_with_pillow(data), np.asarray(indexed.convert("RGB")))
@@ -126,14 +126,14 @@ def test_an_empty_file(tmp_path):
     assert reason(tmp_path, b"") == "is empty"
 
 
-@pytest.mark.parametrize("data", [b"not a picture", b"<html>404</html>", b"\0" * 1000, b"\xff\xd8"])
-def test_something_that_is_no_picture(tmp_path, data):
-    assert reason(tmp_path, data) == "is not a JPEG, PNG, GIF, BMP or WebP picture"
+@pytest.mark.parametrize("data", [b"not an image", b"<html>404</html>", b"\0" * 1000, b"\xff\xd8"])
+def test_something_that_is_no_image(tmp_path, data):
+    assert reason(tmp_path, data) == "is not a JPEG, PNG, GIF, BMP or WebP image"
 
 
-def test_a_picture_of_another_format(tmp_path):
+def test_an_image_of_another_format(tmp_path):
     data = encoded(COLOUR, "TIFF")
-    assert reason(tmp_path, data) == "is not a JPEG, PNG, GIF, BMP or WebP picture"
+    assert reason(tmp_path, data) == "is not a JPEG, PNG, GIF, BMP or WebP image"
 
 
 def test_a_damaged_header(tmp_path):
@@ -141,9 +141,9 @@ def test_a_damaged_header(tmp_path):
     assert reason(tmp_path, data[:16]).startswith("has a damaged header: ")
 
 
-def test_a_picture_cut_off():
+def test_an_image_cut_off():
     for data in (BMP_24[:-40], encoded(COLOUR, "WEBP")[:-20]):
-        with pytest.raises(PictureError, match=r"^cannot be decoded: "):
+        with pytest.raises(ImageError, match=r"^cannot be decoded: "):
             decode_with_pillow(data)
 
 
@@ -154,8 +154,8 @@ def test_a_folder_a_broken_link_and_a_missing_file(tmp_path):
         (tmp_path / "link.jpg", "cannot be read: No such file or directory"),
         (tmp_path / "gone.jpg", "cannot be read: No such file or directory"),
     ):
-        with pytest.raises(PictureError) as error:
-            read_picture(str(path))
+        with pytest.raises(ImageError) as error:
+            read_image(str(path))
         assert str(error.value) == why
 
 
@@ -193,10 +193,10 @@ def test_random_bytes_are_refused_with_a_reason_or_read(tmp_path_factory, data, 
     path = tmp_path_factory.getbasetemp() / "random.bin"
     path.write_bytes(start + data)
     try:
-        _, found = read_picture(str(path))
+        _, found = read_image(str(path))
         if found in ("BMP", "WEBP"):
             decode_with_pillow(start + data)
-    except PictureError as error:
+    except ImageError as error:
         assert str(error)
 
 
@@ -208,10 +208,10 @@ def test_changed_bytes_are_refused_with_a_reason_or_decoded(tmp_path_factory, ki
     path = tmp_path_factory.getbasetemp() / "damaged.bin"
     path.write_bytes(damaged)
     try:
-        _, found = read_picture(str(path), max_pixels=100_000)
+        _, found = read_image(str(path), max_pixels=100_000)
         if found in ("BMP", "WEBP"):
             assert decode_with_pillow(bytes(damaged)).shape[2] == 3
-    except PictureError as error:
+    except ImageError as error:
         assert str(error)
 
 
@@ -236,10 +236,10 @@ AS_RGB = {
 
 @pytest.mark.parametrize("data", AS_RGB.values(), ids=AS_RGB)
 @pytest.mark.parametrize(("height", "width"), [(5, 4), (40, 20), (13, 9), (1, 1)])
-def test_a_picture_is_resized_as_scipy_s_imresize_did(data, height, width):
+def test_an_image_is_resized_as_scipy_s_imresize_did(data, height, width):
     """imresize(numpy.array(Image.open(file).convert('RGB')), (height, width)), written out."""
-    with Image.open(io.BytesIO(data)) as picture:
-        expected = Image.fromarray(np.array(picture.convert("RGB")))
+    with Image.open(io.BytesIO(data)) as image:
+        expected = Image.fromarray(np.array(image.convert("RGB")))
     expected = np.array(expected.resize((width, height), resample=Image.Resampling.BILINEAR))
     found = resize_with_pillow(data, (height, width))
     assert (found.dtype, found.shape) == (np.uint8, (height, width, 3))
@@ -267,8 +267,8 @@ def test_alpha_is_dropped_before_resizing():
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WebP"])
-def test_a_picture_cut_off_cannot_be_resized(kind):
-    with pytest.raises(PictureError, match=r"^cannot be decoded: ") as error:
+def test_an_image_cut_off_cannot_be_resized(kind):
+    with pytest.raises(ImageError, match=r"^cannot be decoded: ") as error:
         resize_with_pillow(AS_RGB[kind][:-50], (8, 8))
     assert "\n" not in str(error.value)
 
@@ -283,7 +283,7 @@ def test_changed_bytes_are_refused_with_a_reason_or_resized(tmp_path_factory, ki
     path = tmp_path_factory.getbasetemp() / "damaged.bin"
     path.write_bytes(damaged)
     try:
-        read_picture(str(path), max_pixels=100_000)
+        read_image(str(path), max_pixels=100_000)
         assert resize_with_pillow(bytes(damaged), (8, 8)).shape == (8, 8, 3)
-    except PictureError as error:
+    except ImageError as error:
         assert str(error)

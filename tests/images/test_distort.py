@@ -22,11 +22,11 @@ seeds = st.integers(0, 2**32)
 def test_nothing_wanted_changes_nothing():
     wanted = Distortions()
     assert not wanted.any
-    picture = np.random.default_rng(0).uniform(0, 255, (5, 7, 3)).astype(np.float32)
+    image = np.random.default_rng(0).uniform(0, 255, (5, 7, 3)).astype(np.float32)
     for seed in range(20):
         numbers = draw(np.random.default_rng(seed), wanted, (5, 7))
         assert numbers == Draw((5, 7), (0, 0), False, 1.0)
-        np.testing.assert_array_equal(crop_and_light(picture, numbers, (5, 7)), picture)
+        np.testing.assert_array_equal(crop_and_light(image, numbers, (5, 7)), image)
 
 
 @pytest.mark.parametrize("field", [f.name for f in dataclasses.fields(Distortions)])

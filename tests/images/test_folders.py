@@ -1,4 +1,4 @@
-"""Folders of pictures: what is found, under which label, and what is said when nothing fits."""
+"""Folders of images: what is found, under which label, and what is said when nothing fits."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_every_extension_in_any_capitalisation(tmp_path):
     assert relatives(tmp_path) == sorted(names)
 
 
-def test_nested_and_flat_pictures_with_their_folder(tmp_path):
+def test_nested_and_flat_images_with_their_folder(tmp_path):
     make(tmp_path, "top.jpg", "a/1.jpg", "a/deep/er/2.jpg")
     images = find_images(str(tmp_path))
     assert [(i.relative, i.folder) for i in images] == [
@@ -49,7 +49,7 @@ def test_nested_and_flat_pictures_with_their_folder(tmp_path):
 
 @pytest.mark.parametrize("typed", ["photos", "./photos", "photos/", "../here/photos"])
 def test_the_path_is_the_folder_as_typed(tmp_path, monkeypatch, typed):
-    """retrain.py hashes this string: any tidying would move pictures between the splits."""
+    """retrain.py hashes this string: any tidying would move images between the splits."""
     here = tmp_path / "here"
     make(here / "photos", "a/1.jpg")
     monkeypatch.chdir(here)
@@ -96,7 +96,7 @@ def test_a_broken_link_is_kept_to_be_reported_later(tmp_path):
     assert relatives(tmp_path) == ["a/1.jpg", "a/2.jpg"]
 
 
-def test_a_folder_named_like_a_picture_is_a_folder(tmp_path):
+def test_a_folder_named_like_an_image_is_a_folder(tmp_path):
     make(tmp_path, "a.jpg/1.jpg")
     assert relatives(tmp_path) == ["a.jpg/1.jpg"]
 
@@ -128,7 +128,7 @@ def test_names_that_are_not_ascii_or_not_even_utf8(tmp_path):
 
 
 def test_no_folder_named(tmp_path):
-    with pytest.raises(InputError, match=r"Name the folder of pictures with --image_dir\."):
+    with pytest.raises(InputError, match=r"Name the folder of images with --image_dir\."):
         find_images("")
 
 
@@ -143,9 +143,9 @@ def test_a_file_instead_of_a_folder(tmp_path):
         find_images(str(tmp_path / "1.jpg"))
 
 
-def test_a_folder_without_pictures_names_the_extensions(tmp_path):
+def test_a_folder_without_images_names_the_extensions(tmp_path):
     make(tmp_path, "a/readme.txt")
-    with pytest.raises(InputError, match=r"No pictures in .*: no file ends in \.jpg, \.jpeg, "):
+    with pytest.raises(InputError, match=r"No images in .*: no file ends in \.jpg, \.jpeg, "):
         find_images(str(tmp_path))
 
 
@@ -206,10 +206,10 @@ def test_fewer_than_two_classes(names, found):
         images_by_label([image(name) for name in names])
 
 
-def test_pictures_outside_the_class_folders_are_counted(caplog):
+def test_images_outside_the_class_folders_are_counted(caplog):
     by_label = images_by_label([image("loose.jpg"), image("a/1.jpg"), image("b/2.jpg")])
     assert sorted(by_label) == ["a", "b"]
-    assert "1 pictures lie outside the class folders and are left out" in caplog.text
+    assert "1 images lie outside the class folders and are left out" in caplog.text
 
 
 # --- lists ---
@@ -251,7 +251,7 @@ def test_any_path_without_a_line_break_comes_back_as_python_names_it(tmp_path_fa
 def test_a_list_without_a_path(tmp_path, data):
     with pytest.raises(InputError) as error:
         listing(tmp_path, data)
-    assert str(error.value) == f"{tmp_path}/list.txt (--image_list) names no pictures."
+    assert str(error.value) == f"{tmp_path}/list.txt (--image_list) names no images."
 
 
 @pytest.mark.parametrize("data", ["a.jpg\r\n".encode("utf-16"), b"\x89PNG\r\n\x1a\n\0\0"])

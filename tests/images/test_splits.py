@@ -19,12 +19,12 @@ names = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 percentages = st.tuples(st.integers(0, 99), st.integers(0, 99)).filter(lambda p: sum(p) < 100)
 
 
-def pictures(*relatives, root="photos"):
+def image_files(*relatives, root="photos"):
     return [ImageFile(f"{root}/{relative}", relative) for relative in relatives]
 
 
 def numbered(count, label="a"):
-    return pictures(*(f"{label}/{number}.jpg" for number in range(count)))
+    return image_files(*(f"{label}/{number}.jpg" for number in range(count)))
 
 
 def where(splits):
@@ -42,7 +42,7 @@ def test_the_vectors_of_the_fact_sheet(path, percentage):
     assert split_percentage(path) == pytest.approx(percentage, abs=5e-7)
 
 
-def test_variants_of_one_picture_stay_together():
+def test_variants_of_one_image_stay_together():
     assert (
         split_percentage("a/1")
         == split_percentage("a/1_nohash_0.jpg")
@@ -58,16 +58,16 @@ def test_a_name_that_is_no_utf8_has_a_split():
 @given(
     st.lists(names, unique=True, max_size=30), percentages, st.sampled_from(["path", "basename"])
 )
-def test_every_picture_is_in_exactly_one_split(relatives, shares, key):
-    images = pictures(*relatives)
+def test_every_image_is_in_exactly_one_split(relatives, shares, key):
+    images = image_files(*relatives)
     splits = split_images({"a": images}, *shares, split_key=key)
     assert sorted(i for part in splits["a"].values() for i in part) == sorted(images)
     assert tuple(splits["a"]) == SPLITS
 
 
 @given(st.lists(names, unique=True, min_size=2, max_size=20), percentages)
-def test_a_picture_s_split_does_not_depend_on_the_others(relatives, shares):
-    images = pictures(*relatives)
+def test_an_image_s_split_does_not_depend_on_the_others(relatives, shares):
+    images = image_files(*relatives)
     together = where(split_images({"a": images}, *shares))
     for image in images:
         assert where(split_images({"b": [image]}, *shares))[image] == together[image]
@@ -94,7 +94,7 @@ def test_shares_come_out_about_right():
 
 def test_the_basename_key_survives_moving_the_folder():
     here, there = (
-        pictures(*(f"a/{n}.jpg" for n in range(50)), root=root) for root in ("x", "/data/y")
+        image_files(*(f"a/{n}.jpg" for n in range(50)), root=root) for root in ("x", "/data/y")
     )
     by_name = [where(split_images({"a": i}, 20, 20, "basename")) for i in (here, there)]
     by_path = [where(split_images({"a": i}, 20, 20, "path")) for i in (here, there)]
@@ -114,7 +114,7 @@ def test_percentages_that_leave_nothing(testing, validation):
 
 @given(st.lists(names, unique=True, min_size=3, max_size=12), percentages)
 def test_the_repair_fills_what_is_needed_and_loses_nothing(relatives, shares):
-    images = pictures(*relatives)
+    images = image_files(*relatives)
     testing, validation = shares
     before = split_images({"a": images}, testing, validation)
     after = fill_empty_splits(before, testing, validation)
@@ -125,7 +125,7 @@ def test_the_repair_fills_what_is_needed_and_loses_nothing(relatives, shares):
 
 
 @given(st.permutations(range(6)))
-def test_the_repair_moves_the_same_pictures_in_any_order(order):
+def test_the_repair_moves_the_same_images_in_any_order(order):
     images = numbered(6)
     expected = where(fill_empty_splits(split_images({"a": images}, 1, 1), 1, 1))
     shuffled = [images[n] for n in order]
@@ -139,7 +139,7 @@ def test_the_repair_takes_the_nearest_hash_and_says_so(caplog):
     nearest = min(images, key=lambda i: abs(split_percentage(i.path) - 5))
     assert after["validation"] == [nearest]
     assert (
-        f"class 'a' had no validation picture; {nearest.relative} was moved there from training"
+        f"class 'a' had no validation image; {nearest.relative} was moved there from training"
     ) in caplog.text
     assert splits["a"]["training"] == images, "the argument is not changed"
 
@@ -152,19 +152,19 @@ def test_full_splits_are_left_alone(caplog):
 
 def test_a_small_class_is_warned_about(caplog):
     fill_empty_splits(split_images({"few": numbered(5)}, 10, 10), 10, 10)
-    assert "class 'few' has only 5 pictures, which may be too few" in caplog.text
+    assert "class 'few' has only 5 images, which may be too few" in caplog.text
 
 
-def test_too_few_pictures_for_the_splits():
+def test_too_few_images_for_the_splits():
     with pytest.raises(InputError) as error:
         fill_empty_splits(split_images({"a": numbered(2)}, 10, 10), 10, 10)
     assert str(error.value) == (
-        "Class 'a' has 2 usable pictures; it takes at least 3, one each for training, validation, "
-        "testing. Add pictures, or remove the folder."
+        "Class 'a' has 2 usable images; it takes at least 3, one each for training, validation, "
+        "testing. Add images, or remove the folder."
     )
 
 
-def test_without_test_pictures_two_are_enough():
+def test_without_test_images_two_are_enough():
     after = fill_empty_splits(split_images({"a": numbered(2)}, 0, 10), 0, 10)["a"]
     assert {part: len(images) for part, images in after.items()} == {
         "training": 1,

@@ -53,8 +53,7 @@ def test_a_summary_is_a_table(kinds: Mapping[str, Path]) -> None:
         ["nodes", "8"],
         [
             "input",
-            "input:0 float32 [?, 12, 12, 3]: pixels: a placeholder of the type and shape of "
-            "pictures",
+            "input:0 float32 [?, 12, 12, 3]: pixels: a placeholder of the type and shape of images",
         ],
         ["output", "final_result:0 float32 [?, 3]: retrain.py's name for the result"],
         ["worth caching", "Mean:0, 8 values: what the last layer classifies"],
@@ -62,7 +61,7 @@ def test_a_summary_is_a_table(kinds: Mapping[str, Path]) -> None:
         ["worth caching", "MatMul:0, 3 values: the last layer's own output (logits)"],
         ["parameters", "240"],
     ]
-    assert table.rows[-1] == ["operations for one picture", f"{2 * (144 * 8 * 27 + 8 * 3):,}"]
+    assert table.rows[-1] == ["operations for one image", f"{2 * (144 * 8 * 27 + 8 * 3):,}"]
 
 
 def test_a_summary_prints_as_the_script_does(kinds: Mapping[str, Path]) -> None:

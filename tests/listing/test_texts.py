@@ -38,9 +38,9 @@ def test_a_summary(tmp_path: Path) -> None:
         f"Kind      frozen GraphDef: {summary.nodes} nodes, {summary.tensors} tensors\n"
         "Network   not in the catalogue, and without a note\n"
         "Version   8: TensorFlow of February 2016; ops that were dropped later still work\n"
-        "Pictures  8×8 pixels\n"
+        "Images  8×8 pixels\n"
         "\nInputs\n"
-        "  DecodeJpeg/contents:0  string   unknown       the bytes of one picture: "
+        "  DecodeJpeg/contents:0  string   unknown       the bytes of one image: "
         "DecodeJpeg takes it\n"
     )
     assert "\nNot in TensorFlow (custom, or tf.contrib)\n  Mystery  1 node\n" in text
@@ -48,8 +48,8 @@ def test_a_summary(tmp_path: Path) -> None:
         "\nDeprecated\n  BatchNormWithGlobalNormalization  2 nodes  "
         "dropped for graphs of version 9 and later  Use tf.nn.batch_normalization()\n"
     ) in text
-    assert "  operations  12,312  for one picture: two for each multiply-add" in text
-    assert text.endswith("--labels=LABELS.txt --image=PICTURE.jpg\n")
+    assert "  operations  12,312  for one image: two for each multiply-add" in text
+    assert text.endswith("--labels=LABELS.txt --image=IMAGE.jpg\n")
     assert summary_text(summary, Style(True)).count("\x1b[1m") == 8  # one for each section
 
 

@@ -24,7 +24,7 @@ def add_constant(graph_def: Any, name: str, value: Any) -> Any:
 
 
 def small_network() -> Any:
-    """A picture input, two scopes of a convolution each, a bottleneck and a classifier."""
+    """An image input, two scopes of a convolution each, a bottleneck and a classifier."""
     graph_def = tf.compat.v1.GraphDef()
     numbers = np.random.default_rng(7)
     add(graph_def, "input", "Placeholder").attr["dtype"].type = 1

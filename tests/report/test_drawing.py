@@ -96,7 +96,7 @@ def test_the_graph_of_2015() -> None:
     assert facts["Network"].startswith("inception-2015-12-05 of the catalogue: ")
 
 
-def test_a_graph_without_pictures(tmp_path: Path) -> None:
+def test_a_graph_without_images(tmp_path: Path) -> None:
     graph_def = schema.GraphDef()
     graph_def.node.add(name="</script><script>", op="Placeholder").attr["dtype"].type = 3
     graph_def.node.add(name="y", op="Neg", input=["</script><script>"]).attr["T"].type = 3

@@ -121,7 +121,7 @@ def test_what_is_computed_from_constants_only_is_not_live() -> None:
         "conv/weights", "conv/weights/read", "conv_1/weights", "conv_1/weights/read",
         "logits/weights",
     ]  # fmt: skip
-    # The graph of 2015 takes its picture at a constant.
+    # The graph of 2015 takes its image at a constant.
     graph_def = tf.compat.v1.GraphDef()
     add_constant(graph_def, "DecodeJpeg/contents", b"jpeg")
     add(graph_def, "DecodeJpeg", "DecodeJpeg", "DecodeJpeg/contents")

@@ -201,7 +201,7 @@ def test_a_constant_has_numbers_a_histogram_and_kernels(small: Page) -> None:
     assert {"min", "max", "mean", "std", "zeros", "NaN", "first"} <= set(rows)
     assert len(small.browser.find_elements(By.CSS_SELECTOR, ".histogram .bin")) == 24
     kernels = small.find("img.kernels")
-    # 8 kernels of 3 × 3 in 2 rows of 4, a pixel apart: the picture was decoded.
+    # 8 kernels of 3 × 3 in 2 rows of 4, a pixel apart: the image was decoded.
     size = [kernels.get_property("naturalWidth"), kernels.get_property("naturalHeight")]
     assert size == [15, 7]
     small.search("logits/weights")
@@ -215,7 +215,7 @@ def test_the_way_to_the_bottleneck_is_highlighted(small: Page) -> None:
     names = [str(box.get_attribute("aria-label")).split(",")[0] for box in marked]
     assert names == ["input", "Scope conv", "Scope conv_1", "pool"]
     assert len(small.browser.find_elements(By.CSS_SELECTOR, ".link.path")) == 3
-    assert small.texts(".badge-text") == ["picture", "bottleneck"]
+    assert small.texts(".badge-text") == ["image", "bottleneck"]
     small.click(small.find("#to-bottleneck"))
     assert small.heading() == "pool"
 

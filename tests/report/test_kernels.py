@@ -8,7 +8,7 @@ from PIL import Image
 
 from retrain_tools.graphdef.navigate import consumers
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.report.kernels import first_layer_constant, kernel_tiles, tile_picture
+from retrain_tools.report.kernels import first_layer_constant, kernel_tiles, tile_image
 
 from .graphs import add, add_constant, small_network
 
@@ -41,30 +41,30 @@ def test_tiles_stretch_each_kernel_to_its_own_range() -> None:
     kernels[0, 0, 0, 3] = np.nan
     kernels[0, 0, 1, 3] = 1.7e308
     kernels[0, 0, 2, 3] = -1.7e308
-    picture = tile_picture(kernels)
-    assert picture.shape == (5, 8, 4)  # two rows of three tiles, the sixth empty, a gap between
+    image = tile_image(kernels)
+    assert image.shape == (5, 8, 4)  # two rows of three tiles, the sixth empty, a gap between
     np.testing.assert_array_equal(
-        picture[:2, :2, :3], np.rint(np.arange(12).reshape(2, 2, 3) * 255 / 11)
+        image[:2, :2, :3], np.rint(np.arange(12).reshape(2, 2, 3) * 255 / 11)
     )
-    assert (picture[:2, 3:5, :3] == 128).all()
-    assert picture[3, 0].tolist() == [128, 255, 0, 255]
-    assert (picture[2] == 0).all()
-    assert (picture[:, [2, 5]] == 0).all()
-    assert (picture[3:, 6:] == 0).all()
+    assert (image[:2, 3:5, :3] == 128).all()
+    assert image[3, 0].tolist() == [128, 255, 0, 255]
+    assert (image[2] == 0).all()
+    assert (image[:, [2, 5]] == 0).all()
+    assert (image[3:, 6:] == 0).all()
 
 
-def test_the_picture_is_a_png_of_the_tiles() -> None:
+def test_the_image_is_a_png_of_the_tiles() -> None:
     kernels = np.random.default_rng(0).normal(size=(5, 4, 1, 300)).astype(np.float32)
     found = kernel_tiles(tf.make_tensor_proto(kernels))
     assert found is not None
     assert (found["shown"], found["out"]) == (256, 300)
-    with Image.open(io.BytesIO(base64.b64decode(found["png"]))) as picture:
-        assert picture.size == (found["width"], found["height"])
-        expected = tile_picture(kernels[..., :256].astype(np.float64))
-        np.testing.assert_array_equal(np.asarray(picture), expected)
+    with Image.open(io.BytesIO(base64.b64decode(found["png"]))) as image:
+        assert image.size == (found["width"], found["height"])
+        expected = tile_image(kernels[..., :256].astype(np.float64))
+        np.testing.assert_array_equal(np.asarray(image), expected)
 
 
-def test_what_is_no_picture_kernel_has_no_tiles() -> None:
+def test_what_is_no_image_kernel_has_no_tiles() -> None:
     graph_def = tf.compat.v1.GraphDef()
     for shape in ((3, 3, 4, 8), (3, 3, 3), (99, 3, 3, 8), (3, 3, 3, 0)):
         node = add_constant(graph_def, "weights", np.zeros(shape, np.float32))

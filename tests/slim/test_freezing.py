@@ -17,7 +17,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.graphdef.sides import add_picture_side, make_picture_side
+from retrain_tools.graphdef.sides import add_image_side, make_image_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.freezing import freeze_checkpoint
@@ -105,7 +105,7 @@ def test_every_form_of_a_checkpoint_gives_the_network(forms, expected, form):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.std())
 
 
-def test_an_encoded_picture_gives_what_its_prepared_pixels_give(forms):
+def test_an_encoded_image_gives_what_its_prepared_pixels_give(forms):
     frozen = freeze_checkpoint(forms["V2 prefix"], image_size=SIZE)
     pixels = np.random.default_rng(0).integers(0, 256, (50, 40, 3)).astype(np.uint8)
     png = io.BytesIO()
@@ -121,10 +121,10 @@ def test_vgg_subtracts_a_mean_for_each_colour():
     spec = GraphSpec(
         None, None, None, "input:0", (8, 8), (123.68, 116.78, 103.94), 1.0, "input:0", None
     )
-    side = make_picture_side(spec, set())
-    picture = np.full((9, 7, 3), (130, 120, 110), np.uint8)
+    side = make_image_side(spec, set())
+    image = np.full((9, 7, 3), (130, 120, 110), np.uint8)
     png = io.BytesIO()
-    Image.fromarray(picture).save(png, "PNG")
+    Image.fromarray(image).save(png, "PNG")
     pixels = run(side.graph_def, {"x": side.pixels}, png.getvalue(), side.encoded)["x"]
     wanted = np.array([130 - 123.68, 120 - 116.78, 110 - 103.94], np.float32)
     np.testing.assert_allclose(pixels[0, 4, 4], wanted, atol=1e-4)
@@ -243,11 +243,11 @@ def test_the_frozen_graph_is_understood_when_it_is_opened_again(forms, tmp_path,
     assert (spec.image_size, spec.bottleneck) == ((SIZE, SIZE), frozen.spec.bottleneck)
 
 
-def test_a_picture_side_put_in_front_leaves_the_note(forms):
+def test_an_image_side_put_in_front_leaves_the_note(forms):
     frozen = freeze_checkpoint(forms["V2 prefix"], image_size=SIZE)
     plain = tf.compat.v1.GraphDef.FromString(frozen.graph_def.SerializeToString())
     entrance = next(node for node in plain.node if node.name == "input")
     del entrance.input[:]
     entrance.op = "Placeholder"
-    add_picture_side(plain, frozen.spec)
+    add_image_side(plain, frozen.spec)
     assert read_note(plain) == read_note(frozen.graph_def) is not None

@@ -121,7 +121,7 @@ def test_a_fork_ends_a_branch_and_rows_are_end_points_if_asked() -> None:
     assert net.end_points == {"pool": Tensor("net/pool/MaxPool", (4, 3, 3))}
 
 
-def test_pictures_that_are_too_small_are_refused() -> None:
+def test_images_that_are_too_small_are_refused() -> None:
     net = Network("net", Variant((8, 6), 5), _NORM)
 
     with pytest.raises(InputError, match=r"8×6 pixels: they leave a grid of 8×6 at 'net/conv/Conv"):

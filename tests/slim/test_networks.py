@@ -120,7 +120,7 @@ def test_impossible_wishes_are_refused() -> None:
         plan_network("vgg_16", aux_logits=True)
     with pytest.raises(InputError, match=r"256×256 pixels.*2×2 at 'vgg_16/fc8/BiasAdd'.*1×1"):
         plan_network("vgg_16", image_size=256)
-    with pytest.raises(InputError, match=r"InceptionV3 cannot take pictures of 139×139"):
+    with pytest.raises(InputError, match=r"InceptionV3 cannot take images of 139×139"):
         plan_network("inception_v3", image_size=139, aux_logits=True)
 
 

@@ -16,7 +16,7 @@ from tests.slim.golden import run
 SIZES = [(300, 400), (401, 299), (64, 64), (225, 900), (33, 57)]
 
 
-def picture(height: int, width: int) -> np.ndarray:
+def image(height: int, width: int) -> np.ndarray:
     return np.random.default_rng(height).integers(0, 256, (height, width, 3)).astype(np.uint8)
 
 
@@ -34,7 +34,7 @@ def resized(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_inception_takes_seven_eighths_from_the_middle(height, width):
-    pixels = picture(height, width)
+    pixels = image(height, width)
     middle = tf.image.central_crop(pixels, 0.875).numpy()
     wanted = resized(middle, (29, 29)) / 127.5 - 1
     np.testing.assert_allclose(prepared("inception", pixels, 29), wanted, rtol=0, atol=1e-5)
@@ -42,7 +42,7 @@ def test_inception_takes_seven_eighths_from_the_middle(height, width):
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_vgg_shrinks_to_256_and_takes_the_middle(height, width):
-    pixels = picture(height, width)
+    pixels = image(height, width)
     scale = np.float32(256) / np.float32(min(height, width))
     size = tuple(int(np.rint(np.float32(length) * scale)) for length in (height, width))
     top, left = ((length - 224) // 2 for length in size)

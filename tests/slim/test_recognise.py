@@ -38,7 +38,7 @@ def test_other_classes_and_all_widths_are_recognised(name: str, width: float) ->
     assert recognise(expected_variables(name, 5, width)) == (name, 5, width)
 
 
-def test_aux_logits_may_be_absent_or_of_another_picture_size() -> None:
+def test_aux_logits_may_be_absent_or_of_another_image_size() -> None:
     without = plan_network("inception_v3").variables
     assert recognise(without) == ("inception_v3", 1001, 1.0)
 

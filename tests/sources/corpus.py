@@ -28,7 +28,7 @@ class Written:
     """A file, and what its program computed before it was written."""
 
     path: Path
-    pictures: npt.NDArray[Any]
+    images: npt.NDArray[Any]
     results: Arrays  # by output key, or tensor name
 
 
@@ -40,7 +40,7 @@ def real(path: str) -> Path:
     return file
 
 
-def pictures(count: int = 2, size: int = SIZE) -> npt.NDArray[Any]:
+def random_images(count: int = 2, size: int = SIZE) -> npt.NDArray[Any]:
     return np.random.default_rng(7).random((count, size, size, 3), np.float32)
 
 
@@ -107,7 +107,7 @@ def write_training(
         saver = v1.train.Saver(write_version=version)
         with v1.Session() as session:
             session.run(v1.global_variables_initializer())
-            fed = pictures()
+            fed = random_images()
             values = session.run([probs, looked_up], {images: fed})
             prefix = saver.save(session, str(folder / "model.ckpt"))
         tf.io.write_graph(graph.as_graph_def(), str(folder), "unfrozen.pb", as_text=False)
@@ -134,14 +134,14 @@ def write_saved_model_1(folder: Path, resource: bool = False, hub: bool = False)
             )
             if not training:
                 session.run(v1.global_variables_initializer())
-                results = session.run(outputs, {images: pictures()})
+                results = session.run(outputs, {images: random_images()})
                 builder.add_meta_graph_and_variables(session, tag, {name: stated})
             else:
                 builder.add_meta_graph(tag, {name: stated})
     builder.save()
     if hub:
         (folder / "tfhub_module.pb").write_bytes(b"\x08\x03")  # format version 3
-    return Written(folder, pictures(), results)
+    return Written(folder, random_images(), results)
 
 
 def write_frozen(folder: Path) -> Path:
@@ -200,9 +200,9 @@ def write_saved_model_2(folder: Path, signatures: bool) -> Written:
     inputs = tf.TensorSpec([None, SIZE, SIZE, 3], tf.float32, name="inputs")
     for training in (True, False):
         module.__call__.get_concrete_function(inputs, training=training)
-    results = {k: v.numpy() for k, v in serve(pictures()).items()}
+    results = {k: v.numpy() for k, v in serve(random_images()).items()}
     tf.saved_model.save(module, str(folder), signatures=serve if signatures else None)
-    return Written(folder, pictures(), results)
+    return Written(folder, random_images(), results)
 
 
 def keras_model() -> Any:
@@ -232,7 +232,7 @@ def write_keras(folder: Path) -> Mapping[str, Path]:
     model.export(paths["export"], verbose=False)
     converter = tf.lite.TFLiteConverter.from_saved_model(str(paths["export"]))
     paths["tflite"].write_bytes(converter.convert())
-    np.save(folder / "results.npy", model.predict(pictures(), verbose=0))
+    np.save(folder / "results.npy", model.predict(random_images(), verbose=0))
     return {**paths, "results": folder / "results.npy"}
 
 

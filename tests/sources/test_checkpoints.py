@@ -140,8 +140,8 @@ def test_the_size_asked_for(forms, tmp_path, side, shape):
     graph_def = frozen_graph(forms["V2 prefix"], tmp_path, side)
     entrance = next(node for node in graph_def.node if node.name == "input")
     assert [dim.size for dim in entrance.attr["shape"].shape.dim] == [-1, *shape, 3]
-    picture = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
-    data = tf.io.encode_png(picture).numpy()
+    image = np.random.default_rng(0).integers(0, 256, (70, 90, 3), np.uint8)
+    data = tf.io.encode_png(image).numpy()
     pixels = run(graph_def, {"x": "input:0"}, data, "DecodeJpeg/contents:0")["x"]
     assert pixels.shape == (1, *shape, 3)
 
@@ -151,7 +151,7 @@ def test_a_size_that_is_none(forms, tmp_path, side):
     with pytest.raises(InputError) as error:
         frozen_graph(forms["V2 prefix"], tmp_path, side)
     assert str(error.value).startswith(
-        "Width, classes and picture size of mobilenet_v1 have to be above 0, not 0.25, 5 and "
+        "Width, classes and image size of mobilenet_v1 have to be above 0, not 0.25, 5 and "
     )
     assert kept(tmp_path) == []
 
@@ -245,7 +245,7 @@ def test_no_checkpoint(tmp_path):
 
 
 @pytest.mark.parametrize("preprocess", ["slim", "resize"])
-def test_a_graph_has_its_own_way_of_preparing_pictures(forms, tmp_path, preprocess):
+def test_a_graph_has_its_own_way_of_preparing_images(forms, tmp_path, preprocess):
     frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     [file] = kept(tmp_path)
     assert load_graph(str(file)).spec.end_points["Predictions"] == (
@@ -255,7 +255,7 @@ def test_a_graph_has_its_own_way_of_preparing_pictures(forms, tmp_path, preproce
         load_graph(str(file), choices=Choices(preprocess=preprocess))
     assert str(error.value) == (
         f"--preprocess={preprocess} is for slim checkpoints; {file} is a graph, which "
-        "has its own way of preparing pictures."
+        "has its own way of preparing images."
     )
 
 
@@ -264,13 +264,13 @@ def test_a_graph_has_its_own_way_of_preparing_pictures(forms, tmp_path, preproce
 
 @pytest.fixture(scope="module")
 def home(forms, tmp_path_factory):
-    """Where every script finds the checkpoint frozen; with pictures of two classes."""
+    """Where every script finds the checkpoint frozen; with images of two classes."""
     folder = tmp_path_factory.mktemp("home")
     for number in range(24):
         place = folder / "photos" / "ab"[number % 2] / f"{number}.png"
         place.parent.mkdir(parents=True, exist_ok=True)
-        picture = np.full((20, 20, 3), (number * 5, 255 * (number % 2), 90), np.uint8)
-        place.write_bytes(tf.io.encode_png(picture).numpy())
+        image = np.full((20, 20, 3), (number * 5, 255 * (number % 2), 90), np.uint8)
+        place.write_bytes(tf.io.encode_png(image).numpy())
     return folder
 
 

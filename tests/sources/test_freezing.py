@@ -17,7 +17,7 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.open import open_file
 from retrain_tools.sources.opened import FrozenSource
 
-from .corpus import SIZE, Written, close, pictures, run
+from .corpus import SIZE, Written, close, random_images, run
 
 
 def spec_of(frozen: FrozenSource) -> Any:
@@ -33,7 +33,7 @@ def test_training_graph_with_its_checkpoint(name: str, request: pytest.FixtureRe
     assert list(frozen.outputs) == keys
     assert frozen.inputs == {"input": "input:0"}
     for mine, theirs in zip(
-        run(frozen, written.pictures, keys), written.results.values(), strict=True
+        run(frozen, written.images, keys), written.results.values(), strict=True
     ):
         assert close(mine, theirs)
     names = {node.name for node in frozen.graph_def.node}
@@ -49,7 +49,7 @@ def test_saved_model_of_tensorflow_1(name: str, request: pytest.FixtureRequest) 
     written: Written = request.getfixturevalue(name)
     frozen = open_file(written.path).freeze()
     keys = list(written.results)
-    for key, mine in zip(keys, run(frozen, written.pictures, keys), strict=True):
+    for key, mine in zip(keys, run(frozen, written.images, keys), strict=True):
         assert close(mine, written.results[key]), key
     assert frozen.outputs["default"] == "net/pool:0"
     dims = [d.size for d in frozen.graph_def.node[0].attr["shape"].shape.dim]
@@ -58,7 +58,7 @@ def test_saved_model_of_tensorflow_1(name: str, request: pytest.FixtureRequest) 
 
 def test_the_training_graph_of_a_saved_model_has_other_results(saved_model_1: Written) -> None:
     frozen = open_file(saved_model_1.path, tags=["train"]).freeze()
-    (mine,) = run(frozen, saved_model_1.pictures, ["net/probs"])
+    (mine,) = run(frozen, saved_model_1.images, ["net/probs"])
     assert not close(mine, saved_model_1.results["net/probs"])
     assert "net/bn/out" in {node.name for node in frozen.graph_def.node}
 
@@ -80,7 +80,7 @@ def test_functions_with_loop_conditional_and_lookup(
     written: Written = request.getfixturevalue(name)
     frozen = open_file(written.path).freeze()
     keys = ["features", "whole"]
-    for key, mine in zip(keys, run(frozen, written.pictures, keys), strict=True):
+    for key, mine in zip(keys, run(frozen, written.images, keys), strict=True):
         assert close(mine, written.results[key]), key
     names = {node.name for node in frozen.graph_def.node}
     assert {"kernel", "table", "layer/product"} <= names
@@ -98,7 +98,7 @@ def test_keras_in_every_form_gives_the_same_numbers(keras_files: Mapping[str, Pa
     expected = np.load(keras_files["results"])
     for form in ("keras", "h5", "export"):
         frozen = open_file(keras_files[form]).freeze()
-        (mine,) = run(frozen, pictures(), list(frozen.outputs))
+        (mine,) = run(frozen, random_images(), list(frozen.outputs))
         assert close(mine, expected), form
         spec = spec_of(frozen)
         assert spec.image_size == (SIZE, SIZE)
@@ -114,7 +114,7 @@ def test_mobilenet_as_saved_model_and_keras_file(tmp_path: Path) -> None:
     )
     model.save(tmp_path / "network.keras")
     model.export(tmp_path / "exported", verbose=False)
-    fed = pictures(1, 96)
+    fed = random_images(1, 96)
     expected = model.predict(fed, verbose=0)
     for path in (tmp_path / "network.keras", tmp_path / "exported"):
         frozen = open_file(path).freeze()
@@ -148,17 +148,17 @@ def test_a_graph_that_needs_a_table_says_so(tmp_path: Path) -> None:
 def test_results_of_a_queue_or_a_data_set(tmp_path: Path) -> None:
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
-        data = v1.data.Dataset.from_tensor_slices((pictures(4), np.arange(4))).batch(2)
+        data = v1.data.Dataset.from_tensor_slices((random_images(4), np.arange(4))).batch(2)
         images, labels = v1.data.make_one_shot_iterator(data).get_next()
         weights = v1.get_variable("weights", [3, 5])
         scores = tf.tensordot(images, weights, 1, name="scores")
         v1.losses.sparse_softmax_cross_entropy(labels, tf.reduce_mean(scores, [1, 2]))
         session.run(v1.global_variables_initializer())
-        expected = pictures() @ session.run(weights)
+        expected = random_images() @ session.run(weights)
         v1.train.Saver().save(session, str(tmp_path / "m"))
     frozen = open_file(tmp_path / "m.meta").freeze()
     assert list(frozen.inputs.values()) == ["IteratorGetNext:0"]
-    (mine,) = run(frozen, pictures(), ["scores:0"])
+    (mine,) = run(frozen, random_images(), ["scores:0"])
     assert close(mine, expected)
 
 
@@ -207,7 +207,7 @@ def test_a_function_of_the_saved_object_by_name(saved_model_2: Written) -> None:
     assert list(opened.signatures["__call__"].inputs) == ["inputs"]
     frozen = opened.freeze()
     assert frozen.inputs == {"inputs": "inputs:0"}
-    (mine,) = run(frozen, saved_model_2.pictures, ["features"])
+    (mine,) = run(frozen, saved_model_2.images, ["features"])
     assert close(mine, saved_model_2.results["features"])
 
 
@@ -229,12 +229,12 @@ def test_loops_and_conditionals_of_tensorflow_1(
                 )
                 out = v1.cond(tf.reduce_sum(images) > 0, lambda: looped[1] * scale, lambda: images)
             session.run(v1.global_variables_initializer())
-            expected = session.run(out, {images: pictures()})
+            expected = session.run(out, {images: random_images()})
             v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": images}, {"y": out})
     finally:
         v1.enable_control_flow_v2()
     frozen = open_file(tmp_path / "m").freeze()
-    (mine,) = run(frozen, pictures(), ["y"])
+    (mine,) = run(frozen, random_images(), ["y"])
     assert close(mine, expected)
     assert bool(frozen.graph_def.library.function) == functional
 

@@ -18,7 +18,7 @@ from retrain_tools.sources.keras_config import parse_config, refuse_foreign_code
 from retrain_tools.sources.keras_versions import modernised
 from retrain_tools.sources.open import open_file
 
-from .corpus import SIZE, close, keras_model, pictures, run
+from .corpus import SIZE, close, keras_model, random_images, run
 
 
 def sequential(*layers: Any) -> Any:
@@ -99,7 +99,7 @@ def test_files_with_another_ending(keras_files: Mapping[str, Path], tmp_path: Pa
         path = tmp_path / f"{form}.bin"
         path.write_bytes(keras_files[form].read_bytes())
         frozen = open_file(path).freeze()
-        (mine,) = run(frozen, pictures(), list(frozen.outputs))
+        (mine,) = run(frozen, random_images(), list(frozen.outputs))
         assert close(mine, np.load(keras_files["results"]))
 
 
@@ -141,8 +141,8 @@ def test_models_with_several_inputs(tmp_path: Path) -> None:
     frozen = open_file(tmp_path / "two.keras").freeze()
     assert frozen.inputs == {"left": "left:0", "right": "right:0"}
     numbers = np.ones((2, 2), "f")
-    (mine,) = run(frozen, pictures(), ["both"], **{"right:0": numbers})
-    assert close(mine, model.predict([pictures(), numbers], verbose=0))
+    (mine,) = run(frozen, random_images(), ["both"], **{"right:0": numbers})
+    assert close(mine, model.predict([random_images(), numbers], verbose=0))
 
 
 def test_unpacked_too_large(

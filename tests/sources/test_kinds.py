@@ -39,7 +39,7 @@ WRONG = {
     "empty": (b"", "is empty"),
     "text": (b"cat\ndog\n", "is none of the kinds of file that can be opened"),
     "zeros": (bytes(4000), "is none of the kinds"),
-    "jpeg": (b"\xff\xd8\xff\xe0" + bytes(50), "is a picture"),
+    "jpeg": (b"\xff\xd8\xff\xe0" + bytes(50), "is an image"),
     "pickle": (pickle.dumps({"a": 1}), "is a Python pickle"),
     "xz": (b"\xfd7zXZ\x00" + bytes(30), "is packed with bzip2 or xz"),
     "hdf5": (b"\x89HDF\r\n\x1a\n" + bytes(100), "is damaged or cut off"),

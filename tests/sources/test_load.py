@@ -29,9 +29,9 @@ SLIM_SIZE = 32
 
 
 @pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """JPEG and PNG files of several sizes."""
-    folder = tmp_path_factory.mktemp("pictures")
+    folder = tmp_path_factory.mktemp("images")
     paths = [folder / "a.jpg", folder / "b.png", folder / "c.jpeg", folder / "d.png"]
     for number, path in enumerate(paths):
         tiny.photo(17 + 9 * number, 40 - 5 * number, seed=number).save(path)
@@ -39,11 +39,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 
 def prepared(paths: list[str], size: int, mean: float, std: float) -> Array:
-    """Pixels of picture files as retrain.py prepared them: float32 [N, size, size, 3]."""
+    """Pixels of image files as retrain.py prepared them: float32 [N, size, size, 3]."""
     found = []
     for path in paths:
-        picture = tf.io.decode_image(Path(path).read_bytes(), 3, expand_animations=False)
-        batch = tf.cast(picture, tf.float32)[tf.newaxis]
+        image = tf.io.decode_image(Path(path).read_bytes(), 3, expand_animations=False)
+        batch = tf.cast(image, tf.float32)[tf.newaxis]
         found.append(tf.raw_ops.ResizeBilinear(images=batch, size=[size, size]).numpy()[0])
     return (np.stack(found) - mean) / std
 
@@ -55,7 +55,7 @@ def run_graph(path: Path, pixels: Array) -> dict[str, Array]:
 
 
 def run_meta(path: Path, pixels: Array) -> dict[str, Array]:
-    """Restore a checkpoint and train on: one picture at a time, because batch norm looks at all."""
+    """Restore a checkpoint and train on: one image at a time, because batch norm looks at all."""
     v1, names = tf.compat.v1, ["net/pool:0", "net/probs:0"]
     prefix = str(path).removesuffix(".meta")
     rows = []
@@ -78,7 +78,7 @@ def run_saved_model_1(path: Path, pixels: Array) -> dict[str, Array]:
 
 
 def run_saved_model_2(path: Path, pixels: Array) -> dict[str, Array]:
-    """One picture at a time: the module branches on the sum of a batch."""
+    """One image at a time: the module branches on the sum of a batch."""
     model = tf.saved_model.load(str(path))
     rows = [model(tf.constant(pixels[row : row + 1])) for row in range(len(pixels))]
     return {key: np.concatenate([row[key] for row in rows]) for key in ("features", "whole")}
@@ -133,7 +133,7 @@ ORIGINALS: dict[str, tuple[Original, tuple[float, float], str | None]] = {
 
 
 @pytest.mark.parametrize("name", ORIGINALS)
-def test_values(name: str, kinds: Mapping[str, Path], pictures: list[str], model_dir: Path) -> None:
+def test_values(name: str, kinds: Mapping[str, Path], images: list[str], model_dir: Path) -> None:
     original, (mean, std), final = ORIGINALS[name]
     path, size = kinds[name], SIZE
     said: dict[str, Any] = {}
@@ -146,9 +146,9 @@ def test_values(name: str, kinds: Mapping[str, Path], pictures: list[str], model
     assert np.broadcast_to(frozen.spec.mean, 3).tolist() == [mean] * 3
     assert frozen.spec.std == std
     source = kinds["graph"] if original is run_graph else path
-    expected = original(source, prepared(pictures, size, mean, std))
-    found = network.fetch(list(expected), pictures)
-    assert found.images == pictures
+    expected = original(source, prepared(images, size, mean, std))
+    found = network.fetch(list(expected), images)
+    assert found.images == images
     for key, values in expected.items():
         assert found.values[key].shape == values.shape
         assert close(found.values[key], values), key
@@ -168,7 +168,7 @@ def test_pixels_whose_scaling_is_not_known(
     assert caplog.messages == []
 
 
-def test_a_model_that_scales_pixels_itself(tmp_path: Path, pictures: list[str]) -> None:
+def test_a_model_that_scales_pixels_itself(tmp_path: Path, images: list[str]) -> None:
     layers = keras.layers
     inputs = keras.Input((SIZE, SIZE, 3))
     h = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 17, offset=-3)(inputs))
@@ -178,12 +178,12 @@ def test_a_model_that_scales_pixels_itself(tmp_path: Path, pictures: list[str]) 
     spec = network.frozen.spec
     assert (spec.mean, spec.std) == (0.0, 1.0)
     assert spec.final is not None
-    expected = model.predict(prepared(pictures, SIZE, 0, 1), verbose=0)
-    assert close(network.fetch(spec.final, pictures).values[spec.final], expected)
+    expected = model.predict(prepared(images, SIZE, 0, 1), verbose=0)
+    assert close(network.fetch(spec.final, images).values[spec.final], expected)
 
 
 def test_what_to_know_before_feeding_is_a_warning(
-    tmp_path: Path, pictures: list[str], caplog: pytest.LogCaptureFixture
+    tmp_path: Path, images: list[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Keras's VGG takes BGR: the frozen graph takes RGB, and says so."""
     layers = keras.layers
@@ -196,14 +196,14 @@ def test_what_to_know_before_feeding_is_a_warning(
     [message] = caplog.messages
     assert message.startswith(f"{spec.pixel_input} takes RGB pixels minus (123.68, 116.779, ")
     assert message.endswith(" is what Keras's preprocess_input gives")
-    pixels = keras.applications.vgg16.preprocess_input(prepared(pictures, SIZE, 0, 1))
+    pixels = keras.applications.vgg16.preprocess_input(prepared(images, SIZE, 0, 1))
     assert spec.final is not None
-    values = network.fetch(spec.final, pictures).values[spec.final]
+    values = network.fetch(spec.final, images).values[spec.final]
     assert close(values, model.predict(pixels, verbose=0))
 
 
 def test_tags_and_signatures(
-    saved_model_1: Written, kinds: Mapping[str, Path], pictures: list[str]
+    saved_model_1: Written, kinds: Mapping[str, Path], images: list[str]
 ) -> None:
     path = str(saved_model_1.path)
     serving = load_graph(path, choices=Choices(["serve"], "serving_default"))
@@ -262,7 +262,7 @@ def test_tags_and_signatures(
             "graph",
             Choices(preprocess="slim"),
             "--preprocess=slim is for slim checkpoints; {path} is a graph, which has its own way "
-            "of preparing pictures.",
+            "of preparing images.",
         ),
         ("slim v2", Choices(preprocess="crop"), "--preprocess=crop must be resize or slim."),
         ("graph", Choices(preprocess="crop"), "--preprocess=crop must be resize or slim."),
@@ -297,7 +297,7 @@ def test_a_checkpoint_of_an_unknown_network(kinds: Mapping[str, Path], tmp_path:
         assert str(error.value).startswith(names)
 
 
-def test_slims_crop(kinds: Mapping[str, Path], model_dir: Path, pictures: list[str]) -> None:
+def test_slims_crop(kinds: Mapping[str, Path], model_dir: Path, images: list[str]) -> None:
     path, small = str(kinds["slim v2"]), SpecOverrides(input_height=32, input_width=32)
     usual, same, cropped = (
         load_graph(path, model_dir, small, Choices(preprocess=preprocess))

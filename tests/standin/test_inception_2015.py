@@ -1,4 +1,4 @@
-"""The stand-in graph: node for node the published one, and features that tell pictures apart."""
+"""The stand-in graph: node for node the published one, and features that tell images apart."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from retrain_tools.errors import InputError
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.standin.inception_2015 import make_reference_graph
-from retrain_tools.standin.photos import CLASSES, calibration_pictures, draw_photos
+from retrain_tools.standin.photos import CLASSES, calibration_images, draw_photos
 
 _NODES = Path(__file__).parents[3] / "shared" / "reference" / "inception-2015-12-05.nodes.tsv"
 _SMALL = 0.1
@@ -39,7 +39,7 @@ def small_graph() -> Any:
 
 
 def _features(graph_def: Any, paths: list[Path]) -> np.ndarray:
-    """Feed JPEG files one by one, as the original tools do; return [pictures, features]."""
+    """Feed JPEG files one by one, as the original tools do; return [images, features]."""
     graph = tf.Graph()
     with graph.as_default():
         tf.compat.v1.import_graph_def(graph_def, name="")
@@ -123,7 +123,7 @@ def test_same_seed_same_bytes_and_another_seed_others(small_graph: Any) -> None:
     assert make_reference_graph(_SMALL, seed=1).SerializeToString(deterministic=True) != first
 
 
-def test_features_of_new_pictures_are_finite_alive_and_different(
+def test_features_of_new_images_are_finite_alive_and_different(
     small_graph: Any, tmp_path: Path
 ) -> None:
     features = _features(small_graph, draw_photos(tmp_path, per_class=3, seed=5))
@@ -149,8 +149,8 @@ def test_a_width_out_of_range_is_an_error(width: float) -> None:
         make_reference_graph(width)
 
 
-def test_calibration_pictures_of_another_size_are_an_error() -> None:
-    pictures = calibration_pictures(per_class=1, side=64)
-    assert pictures.shape == (len(CLASSES), 64, 64, 3)
+def test_calibration_images_of_another_size_are_an_error() -> None:
+    images = calibration_images(per_class=1, side=64)
+    assert images.shape == (len(CLASSES), 64, 64, 3)
     with pytest.raises(InputError, match=r"not uint8 \[7, 64, 64, 3\]"):
-        make_reference_graph(_SMALL, pictures=pictures)
+        make_reference_graph(_SMALL, images=images)

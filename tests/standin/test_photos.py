@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from retrain_tools.errors import InputError
-from retrain_tools.standin.photos import CLASSES, calibration_pictures, draw_photos
+from retrain_tools.standin.photos import CLASSES, calibration_images, draw_photos
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return draw_photos(tmp_path_factory.mktemp("photos"), per_class=6)
 
 
-def test_every_class_is_a_folder_with_its_pictures(photos: list[Path]) -> None:
+def test_every_class_is_a_folder_with_its_images(photos: list[Path]) -> None:
     root = photos[0].parents[1]
     assert len(CLASSES) >= 5
     assert sorted(folder.name for folder in root.iterdir()) == sorted(CLASSES)
@@ -53,7 +53,7 @@ def test_the_mean_colour_does_not_give_the_class_away(photos: list[Path]) -> Non
     assert np.mean(guesses) < 0.9
 
 
-def test_same_seed_same_bytes_and_another_seed_new_pictures(
+def test_same_seed_same_bytes_and_another_seed_new_images(
     photos: list[Path], tmp_path: Path
 ) -> None:
     again = draw_photos(tmp_path / "again", per_class=2)
@@ -68,10 +68,10 @@ def test_same_seed_same_bytes_and_another_seed_new_pictures(
 def test_some_classes_are_drawn_as_they_are_in_the_whole_set(
     photos: list[Path], tmp_path: Path
 ) -> None:
-    [picture] = draw_photos(tmp_path, per_class=1, classes=["forest"])
-    assert picture == tmp_path / "forest" / "forest_0_000.jpg"
-    twin = next(path for path in photos if path.name == picture.name)
-    assert picture.read_bytes() == twin.read_bytes()
+    [image] = draw_photos(tmp_path, per_class=1, classes=["forest"])
+    assert image == tmp_path / "forest" / "forest_0_000.jpg"
+    twin = next(path for path in photos if path.name == image.name)
+    assert image.read_bytes() == twin.read_bytes()
 
 
 def test_an_unknown_class_is_named_with_the_nearest(tmp_path: Path) -> None:
@@ -82,8 +82,8 @@ def test_an_unknown_class_is_named_with_the_nearest(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_calibration_pictures_have_every_class_and_repeat() -> None:
-    pictures = calibration_pictures(per_class=2, side=50)
-    assert pictures.dtype == np.uint8
-    assert pictures.shape == (2 * len(CLASSES), 50, 50, 3)
-    np.testing.assert_array_equal(pictures, calibration_pictures(per_class=2, side=50))
+def test_calibration_images_have_every_class_and_repeat() -> None:
+    images = calibration_images(per_class=2, side=50)
+    assert images.dtype == np.uint8
+    assert images.shape == (2 * len(CLASSES), 50, 50, 3)
+    np.testing.assert_array_equal(images, calibration_images(per_class=2, side=50))

@@ -274,7 +274,7 @@ def largest(call: Call) -> list[Shape | None]:
 
 
 def blocks_to_batch(call: Call) -> Shape:
-    """Every so many pixels as a picture of their own, for dilated layers (SpaceToBatchND)."""
+    """Every so many pixels as an image of their own, for dilated layers (SpaceToBatchND)."""
     shape, block = call.shape(0), call.known_vector(1)
     made: list[Dim] = [times(shape[0], *block)]
     for dim, size, (before, after) in zip(shape[1:], block, call.value(2), strict=False):

@@ -1,4 +1,4 @@
-"""Shapes of the layers of image networks: convolutions, pooling, normalisation, pictures."""
+"""Shapes of the layers of image networks: convolutions, pooling, normalisation, images."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def normalised_locally(call: Call) -> Shape:
 
 
 def resized(call: Call) -> Shape:
-    """Pictures of the height and width that the second input says."""
+    """Images of the height and width that the second input says."""
     shape = call.of_rank(0, 4)
     size = call.vector(1) if call.is_known(1) else (None, None)
     if len(size) != 2:
@@ -166,7 +166,7 @@ def resized(call: Call) -> Shape:
 
 
 def cropped(call: Call) -> Shape:
-    """As many pictures as there are boxes (CropAndResize)."""
+    """As many images as there are boxes (CropAndResize)."""
     shape, boxes = call.of_rank(0, 4), call.of_rank(1, 2)
     size = call.vector(3) if call.is_known(3) else (None, None)
     if len(size) != 2:
@@ -175,7 +175,7 @@ def cropped(call: Call) -> Shape:
 
 
 def decoded(call: Call) -> Shape:
-    """One picture, of a size that only the file says."""
+    """One image, of a size that only the file says."""
     return (None, None, call.integer("channels") or None)
 
 
@@ -184,7 +184,7 @@ def decoded_frames(call: Call) -> Shape:  # noqa: ARG001  (the form of a rule)
     return (None, None, None, 3)
 
 
-def decoded_picture_or_frames(call: Call) -> Shape | None:
+def decoded_image_or_frames(call: Call) -> Shape | None:
     """DecodeImage: for a GIF all frames, unless it was told to take the first."""
     return None if call.flag("expand_animations", True) else decoded(call)
 
@@ -217,7 +217,7 @@ RULES: dict[str, Rule] = {
     "CropAndResize": cropped,
     **mapping(decoded, "DecodeBmp", "DecodeJpeg", "DecodePng", "DecodeAndCropJpeg"),
     "DecodeGif": decoded_frames,
-    "DecodeImage": decoded_picture_or_frames,
+    "DecodeImage": decoded_image_or_frames,
     **mapping(_with_range(convolution), "QuantizedConv2D"),
     **mapping(_with_range(pooling), "QuantizedAvgPool", "QuantizedMaxPool"),
     "QuantizedMatMul": _with_range(matrix_product),

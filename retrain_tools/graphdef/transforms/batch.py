@@ -1,4 +1,4 @@
-"""Opens the shapes that a graph hard-coded for one picture, so that it takes batches."""
+"""Opens the shapes that a graph hard-coded for one image, so that it takes batches."""
 
 from __future__ import annotations
 

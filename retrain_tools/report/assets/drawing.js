@@ -150,7 +150,7 @@ function openScope(box, x, y, width, height, depth) {
 // What the path begins and ends with is said in words.
 function badge(box, group, width) {
   const has = (node) => node !== null && (isScope(box) ? contains(box, node) : box === node);
-  const text = has(data.bottleneck) ? "bottleneck" : has(pathStart) ? "picture" : null;
+  const text = has(data.bottleneck) ? "bottleneck" : has(pathStart) ? "image" : null;
   if (!text) return;
   const size = textWidth(text, "600 10px") + 14;
   group.append(

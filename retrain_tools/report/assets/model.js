@@ -152,7 +152,7 @@ function mainOp(scope) {
 // What the outputs of a node are: [output, "float32 [1, 8, 8, 2048]"].
 const outputsOf = (node) => nodes.outputs[node].map(([output, text]) => [output, data.texts[text]]);
 
-// A shape for the drawing: "8×8×2048", without the number of pictures where that is 1 or any.
+// A shape for the drawing: "8×8×2048", without the number of images where that is 1 or any.
 function shortShape(node, output) {
   const text = outputsOf(node).find(([number]) => number === output)?.[1];
   const dimensions = text && /\[(.+)\]/.exec(text)?.[1].split(", ");

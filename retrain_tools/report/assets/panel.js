@@ -67,12 +67,12 @@ function overview() {
   const rows = [...data.facts, ["Nodes", number(summary.size)], ["Values in constants", number(summary.parameters)]];
   shown.push(table(rows.map(([key, value]) => [key, html("span", { class: "value" }, breakable(value))])));
   if (data.path.length) {
-    const hint = "From the picture to the bottleneck";
+    const hint = "From the image to the bottleneck";
     shown.push(html("p", { class: "legend-path" }, html("span", { class: "path-sample" }), hint));
   }
   for (const [node, kernels] of Object.entries(data.kernels)) {
     const link = html("ul", { class: "nodes" }, nodeLink(Number(node), nodes.name[node], ""));
-    shown.push(heading("First layer"), link, kernelPicture(kernels));
+    shown.push(heading("First layer"), link, kernelTiles(kernels));
   }
   shown.push(heading("Ops", summary.ops.length), opBars(summary.ops));
   if (data.functions.length) shown.push(heading("Functions", data.functions.length), functionList());

@@ -1,4 +1,4 @@
-// A constant in the panel: first values, statistics, histogram, and kernels as pictures.
+// A constant in the panel: first values, statistics, histogram, and kernels as images.
 
 const digits = (value) => (value === 0 ? "0" : Math.abs(value) >= 1e5 || Math.abs(value) < 1e-3 ? value.toExponential(3) : String(Number(value.toPrecision(5))));
 
@@ -9,7 +9,7 @@ function constantPart(node) {
   }
   const shown = [heading("Values", constant.count)];
   const kernels = data.kernels[node];
-  if (kernels) shown.push(kernelPicture(kernels));
+  if (kernels) shown.push(kernelTiles(kernels));
   if (constant.bins && constant.count > 1) shown.push(histogram(constant));
   const rows = [];
   for (const key of ["min", "max", "mean", "std"]) {
@@ -68,9 +68,9 @@ function histogram({ bins, min, max }) {
   return chart;
 }
 
-function kernelPicture({ png, width, height, shown, out }) {
+function kernelTiles({ png, width, height, shown, out }) {
   const factor = Math.max(1, Math.floor(312 / width));
-  const picture = html("img", {
+  const image = html("img", {
     class: "kernels",
     src: `data:image/png;base64,${png}`,
     width: width * factor,
@@ -79,5 +79,5 @@ function kernelPicture({ png, width, height, shown, out }) {
   });
   const all = shown === out ? `The ${shown} kernels` : `${shown} of the ${out} kernels`;
   const text = `${all} of the first layer, each stretched to its own range.`;
-  return html("figure", {}, picture, html("figcaption", {}, text));
+  return html("figure", {}, image, html("figcaption", {}, text));
 }

@@ -43,7 +43,7 @@ def test_a_leading_1_is_opened(shape: list[int], opened: list[int]) -> None:
 
 
 @pytest.mark.parametrize("shape", [[1, 6], [1, -1], [1, 1, -1, 3]])
-def test_a_batch_is_each_picture_reshaped(shape: list[int]) -> None:
+def test_a_batch_is_each_image_reshaped(shape: list[int]) -> None:
     x = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
     found = run(make_batchable(reshaping(shape), "x:0"), "y:0", {"x:0": x})
     np.testing.assert_array_equal(found, np.concatenate([r.reshape(shape) for r in x]))

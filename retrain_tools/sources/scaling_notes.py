@@ -110,7 +110,7 @@ def attach_keras_note(
 
 
 def _pixel_input(source: FrozenSource, signature: Signature) -> str | None:
-    """Return the input that takes colour pictures, if there is just one."""
+    """Return the input that takes colour images, if there is just one."""
     found = [
         full_name(source.inputs[key])
         for key, info in signature.inputs.items()

@@ -1,4 +1,4 @@
-"""How a picture enters a graph: the tensors that take it, encoded or as pixels, and its size."""
+"""How an image enters a graph: the tensors that take it, encoded or as pixels, and its size."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "QuantizedConv2D",
 def find_inputs(
     graph_def: Any, nodes: dict[str, Any], where: str, input_layer: str | None
 ) -> tuple[str | None, str | None, str]:
-    """Find the encoded input, the decoded picture (None for both if absent) and the pixel input.
+    """Find the encoded input, the decoded image (None for both if absent) and the pixel input.
 
     Args:
         graph_def: the graph.
         nodes: its nodes by name.
         where: its file, for error messages.
-        input_layer: the tensor that takes the picture, if the user named it.
+        input_layer: the tensor that takes the image, if the user named it.
 
     Raises:
-        InputError: there is no such tensor, or none is seen to take pictures.
+        InputError: there is no such tensor, or none is seen to take images.
     """
     decoders = [n for n in graph_def.node if n.op in _DECODERS and n.input]
     encoded = decoded = None
@@ -55,7 +55,7 @@ def find_inputs(
             return encoded, decoded, pixels
     if input_layer is not None:
         raise InputError(
-            f"{encoded!r} of {where} takes bytes, but no picture decoded from them goes on to a "
+            f"{encoded!r} of {where} takes bytes, but no image decoded from them goes on to a "
             "layer; name a tensor that takes pixels with --input_layer."
         )
     floats = [
@@ -65,10 +65,10 @@ def find_inputs(
     ]
     if not floats:
         raise InputError(
-            f"No tensor of {where} is seen to take pictures; name it with --input_layer. "
+            f"No tensor of {where} is seen to take images; name it with --input_layer. "
             f"List them: list_tensors --graph={where}"
         )
-    # One whose shape is a picture's before one without a shape, which may be a dropout rate.
+    # One whose shape is an image's before one without a shape, which may be a dropout rate.
     best = max(floats, key=lambda n: len(attribute(n, "shape").shape.dim))
     return None, None, f"{best.name}:0"
 
@@ -87,9 +87,9 @@ def _may_be_pixels(node: Any) -> bool:
 
 
 def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) -> str | None:
-    """Return the tensor between the picture side and the network: what the first layer takes.
+    """Return the tensor between the image side and the network: what the first layer takes.
 
-    It must be the only way from the decoded picture to that layer, or batches could not enter.
+    It must be the only way from the decoded image to that layer, or batches could not enter.
     """
     start = node_name(decoded)
     all_layers = [node.name for node in graph_def.node if node.op in _FIRST_LAYERS]
