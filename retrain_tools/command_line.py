@@ -82,7 +82,10 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
         else:
             main(flags.FLAGS(sys.argv)[1:])
         sys.stdout.flush()
-    except (InputError, flags.Error) as error:
+    except InputError as error:
+        text = error.with_arguments_as(lambda name: f"--{name}")
+        _exit_with(f"error: {text}", _EXIT_USER_ERROR)
+    except flags.Error as error:
         _exit_with(f"error: {error}", _EXIT_USER_ERROR)
     except BrokenPipeError:
         # The reader (`head`, `less`) has gone. Python would complain again when it flushes.
