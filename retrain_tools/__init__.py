@@ -2,58 +2,58 @@
 
 In Python:
 
-    import retrain_tools
-    network = retrain_tools.load("classify_image_graph_def.pb")
-    network.summary()
-    network.tensors("pool")
-    network.fetch("pool_3/_reshape:0", "photos").values
+    import retrain_tools as rt
+    model = rt.load("classify_image_graph_def.pb")
+    model.summary()
+    rt.fetch(model, "pool_3/_reshape:0", "photos").values
+
+The functions are in `retrain_tools.api`, which is imported with the first of them that is used.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
+import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from retrain_tools.network import Network
+    from retrain_tools.api import (
+        fetch as fetch,
+    )
+    from retrain_tools.api import (
+        freeze as freeze,
+    )
+    from retrain_tools.api import (
+        label as label,
+    )
+    from retrain_tools.api import (
+        load as load,
+    )
+    from retrain_tools.api import (
+        read_bottlenecks as read_bottlenecks,
+    )
+    from retrain_tools.api import (
+        retrain as retrain,
+    )
+    from retrain_tools.errors import InputError as InputError
+    from retrain_tools.sources.model import Model as Model
 
 __version__ = "0.1.0"
 
+_PLACES = {
+    **dict.fromkeys(
+        ("fetch", "freeze", "label", "load", "read_bottlenecks", "retrain"), "retrain_tools.api"
+    ),
+    "InputError": "retrain_tools.errors",
+    "Model": "retrain_tools.sources.model",
+}
+__all__ = sorted(_PLACES)
 
-def load(
-    graph: str | Path,
-    *,
-    model_dir: str | Path | None = None,
-    tags: str | Sequence[str] | None = None,
-    signature: str | None = None,
-    preprocess: str | None = None,
-    **spec: Any,
-) -> Network:
-    """Open a network: any TensorFlow file, or the name of a catalogued one. Nothing of it is run.
 
-    Args:
-        graph: a file or folder, a checkpoint's prefix, or a name of the catalogue.
-        model_dir: where catalogued networks are kept; None for the user's cache folder.
-        tags: of a SavedModel: which of its graphs.
-        signature: of a SavedModel or MetaGraph: what to freeze.
-        preprocess: of a slim checkpoint: `resize` or `slim`, what to put before the network.
-        spec: what the graph does not say of itself, as the scripts' flags: `input_layer`,
-            `output_layer`, `bottleneck_tensor`, `input_height`, `input_width`, `input_mean`,
-            `input_std`.
+def __getattr__(name: str) -> Any:
+    if name not in _PLACES:
+        raise AttributeError(f"module 'retrain_tools' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PLACES[name]), name)
 
-    Raises:
-        InputError: there is no such file, or it cannot be read.
-    """
-    from retrain_tools.network import Network
 
-    choices = overrides = None
-    if (tags, signature, preprocess) != (None, None, None):
-        from retrain_tools.sources.load import Choices
-
-        choices = Choices([tags] if isinstance(tags, str) else tags, signature, preprocess)
-    if spec:
-        from retrain_tools.graphdef.spec import SpecOverrides
-
-        overrides = SpecOverrides(**spec)
-    return Network(graph, model_dir, choices, overrides)
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_PLACES})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import logging
 import os
 import sys
 import textwrap
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
 # Before NumPy is imported: a head is small, and OpenBLAS's threads, which wait busily for each
@@ -16,7 +18,19 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 from absl import flags
 
+from retrain_tools import __version__
 from retrain_tools.errors import InputError
+
+SCRIPTS = (
+    "list_tensors",
+    "fetch_tensors",
+    "bottlenecks",
+    "retrain",
+    "label_image",
+    "freeze_graph",
+    "demo",
+)
+"""The scripts, each a module of this package."""
 
 _HELP_FLAGS = frozenset({"-h", "-help", "--help", "--helpfull", "--helpshort"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
@@ -66,11 +80,15 @@ def _shown_default(flag: flags.Flag) -> str:
     return repr(flag.default) if isinstance(flag.default, str) else str(flag.default)
 
 
-def run(main: Callable[[list[str]], None]) -> NoReturn:
-    """Parse the flags, call `main` with the positional arguments, and exit the process.
+def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoReturn:
+    """Parse the flags, call `main` with the words after them, and exit the process.
 
     The exit status is 0; 2 after an error that the user can mend (one `error:` line on stderr);
     130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
+
+    Args:
+        main: the script.
+        takes_words: whether words after the flags mean something to it.
     """
     set_log_level("INFO")
     # A file name that is no text in this encoding must not end a job that has done its work.
@@ -79,12 +97,21 @@ def run(main: Callable[[list[str]], None]) -> NoReturn:
     try:
         if _HELP_FLAGS.intersection(sys.argv[1:]):
             print(describe_flags(main))
+        elif "--version" in sys.argv[1:]:
+            print(f"retrain_tools {__version__}")
         else:
-            main(flags.FLAGS(sys.argv)[1:])
+            words = flags.FLAGS(sys.argv)[1:]
+            if words and not takes_words:
+                raise InputError(_unexpected(words[0]))
+            main(words)
         sys.stdout.flush()
     except InputError as error:
         text = error.with_arguments_as(lambda name: f"--{name}")
         _exit_with(f"error: {text}", _EXIT_USER_ERROR)
+    except flags.UnrecognizedFlagError as error:
+        others = _scripts_with(error.flagname)
+        where = f" It is a flag of {', '.join(others)}." if others else ""
+        _exit_with(f"error: {error}{where}", _EXIT_USER_ERROR)
     except flags.Error as error:
         _exit_with(f"error: {error}", _EXIT_USER_ERROR)
     except BrokenPipeError:
@@ -102,8 +129,30 @@ def _exit_with(message: str, status: int) -> NoReturn:
     sys.exit(status)
 
 
-def require(*holders: flags.FlagHolder) -> None:
-    """Raise InputError naming the flags among `holders` that were not given."""
-    missing = [f"--{holder.name}" for holder in holders if not holder.value]
+def _unexpected(word: str) -> str:
+    if "graph" in flags.FLAGS and not flags.FLAGS["graph"].present and Path(word).exists():
+        return f"Unexpected argument {word!r}; name the graph with --graph={word}"
+    return (
+        f"Unexpected {word!r}: this script takes flags only. A switch is --name or --noname, and a "
+        "value with spaces goes in quotes."
+    )
+
+
+def _scripts_with(flag: str) -> list[str]:
+    """Return the scripts that have a flag. They are imported for it, and this one's flags go."""
+    found = []
+    for script in SCRIPTS:
+        for name in list(flags.FLAGS):
+            if name in flags.FLAGS:
+                delattr(flags.FLAGS, name)
+        importlib.import_module(f"retrain_tools.{script}")
+        if flag in flags.FLAGS:
+            found.append(script)
+    return found
+
+
+def require(*names: str) -> None:
+    """Raise InputError naming the flags among `names` that were not given."""
+    missing = [f"--{name}" for name in names if not flags.FLAGS[name].value]
     if missing:
         raise InputError(f"{' and '.join(missing)} must be given; see --help.")

@@ -13,20 +13,19 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain_tools import command_line
+from retrain_tools import command_line, graph_flags
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.head.labelling import label_images
-from retrain_tools.head.retraining import RetrainSettings, retrain
-from retrain_tools.head.saved_model import next_version
+from retrain_tools.head.retraining import RetrainSettings, find_classes, retrain_on, settings_in
 from retrain_tools.head.training import TrainingSettings
-from retrain_tools.sources.load import load_graph
+from retrain_tools.sources.open import open_model
 from retrain_tools.standin.inception_2015 import make_reference_graph
 from retrain_tools.standin.photos import CLASSES, draw_photos
 
 log = logging.getLogger("retrain_tools.demo")
 
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", "demo_output", "Folder for everything it makes.")
+graph_flags.define_path("output_dir", "demo_output", "Folder for everything it makes.")
 _WIDTH = flags.DEFINE_float(
     "width",
     1.0,
@@ -41,35 +40,30 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the weights and the training.", lowe
 
 def main(_: list[str]) -> None:
     """Run the script."""
-    place = Path(_OUTPUT_DIR.value)
+    place = Path(flags.FLAGS.output_dir)
     photos, graph = place / "photos", place / "stand_in_graph.pb"
     log.info("Drawing %d photos in %d classes", _PER_CLASS.value * len(CLASSES), len(CLASSES))
     draw_photos(photos, _PER_CLASS.value)
     log.info("Writing a stand-in for the Inception graph of 2015")
     write_graph(str(graph), make_reference_graph(_WIDTH.value, _SEED.value))
     log.info("Computing bottlenecks and retraining")
-    settings = RetrainSettings(
+    settings = settings_in(
+        str(place),
         image_dir=str(photos),
-        cache=CacheOptions(folder=str(place / "bottlenecks")),
-        output_graph=str(place / "output_graph.pb"),
-        output_labels=str(place / "output_labels.txt"),
-        metrics=str(place / "metrics.json"),
-        saved_model_dir=next_version(str(place / "saved_model")),
-        summaries_dir=str(place / "logs"),
+        cache=CacheOptions(bottleneck_dir=str(place / "bottlenecks")),
         training=TrainingSettings(how_many_training_steps=_STEPS.value, seed=_SEED.value),
         testing_percentage=20,
         split_key="basename",  # so that the split does not depend on where the demo runs
     )
-    result = retrain(load_graph(str(graph)), settings)
+    result = retrain_on(open_model(graph).frozen(), settings, find_classes(settings))
     log.info("Labelling new images")
     new = draw_photos(place / "new_photos", per_class=1, seed=1)
-    labelled = label_images(
-        load_graph(settings.output_graph), lambda _: result.labels, [str(path) for path in new], 1
-    )
+    retrained = open_model(settings.output_graph).frozen()
+    labelled = label_images(retrained, lambda _: result.labels, [str(path) for path in new], 1)
     print("New images (folder name = what was drawn):")
     for image in labelled:
         label, score = image.best[0]
-        print(f"  {image.path}: {label} ({score:.2f})")
+        print(f"  {image.image}: {label} ({score:.2f})")
     count = int(result.test.confusion.sum())
     print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
     print("Made:")
@@ -85,7 +79,7 @@ def main(_: list[str]) -> None:
 
 def _results(settings: RetrainSettings) -> list[str]:
     return [
-        settings.cache.folder,
+        settings.cache.bottleneck_dir,
         settings.output_graph,
         settings.output_labels,
         settings.saved_model_dir,

@@ -15,99 +15,77 @@ the scaling of pixels is known, the graph takes encoded images as well.
 
 from __future__ import annotations
 
-import logging
+import dataclasses
 
 from absl import flags
 
-from retrain_tools import command_line
-from retrain_tools.errors import InputError
+from retrain_tools import command_line, files, graph_flags
+from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.graphdef.sides import add_image_side
-from retrain_tools.graphdef.spec import SpecOverrides, make_spec
-from retrain_tools.slim.freezing import freeze_checkpoint
-from retrain_tools.sources.load import Choices, open_graph
+from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.graphdef.tensors import list_tensors
+from retrain_tools.sources.freezing.write import write_frozen
+from retrain_tools.sources.model import Model
 
-log = logging.getLogger(__name__)
-
-_CHECKPOINT = flags.DEFINE_string(
-    "checkpoint", None, "Slim's: V2 prefix, V1 file, folder, or the published .tar.gz."
-)
-_GRAPH = flags.DEFINE_string("graph", None, "Any other file or folder with a network.")
-_OUTPUT = flags.DEFINE_string("output", None, "The frozen graph to write.")
-_TAGS = flags.DEFINE_list("tags", None, "Of a SavedModel: which of its graphs, by all of its tags.")
-_SIGNATURE = flags.DEFINE_string(
-    "signature",
+graph_flags.define_graph_flags()
+graph_flags.define_path(
+    "checkpoint",
     None,
-    "Of a SavedModel or MetaGraph: what to freeze; see list_tensors --signatures.",
+    "Slim's, instead of --graph: V2 prefix, V1 file, folder, or the published .tar.gz.",
 )
-_ARCHITECTURE = flags.DEFINE_string(
-    "architecture", None, "The network's name, to check the checkpoint against."
-)
-_MOVING_AVERAGES = flags.DEFINE_boolean(
+graph_flags.define_path("output", None, "The frozen graph to write.")
+flags.DEFINE_string("architecture", None, "The network's name, to check the checkpoint against.")
+flags.DEFINE_boolean(
     "moving_averages", True, "Take the variables' moving averages where there are any."
 )
-_IMAGE_SIZE = flags.DEFINE_integer(
+flags.DEFINE_integer(
     "image_size", None, "Side of the images in pixels. Default: the network's.", lower_bound=32
 )
-_PREPROCESS = flags.DEFINE_enum(
-    "preprocess",
-    "resize",
-    ["resize", "slim"],
-    "Resize whole images, or crop them as slim did to evaluate the network.",
-)
-_OF_CHECKPOINTS = (_ARCHITECTURE, _IMAGE_SIZE)
+FLAGS = flags.FLAGS
 
 
 def main(_: list[str]) -> None:
     """Run the script."""
-    command_line.require(_OUTPUT)
-    if (_CHECKPOINT.value is None) == (_GRAPH.value is None):
+    command_line.require("output")
+    if (FLAGS.checkpoint is None) == (FLAGS.graph is None):
         raise InputError("Name one thing to freeze: a slim --checkpoint, or a --graph.")
-    if _CHECKPOINT.value is not None:
-        _freeze_checkpoint(_CHECKPOINT.value)
-    else:
-        _freeze_graph(_GRAPH.value)
-
-
-def _freeze_checkpoint(path: str) -> None:
-    frozen = freeze_checkpoint(
-        path,
-        _ARCHITECTURE.value,
-        _MOVING_AVERAGES.value,
-        _IMAGE_SIZE.value,
-        _PREPROCESS.value,
+    if FLAGS.preprocess == "none":
+        raise InputError("--preprocess=none is for reading features: a frozen graph scales itself.")
+    files.check_writable(FLAGS.output)
+    overrides = graph_flags.given_overrides()
+    if FLAGS.image_size is not None:
+        overrides = dataclasses.replace(
+            overrides, input_height=FLAGS.image_size, input_width=FLAGS.image_size
+        )
+    model = graph_flags.given_model(
+        FLAGS.checkpoint or FLAGS.graph,
+        architecture=FLAGS.architecture,
+        moving_averages=FLAGS.moving_averages,
+        keeps_frozen=False,
+        must_be_slim=FLAGS.checkpoint is not None,
     )
-    write_graph(_OUTPUT.value, frozen.graph_def)
-    height, width = frozen.spec.image_size
-    print(
-        f"{_OUTPUT.value}: {frozen.network.name}, {frozen.network.num_classes} classes, "
-        f"{height} × {width} pixels; bottleneck {frozen.spec.bottleneck} "
-        f"({frozen.bottleneck_depth}), result {frozen.spec.final}"
+    print(_freeze_slim(model, overrides) if model.slim_network else _freeze(model, overrides))
+
+
+def _freeze_slim(model: Model, overrides: SpecOverrides) -> str:
+    frozen = model.frozen(overrides)
+    write_graph(FLAGS.output, frozen.graph_def)
+    spec = frozen.spec
+    shapes = {tensor.name: tensor.shape or (None,) for tensor in list_tensors(frozen.graph_def)}
+    height, width = spec.image_size
+    return (
+        f"{FLAGS.output}: {model.slim_network}, {shapes[spec.final or ''][-1]} classes, "
+        f"{height} × {width} pixels; bottleneck {spec.bottleneck} "
+        f"({shapes[spec.bottleneck][-1]}), result {spec.final}"
     )
 
 
-def _freeze_graph(path: str) -> None:
-    for holder in _OF_CHECKPOINTS:
-        if holder.value is not None:
-            raise InputError(f"--{holder.name} is for --checkpoint.")
-    opened, entry = open_graph(path, choices=Choices(_TAGS.value, _SIGNATURE.value))
-    if "network" in opened.details:  # a checkpoint of slim after all
-        _freeze_checkpoint(path)
-        return
-    frozen = opened.freeze()
-    if frozen.warning:
-        log.warning("%s", frozen.warning)
-    inputs = list(frozen.inputs.values())
-    if frozen.note is not None:  # a network that takes images, and how they are scaled
-        spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
-        if spec.encoded_input is None:
-            add_image_side(frozen.graph_def, spec)
-            spec, _ = make_spec(frozen.graph_def, path, entry, SpecOverrides())
-        if spec.encoded_input is not None and spec.encoded_input not in inputs:
-            inputs.insert(0, spec.encoded_input)
-    write_graph(_OUTPUT.value, frozen.graph_def)
-    outputs = ", ".join(frozen.outputs.values())
-    print(f"{_OUTPUT.value}: {opened.kind}; {', '.join(inputs)} in, {outputs} out")
+def _freeze(model: Model, overrides: SpecOverrides) -> str:
+    if FLAGS.image_size is not None:
+        raise InputError(f"{argument('image_size')} is for slim checkpoints.")
+    written = write_frozen(model, FLAGS.output, overrides)
+    inputs, outputs = ", ".join(written.inputs), ", ".join(written.outputs)
+    return f"{FLAGS.output}: {model.description}; {inputs} in, {outputs} out"
 
 
 def script() -> None:

@@ -26,7 +26,7 @@ from typing import Any
 
 from absl import flags
 
-from retrain_tools import command_line
+from retrain_tools import command_line, files, graph_flags
 from retrain_tools.errors import InputError
 from retrain_tools.listing.choose import Filters, Kinds, check_filters
 from retrain_tools.listing.modes import (
@@ -38,24 +38,18 @@ from retrain_tools.listing.modes import (
     summary_of,
 )
 from retrain_tools.listing.terminal import show, style_of_stdout
-from retrain_tools.network import Network
-
-Given = dict[str, Any]
-"""The values of the flags by name."""
+from retrain_tools.sources.open import open_model
 
 _STRINGS = {
-    "graph": "The file or folder, or the name of a catalogued network.",
-    "model_dir": "Where catalogued graphs are kept. Default: the user's cache folder.",
     "pattern": "Only tensors in whose name this regular expression is found.",
     "glob": "Only tensors whose whole name matches, as 'mixed_*/join'.",
+    "function": "List the body of this function of the graph's library.",
+}
+_PATHS = {
     "diff": "Another graph: say what it changes, instead of listing.",
     "html": "Draw the graph into this file, one page that needs nothing else.",
-    "function": "List the body of this function of the graph's library.",
-    "signature": "Of a SavedModel or MetaGraph: what to freeze.",
-    "input_layer": "With --bottlenecks or --summary: tensor that takes the image.",
 }
 _LISTS = {
-    "tags": "Of a SavedModel: which of its graphs, by all of its tags.",
     "op_type": "Only tensors that these ops make, as Conv2D,MatMul.",
     "dtype": "Only tensors of these types, as float32,int64.",
     "upstream": "Only what these tensors are computed from.",
@@ -79,59 +73,60 @@ _SWITCHES = {
     "as_stored": "Show the graph as the file has it, with its variables and function calls.",
     "browse": "Draw the graph and open it in the browser.",
 }
-_FLAGS: dict[str, flags.FlagHolder[Any]] = {
-    **{name: flags.DEFINE_string(name, None, said) for name, said in _STRINGS.items()},
-    **{name: flags.DEFINE_list(name, None, said) for name, said in _LISTS.items()},
-    **{
-        name: flags.DEFINE_integer(name, None, said, lower_bound=0)
-        for name, said in _NUMBERS.items()
-    },
-    **{name: flags.DEFINE_boolean(name, False, said) for name, said in _SWITCHES.items()},
-    "depth": flags.DEFINE_integer(
-        "depth", 2, "With --tree: how many levels are unfolded; 0 for all.", lower_bound=0
-    ),
-    "shapes": flags.DEFINE_enum(
-        "shapes",
-        "file",
-        ["file", "infer"],
-        "Where shapes come from: what the file says and what follows from it, or TensorFlow, "
-        "which takes some seconds to start.",
-    ),
-    "format": flags.DEFINE_enum(
-        "format", "table", ["table", "names", "tree", "json", "csv"], "How to print the list."
-    ),
-}
+graph_flags.define_graph_flags()
+for _name, _help in _STRINGS.items():
+    flags.DEFINE_string(_name, None, _help)
+for _name, _help in _PATHS.items():
+    graph_flags.define_path(_name, None, _help)
+for _name, _help in _LISTS.items():
+    flags.DEFINE_list(_name, None, _help)
+for _name, _help in _NUMBERS.items():
+    flags.DEFINE_integer(_name, None, _help, lower_bound=0)
+for _name, _help in _SWITCHES.items():
+    flags.DEFINE_boolean(_name, False, _help)
+flags.DEFINE_integer(
+    "depth", 2, "With --tree: how many levels are unfolded; 0 for all.", lower_bound=0
+)
+flags.DEFINE_enum(
+    "shapes",
+    "file",
+    ["file", "infer"],
+    "Where shapes come from: what the file says and what follows from it, or TensorFlow, which "
+    "takes some seconds to start.",
+)
+flags.DEFINE_enum(
+    "format", "table", ["table", "names", "tree", "json", "csv"], "How to print the list."
+)
+FLAGS = flags.FLAGS
 
 
-def main(arguments: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Run the script."""
-    if arguments:
-        raise InputError(
-            f"Unexpected argument {arguments[0]!r}; name the graph with --graph={arguments[0]}"
-        )
-    command_line.require(_FLAGS["graph"])
-    given = {name: holder.value for name, holder in _FLAGS.items()}
-    filters, kinds = _fields(Filters, given), _fields(Kinds, given)
+    command_line.require("graph")
+    filters, kinds = _fields(Filters), _fields(Kinds)
     check_filters(filters)
-    mode = _mode(given, filters)
-    is_tree = given["tree"] or given["format"] == "tree"
-    kind = "table" if given["format"] == "tree" else given["format"]
-    form = Form(kind, style_of_stdout(), is_tree, given["depth"], given["stats"])
-    gc.disable()  # looking for circles in what goes away at the end would take a third of the time
-    network = _open(given)
+    mode = _mode(filters)
+    if FLAGS.html:
+        files.check_writable(FLAGS.html)
+    is_tree = FLAGS.tree or FLAGS.format == "tree"
+    kind = "table" if FLAGS.format == "tree" else FLAGS.format
+    form = Form(kind, style_of_stdout(), is_tree, FLAGS.depth, FLAGS.stats)
+    gc.disable()  # looking for cycles in what goes away at the end would take a third of the time
+    overrides = graph_flags.given_overrides()
+    model = dataclasses.replace(graph_flags.given_model(), overrides=overrides)
     if mode in _CONTENTS:
-        show(contents_text(network, mode, filters, form))
+        show(contents_text(model, mode, filters, form))
     elif mode == "diff":
-        show(difference_text(network, Network(given["diff"], given["model_dir"]), form))
+        show(difference_text(model, open_model(FLAGS.diff, FLAGS.model_dir), form))
     elif mode == "summary":
-        show(summary_of(network, form))
+        show(summary_of(model, form))
     elif mode in ("html", "browse"):
         from retrain_tools.report.drawing import browse, draw
 
-        print(browse(network) if mode == "browse" else draw(network, given["html"]))
+        print(browse(model) if mode == "browse" else draw(model, FLAGS.html))
     else:
-        part = Part(given["as_stored"], given["function"], given["shapes"] == "infer")
-        text, count, of = list_text(network, part, kinds, filters, form)
+        part = Part(FLAGS.as_stored, FLAGS.function, FLAGS.shapes == "infer")
+        text, count, of = list_text(model, part, kinds, filters, form)
         show(text)
         print(f"{count} of {of} tensors", file=sys.stderr)
 
@@ -140,27 +135,27 @@ _CONTENTS = ("variables", "signatures", "functions")
 _ALONE = ("summary", "diff", "tree", *_CONTENTS, "html", "browse")
 
 
-def _mode(given: Given, filters: Filters) -> str:
+def _mode(filters: Filters) -> str:
     """Return the one thing that is asked for; `list` for a plain list, `tree` for a folded one.
 
     Raises:
         InputError: flags do not go together.
     """
-    if given["html"] == "":
+    if FLAGS.html == "":
         raise InputError("--html takes the file to write, as --html=graph.html.")
-    if given["bottlenecks"] and (given["inputs"] or given["outputs"]):
+    if FLAGS.bottlenecks and (FLAGS.inputs or FLAGS.outputs):
         raise InputError("--bottlenecks cannot be combined with --inputs or --outputs.")
-    whole = [name for name in _ALONE if given[name]]
+    whole = [name for name in _ALONE if FLAGS[name].value]
     if len(whole) > 1:
         raise InputError(f"--{whole[0]} cannot be combined with --{whole[1]}.")
     mode = whole[0] if whole else "list"
-    if mode in _ALONE[:3] and given["format"] not in ("table", "tree", "json"):
+    if mode in _ALONE[:3] and FLAGS.format not in ("table", "tree", "json"):
         raise InputError(f"--{mode} is printed as text or as --format=json.")
-    if mode in _CONTENTS and given["format"] == "tree":
+    if mode in _CONTENTS and FLAGS.format == "tree":
         raise InputError(f"--{mode} is printed as --format=table, names, json or csv.")
     if mode not in ("list", "tree"):
         used = [f.name for f in dataclasses.fields(Filters) if getattr(filters, f.name) is not None]
-        used += [name for name in _OF_LISTS if given[name]]
+        used += [name for name in _OF_LISTS if FLAGS[name].value]
         allowed = ("pattern", "glob", "stats") if mode in _CONTENTS else ()
         for name in used:
             if name not in allowed:
@@ -171,21 +166,8 @@ def _mode(given: Given, filters: Filters) -> str:
 _OF_LISTS = ("inputs", "outputs", "bottlenecks", "stats", "as_stored", "function")
 
 
-def _fields(kind: type[Any], given: Given) -> Any:
-    return kind(**{field.name: given[field.name] for field in dataclasses.fields(kind)})
-
-
-def _open(given: Given) -> Network:
-    choices = overrides = None
-    if given["tags"] is not None or given["signature"] is not None:
-        from retrain_tools.sources.load import Choices
-
-        choices = Choices(given["tags"], given["signature"])
-    if given["input_layer"] is not None:
-        from retrain_tools.graphdef.spec import SpecOverrides
-
-        overrides = SpecOverrides(input_layer=given["input_layer"])
-    return Network(given["graph"], given["model_dir"], choices, overrides)
+def _fields(kind: type[Any]) -> Any:
+    return kind(**{field.name: FLAGS[field.name].value for field in dataclasses.fields(kind)})
 
 
 def script() -> None:

@@ -15,22 +15,15 @@ from typing import Any
 
 from absl import flags
 
-from retrain_tools import command_line
-from retrain_tools.errors import InputError
+from retrain_tools import command_line, graph_flags
+from retrain_tools.errors import InputError, argument
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.pooling import POOLINGS
-from retrain_tools.graphdef.spec import SpecOverrides
-from retrain_tools.head.retraining import RetrainSettings, retrain
-from retrain_tools.head.saved_model import next_version
+from retrain_tools.head.retraining import RetrainSettings, find_classes, retrain_on, settings_in
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.distort import Distortions
-from retrain_tools.sources.load import load_graph
 
-_STRINGS = {
-    "image_dir": (None, "Folder with one folder of images per class; needed."),
-    "graph": (None, "Any file with a network, or the name of a catalogued one."),
-    "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
-    "model_dir": (None, "Where named graphs are kept and fetched to. Default: the user's cache."),
+_PATHS = {
     "output_dir": ("retrained", "Folder for every result whose own flag is not given."),
     "output_graph": (None, "The retrained graph. Default: OUTPUT_DIR/output_graph.pb."),
     "output_labels": (None, "Its labels. Default: OUTPUT_DIR/output_labels.txt."),
@@ -40,11 +33,13 @@ _STRINGS = {
     "metrics": (None, "All figures as JSON. Default: OUTPUT_DIR/metrics.json."),
     "intermediate_output_graphs_dir": (None, "Folder. Default: OUTPUT_DIR/intermediate."),
     "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
+    "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
+}
+_STRINGS = {
+    "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
     "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
-    "input_layer": (None, "Tensor that takes the image, if it is not found."),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
-    "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
 }
 _INTEGERS = {
     "how_many_training_steps": (4000, "Training steps."),
@@ -60,14 +55,6 @@ _INTEGERS = {
     "random_brightness": (0, "How far to change their brightness, in percent; slow."),
     "seed": (0, "Seed of everything random; the same seed gives the same result."),
 }
-_IMAGE_SIZES = {
-    "input_height": "Height of the graph's images, if it does not say.",
-    "input_width": "Width of the graph's images, if it does not say.",
-}
-_SCALING = {
-    "input_mean": "Subtracted from pixels of 0 to 255, for a graph of unknown scaling.",
-    "input_std": "What pixels are divided by after that.",
-}
 _BOOLEANS = {
     "flip_left_right": (False, "Mirror half of the training images; slow, as nothing is cached."),
     "print_misclassified_test_images": (False, "List the test images that got a wrong label."),
@@ -75,60 +62,52 @@ _BOOLEANS = {
     "encoded_input": (True, "Let the output graph of a pixel graph take JPEG files too."),
     "trust_cache": (False, "Take another program's bottlenecks without checking a few of them."),
 }
-_FLAGS = (
-    {name: flags.DEFINE_string(name, *rest) for name, rest in _STRINGS.items()}
-    | {name: flags.DEFINE_integer(name, *rest) for name, rest in _INTEGERS.items()}
-    | {name: flags.DEFINE_boolean(name, *rest) for name, rest in _BOOLEANS.items()}
-    | {name: flags.DEFINE_integer(name, None, said) for name, said in _IMAGE_SIZES.items()}
-    | {name: flags.DEFINE_float(name, None, said) for name, said in _SCALING.items()}
-    | {
-        "learning_rate": flags.DEFINE_float(
-            "learning_rate", 0.01, "Step size of gradient descent."
-        ),
-        "pooling": flags.DEFINE_enum(
-            "pooling", "avg", POOLINGS, "How a feature map becomes a vector; none refuses it."
-        ),
-        "split_key": flags.DEFINE_enum(
-            "split_key",
-            "path",
-            ["path", "basename"],
-            "What the split is hashed from: the path as typed (retrain.py), or the file name.",
-        ),
-        "logging_verbosity": flags.DEFINE_enum(
-            "logging_verbosity", "INFO", command_line.LOG_LEVELS, "Which log lines to show."
-        ),
-    }
+graph_flags.define_graph_flags()
+graph_flags.define_image_flags(loose=False)
+for _name, (_default, _help) in _PATHS.items():
+    graph_flags.define_path(_name, _default, _help)
+for _name, (_default, _help) in _STRINGS.items():
+    flags.DEFINE_string(_name, _default, _help)
+for _name, (_number, _help) in _INTEGERS.items():
+    flags.DEFINE_integer(_name, _number, _help)
+for _name, (_is_on, _help) in _BOOLEANS.items():
+    flags.DEFINE_boolean(_name, _is_on, _help)
+flags.DEFINE_float("learning_rate", 0.01, "Step size of gradient descent.")
+flags.DEFINE_enum(
+    "pooling", "avg", POOLINGS, "How a feature map becomes a vector; none refuses it."
 )
+flags.DEFINE_enum(
+    "split_key",
+    "path",
+    ["path", "basename"],
+    "What the split is hashed from: the path as typed (retrain.py), or the file name.",
+)
+flags.DEFINE_enum("logging_verbosity", "INFO", command_line.LOG_LEVELS, "Which log lines to show.")
+FLAGS = flags.FLAGS
 
 
-def main(arguments: list[str]) -> None:
+def main(_: list[str]) -> None:
     """Run the script."""
-    if arguments:
+    command_line.set_log_level(FLAGS.logging_verbosity)
+    command_line.require("image_dir")
+    if (FLAGS.tfhub_module or "").startswith(("http:", "https:")):
         raise InputError(
-            f"Unexpected {arguments[0]!r}: retrain takes flags only. A switch is --flip_left_right "
-            "or --noflip_left_right, and a value with spaces goes in quotes."
+            f"--tfhub_module={FLAGS.tfhub_module}: get the module from that address in a browser, "
+            "and pass the file or the folder that it unpacks to."
         )
-    given = {name: holder.value for name, holder in _FLAGS.items()}
-    command_line.set_log_level(given["logging_verbosity"])
-    command_line.require(_FLAGS["image_dir"])
-    module = given["tfhub_module"]
-    if (module or "").startswith(("http:", "https:")):
+    if FLAGS.preprocess == "none":
         raise InputError(
-            f"--tfhub_module={module}: get the module from that address in a browser, and pass the "
-            "file or the folder that it unpacks to."
+            f"{argument('preprocess')}=none is for reading features: a retrained graph prepares "
+            "its images itself."
         )
-    frozen = load_graph(
-        given["graph"] or module or given["architecture"],
-        given["model_dir"],
-        SpecOverrides(
-            bottleneck_tensor=given["bottleneck_tensor"],
-            input_layer=given["input_layer"],
-            **{name: given[name] for name in (*_IMAGE_SIZES, *_SCALING)},
-        ),
+    settings = _settings()
+    classes = find_classes(settings)  # what is wrong with it is said before a graph is opened
+    frozen = graph_flags.given_frozen_graph(
+        FLAGS.graph or FLAGS.tfhub_module or FLAGS.architecture,
+        bottleneck_tensor=FLAGS.bottleneck_tensor,
     )
-    settings = _settings(given)
-    result = retrain(frozen, settings)
-    if given["print_misclassified_test_images"]:
+    result = retrain_on(frozen, settings, classes)
+    if FLAGS.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for path, label in result.misclassified:
             print(f"{path}  {label}")
@@ -139,45 +118,31 @@ def main(arguments: list[str]) -> None:
     print(f"Results: {', '.join(getattr(settings, name) for name in results)}")
 
 
-def _settings(given: dict[str, Any]) -> RetrainSettings:
-    def place(name: str, default: str) -> str:
-        return given[name] or str(Path(given["output_dir"]) / default)
-
+def _settings() -> RetrainSettings:
     def fields(kind: type) -> dict[str, Any]:
-        return {f.name: given[f.name] for f in dataclasses.fields(kind) if f.name in given}
+        names = [f.name for f in dataclasses.fields(kind) if f.name in FLAGS]
+        return {name: FLAGS[name].value for name in names}
 
-    return RetrainSettings(
-        **fields(RetrainSettings)
-        | {
-            "output_graph": place("output_graph", "output_graph.pb"),
-            "output_labels": place("output_labels", "output_labels.txt"),
-            "metrics": place("metrics", "metrics.json"),
-            "summaries_dir": place("summaries_dir", "logs"),
-            "intermediate_output_graphs_dir": place(
-                "intermediate_output_graphs_dir", "intermediate"
-            ),
-            "saved_model_dir": given["saved_model_dir"]
-            or next_version(str(Path(given["output_dir"]) / "saved_model")),
-            "training": TrainingSettings(**fields(TrainingSettings)),
-            "distortions": Distortions(**fields(Distortions)),
-            "cache": CacheOptions(
-                folder=place("bottleneck_dir", "bottlenecks"),
-                suffix=given["bottleneck_suffix"],
-                preferred_suffix=_suffix(given),
-                pooling=given["pooling"],
-                trust=given["trust_cache"],
-            ),
-        }
+    cache = fields(CacheOptions) | {
+        "bottleneck_dir": FLAGS.bottleneck_dir or str(Path(FLAGS.output_dir) / "bottlenecks"),
+        "preferred_suffix": _suffix(),
+    }
+    return settings_in(
+        FLAGS.output_dir,
+        **fields(RetrainSettings),
+        training=TrainingSettings(**fields(TrainingSettings)),
+        distortions=Distortions(**fields(Distortions)),
+        cache=CacheOptions(**cache),
     )
 
 
-def _suffix(given: dict[str, Any]) -> str:
+def _suffix() -> str:
     """Return what retrain.py put into the names of bottlenecks: what was typed, since 2017."""
-    if given["graph"]:
+    if FLAGS.graph:
         return ""
-    if given["tfhub_module"]:
-        return "_" + re.sub(r"://|[/:\\]", "~", given["tfhub_module"])
-    return f"_{given['architecture']}"
+    if FLAGS.tfhub_module:
+        return "_" + re.sub(r"://|[/:\\]", "~", FLAGS.tfhub_module)
+    return f"_{FLAGS.architecture}"
 
 
 def script() -> None:

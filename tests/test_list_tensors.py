@@ -270,7 +270,7 @@ def test_the_summary(script: Runner, graph: Path) -> None:
     assert [found["name"] for found in values["inputs"]] == ["input:0"]
     assert values["flops"] == 2 * (4 * 4 * 4 * 27 + 4 * 2)
     named, _ = script.listed("--graph", graph, "--summary", "--input_layer=conv")
-    assert "pixels: named with --input_layer" in named
+    assert "pixels: named by the user" in named
 
 
 def test_commands_of_the_summary_have_flags_that_are_there(script: Runner, graph: Path) -> None:

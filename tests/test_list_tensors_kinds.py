@@ -130,7 +130,7 @@ def test_what_a_file_without_a_graph_cannot_show(
         (
             "slim v1",
             "--as_stored",
-            "stores no graph: it is a checkpoint of a slim network, frozen.",
+            "stores no graph: it is a checkpoint of slim's mobilenet_v1.",
         ),
         ("keras", "--functions", "has no functions: it is a Keras model (.keras)."),
         ("keras", "--as_stored", "stores no graph: it is a Keras model (.keras)."),
@@ -178,7 +178,7 @@ def test_tags_and_signatures_that_are_not_there(script: Runner, kinds: Mapping[s
         f"{kinds['graph']} is a GraphDef, which has no tags; leave them out."
     )
     training, _ = script.listed("--graph", path, "--tags=train", "--summary")
-    assert f"Kind      SavedModel of TensorFlow {tf.__version__}, tags train: " in training
+    assert f"Kind     SavedModel of TensorFlow {tf.__version__}, tags train: " in training
 
 
 def test_variables_in_every_form(

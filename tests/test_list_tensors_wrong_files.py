@@ -34,7 +34,7 @@ def refusal(script: Runner, path: object) -> str:
     assert len(said) == 1
     [message] = said
     assert str(path) in message
-    for look in (lambda n: n, lambda n: n.summary(), lambda n: n.frozen):
+    for look in (lambda n: n, lambda n: n.summary(), lambda n: n.frozen()):
         with pytest.raises(InputError) as error:
             look(retrain_tools.load(str(path)))
     assert "\n" not in str(error.value)

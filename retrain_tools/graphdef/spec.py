@@ -1,23 +1,13 @@
-"""GraphSpec: which tensor takes the image, how pixels are prepared, which is the bottleneck."""
+"""FrozenGraph and GraphSpec: a graph, and all that it takes to run it on images."""
 
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
-from retrain_tools.errors import InputError
-from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
-from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
-from retrain_tools.graphdef.navigate import check_tensor, node_name, nodes_by_name
-from retrain_tools.graphdef.note import Note, read_note
-
-log = logging.getLogger(__name__)
-
-_GUESSED_MEAN_AND_STD = (127.5, 127.5)  # [-1, 1], what most frozen image networks take
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,168 +66,18 @@ class SpecOverrides:
     raw_pixels: bool = False  # pixels of 0 to 255 are fed as they are
 
 
-def make_spec(
-    graph_def: Any, where: str, entry: CatalogEntry | None, overrides: SpecOverrides
-) -> tuple[GraphSpec, CatalogEntry | None]:
-    """Work out the spec of a graph: from the user, its note, the catalogue, or the graph itself.
+@dataclasses.dataclass(frozen=True)
+class FrozenGraph:
+    """A graph without variables and what it takes to use it on images.
 
-    Args:
-        graph_def: the graph.
-        where: its file, for error messages.
-        entry: its catalogue entry when it was asked for by name; else a graph without a note is
-            recognised by its tensor names and image size.
-        overrides: what the user said.
-
-    Raises:
-        InputError: a named tensor does not exist, or no image input or size can be found.
+    Attributes:
+        graph_def: a `schema.GraphDef` without variables; not to be changed.
+        spec: which tensors take the image, how pixels are prepared, where the bottleneck is.
+        path: the file that it was read from.
+        entry: the catalogue's knowledge of this network, if it is one of those.
     """
-    nodes = nodes_by_name(graph_def)
-    encoded, decoded, pixels = find_inputs(graph_def, nodes, where, overrides.input_layer)
-    resized = resized_tensor(nodes, pixels)
-    size_said = own_size(nodes, pixels, resized)
-    size = _image_size(size_said, pixels, encoded, entry, where, overrides)
-    note = read_note(graph_def)
-    if entry is None and note is None:
-        entry = catalog.match_entry(set(nodes), size)
-    mean, std = _scaling(encoded, note or entry, where, overrides)
-    end_points = note.end_points if note else {}
 
-    def checked(name: str) -> str:
-        return end_points.get(name) or check_tensor(name, nodes, where)
-
-    if overrides.bottleneck_tensor is not None:
-        bottleneck = checked(overrides.bottleneck_tensor)
-    else:
-        bottleneck = _bottlenecks(graph_def, nodes, pixels, note or entry, where)[0].tensor
-    final = known_tensor(note or entry, "final", nodes)
-    if overrides.output_layer is not None:
-        final = checked(overrides.output_layer)
-    elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
-        final = "final_result:0"
-    spec = GraphSpec(
-        encoded, decoded, resized, pixels, size, mean, std, bottleneck, final, end_points
-    )
-    return spec, entry
-
-
-def find_bottlenecks(
-    graph_def: Any, where: str, entry: CatalogEntry | None, input_layer: str | None = None
-) -> list[Candidate]:
-    """Return the tensors worth caching, best first, the catalogue's own at the head.
-
-    Unlike a whole spec, this takes no image size and no scaling.
-
-    Args:
-        graph_def: the graph.
-        where: its file, for error messages.
-        entry: its catalogue entry when it was asked for by name.
-        input_layer: the tensor that takes the image, if the user named it.
-
-    Raises:
-        InputError: no tensor is seen to take images, or nothing is computed from it.
-    """
-    nodes = nodes_by_name(graph_def)
-    _, _, pixels = find_inputs(graph_def, nodes, where, input_layer)
-    known = find_source(graph_def, nodes, pixels, entry)
-    return _bottlenecks(graph_def, nodes, pixels, known, where)
-
-
-def find_source(
-    graph_def: Any, nodes: dict[str, Any], pixels: str, entry: CatalogEntry | None
-) -> Note | CatalogEntry | None:
-    """Return who knows this network: its own note, or the catalogue.
-
-    Args:
-        graph_def: the graph.
-        nodes: its nodes by name.
-        pixels: the tensor that takes pixels.
-        entry: its catalogue entry when it was asked for by name.
-    """
-    size = own_size(nodes, pixels, resized_tensor(nodes, pixels))
-    return read_note(graph_def) or entry or catalog.match_entry(set(nodes), size)
-
-
-def known_tensor(
-    source: Note | CatalogEntry | None, what: str, nodes: dict[str, Any]
-) -> str | None:
-    """Return the `bottleneck` or `final` that a note or the catalogue names, if it is there."""
-    name = getattr(source, what, None)
-    return name if name is not None and node_name(name) in nodes else None
-
-
-def who_named_it(source: Note | CatalogEntry | None) -> str:
-    """Say where a known tensor comes from, for a reader."""
-    if isinstance(source, Note):
-        return "what its note names"
-    if source is not None and source.aliases:  # the names that retrain.py had for it
-        return "what retrain.py cached for this network"
-    return "what the catalogue names for this network"
-
-
-def _bottlenecks(
-    graph_def: Any,
-    nodes: dict[str, Any],
-    pixels: str,
-    source: Note | CatalogEntry | None,
-    where: str,
-) -> list[Candidate]:
-    known = known_tensor(source, "bottleneck", nodes)
-    candidates = bottleneck_candidates(graph_def, pixels, known, who_named_it(source))
-    if not candidates:
-        raise InputError(
-            f"Nothing in {where} is computed from {pixels!r}; name the tensor that takes "
-            "images with --input_layer."
-        )
-    return candidates
-
-
-def _image_size(
-    size_said: tuple[int, int] | None,
-    pixels: str,
-    encoded: str | None,
-    entry: CatalogEntry | None,
-    where: str,
-    overrides: SpecOverrides,
-) -> tuple[int, int]:
-    height, width = size_said or (entry.image_size if entry else (0, 0))
-    height = height if overrides.input_height is None else overrides.input_height
-    width = width if overrides.input_width is None else overrides.input_width
-    if height <= 0 or width <= 0:
-        raise InputError(
-            f"{where} does not say how large its images are ({pixels!r} has no fixed size); "
-            "give --input_height and --input_width (above 0)."
-        )
-    if encoded is not None and size_said and size_said != (height, width):
-        raise InputError(
-            f"{where} resizes images to {size_said[0]}×{size_said[1]} itself, not to "
-            f"{height}×{width}; leave --input_height and --input_width out, or pass "
-            f"--input_layer={pixels} to have images prepared outside of the graph."
-        )
-    return height, width
-
-
-def _scaling(
-    encoded: str | None,
-    source: Note | CatalogEntry | None,
-    where: str,
-    overrides: SpecOverrides,
-) -> tuple[float | tuple[float, float, float], float]:
-    if overrides.raw_pixels:
-        return 0.0, 1.0
-    mean, std = (source.mean, source.std) if source else _GUESSED_MEAN_AND_STD
-    mean = mean if overrides.input_mean is None else overrides.input_mean
-    std = std if overrides.input_std is None else overrides.input_std
-    if std == 0:
-        raise InputError("--input_std=0 would divide by zero; known values: 127.5, 128, 255.")
-    if encoded is not None and (overrides.input_mean, overrides.input_std) != (None, None):
-        log.warning("%s prepares pixels itself: --input_mean and --input_std are not used.", where)
-    unsaid = overrides.input_mean is None or overrides.input_std is None
-    if encoded is None and source is None and unsaid:
-        log.warning(
-            "%s is not in the catalogue; its pixels are taken as (x - %g) / %g. "
-            "If that is wrong, give --input_mean and --input_std.",
-            where,
-            mean,
-            std,
-        )
-    return mean, std
+    graph_def: Any
+    spec: GraphSpec
+    path: Path
+    entry: CatalogEntry | None = None

@@ -1,37 +1,20 @@
-"""What a graph is, in short: what goes in and comes out, what is worth caching, how large it is."""
+"""A graph in short: inputs, outputs, what is worth caching, its size; as text, JSON and HTML."""
 
 from __future__ import annotations
 
 import dataclasses
-import glob
-import shlex
+import html
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from retrain_tools.catalog_entry import CatalogEntry
-from retrain_tools.errors import InputError
-from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
-from retrain_tools.graphdef.constants import constant_size
-from retrain_tools.graphdef.flops import LAYERS, multiply_adds
-from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
-from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
-from retrain_tools.graphdef.note import Note
-from retrain_tools.graphdef.spec import find_source, known_tensor, who_named_it
-from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
-from retrain_tools.graphdef.versions import (
-    Deprecated,
-    Versions,
-    deprecated_ops,
-    op_counts,
-    read_versions,
-    unavailable_ops,
-)
-from retrain_tools.graphdef.view import view_of
-from retrain_tools.graphdef.walks import downstream, followers
+from retrain_tools.graphdef.bottleneck import Candidate
+from retrain_tools.graphdef.tensors import Tensor, shape_text
+from retrain_tools.graphdef.versions import Deprecated, Versions
+from retrain_tools.text_tables import Style, aligned, counted
 
-# What most networks take, and what whoever runs the command has to look at.
-_PIXELS_UNKNOWN = " --input_mean=127.5 --input_std=127.5"
+_OUTPUTS_SHOWN = 10  # a training graph has a thousand
+_PLAIN = Style()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,199 +73,125 @@ class Summary:
     deprecated: tuple[Deprecated, ...]
     commands: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return self.as_text(Style())
 
-def summarize(
-    graph_def: Any,
-    path: Path,
-    entry: CatalogEntry | None = None,
-    tensors: Sequence[Tensor] | None = None,
-    input_layer: str | None = None,
-    kind: str = "frozen GraphDef",
-    known_outputs: Mapping[str, str] | None = None,
-) -> Summary:
-    """Return the graph in short; nothing is run.
+    def as_text(self, style: Style) -> str:
+        """Return the summary as text for a reader."""
+        parts = [_head(self)]
+        parts += _section("Inputs", _guesses(self.inputs), style)
+        parts += _section("Outputs", _guesses(self.outputs[:_OUTPUTS_SHOWN]), style)
+        if len(self.outputs) > _OUTPUTS_SHOWN:
+            parts.append(f"  and {len(self.outputs) - _OUTPUTS_SHOWN:,} more: --outputs\n")
+        best = [
+            (
+                c.tensor,
+                shape_text(c.shape),
+                "?" if c.depth is None else f"{c.depth:,} values",
+                c.why,
+            )
+            for c in self.bottlenecks
+        ]
+        parts += _section("Worth caching", best, style)
+        parts += _section("Size", _size(self), style)
+        ops = [(op, f"{count:,}") for op, count in self.ops.items()]
+        parts += _section("Ops", ops, style)
+        parts += _section("Not in TensorFlow (custom, or tf.contrib)", _unavailable(self), style)
+        parts += _section("Deprecated", _deprecated(self), style)
+        parts += _section("Next", [(command,) for command in self.commands], style)
+        return "".join(parts)
 
-    Args:
-        graph_def: the graph, TensorFlow's or `schema`'s.
-        path: its file.
-        entry: its catalogue entry when it was asked for by name.
-        tensors: its tensors, where they have been listed already.
-        input_layer: the tensor that takes the image, if the user named it.
-        kind: what kind of file it comes from.
-        known_outputs: tensors by the keys of the signature that was frozen.
+    def as_json(self) -> str:
+        """Return the summary as one JSON object, with the names of its attributes."""
+        values = dataclasses.asdict(self)
+        values["path"] = str(self.path)
+        for key in ("inputs", "outputs"):
+            values[key] = [
+                {**guess.tensor._asdict(), "why": guess.why} for guess in getattr(self, key)
+            ]
+        return json.dumps(values, indent=1) + "\n"
 
-    Raises:
-        InputError: there is no tensor `input_layer`.
-    """
-    graph_def = view_of(graph_def)
-    tensors = list_tensors(graph_def) if tensors is None else tensors
-    images = _image_inputs(graph_def, path, input_layer)
-    nodes = nodes_by_name(graph_def)
-    source = find_source(graph_def, nodes, images[1], entry) if images else None
-    by_name = {tensor.name: tensor for tensor in tensors}
-    shapes = {tensor.name: tensor.shape for tensor in tensors}
-    bottlenecks: tuple[Candidate, ...] = ()
-    if images is not None:
-        known = known_tensor(source, "bottleneck", nodes), who_named_it(source)
-        bottlenecks = tuple(bottleneck_candidates(graph_def, images[1], *known, shapes))
-    inputs = _inputs(graph_def, by_name, nodes, images)
-    outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {})
-    by_op = nodes_by_op(graph_def)
-    counted = [multiply_adds(node, shapes) for op in LAYERS for node in by_op.get(op, ())]
-    sizes = [constant_size(node) for node in by_op.get("Const", ())]
-    ops = op_counts(graph_def)
-    size = own_size(nodes, images[1], resized_tensor(nodes, images[1])) if images else None
-    return Summary(
-        path=path,
-        file_bytes=_size_of(path),
-        kind=kind,
-        network=_network(source),
-        nodes=len(graph_def.node),
-        functions=len(graph_def.library.function),
-        tensors=len(tensors),
-        versions=read_versions(graph_def),
-        inputs=inputs,
-        outputs=outputs,
-        image_size=size,
-        bottlenecks=bottlenecks,
-        parameters=sum(parameters for parameters, _ in sizes),
-        constant_bytes=sum(size for _, size in sizes),
-        flops=2 * sum(found for found in counted if found is not None),
-        unmeasured_layers=counted.count(None),
-        ops=ops,
-        unavailable=unavailable_ops(graph_def, ops),
-        deprecated=deprecated_ops(graph_def, ops),
-        commands=_commands(path, inputs, outputs, bottlenecks, size, bool(source)),
-    )
-
-
-def _size_of(path: Path) -> int:
-    if path.is_dir():
-        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-    if path.exists():
-        return path.stat().st_size
-    # A checkpoint's prefix, which is no file but begins the names of some.
-    return sum(file.stat().st_size for file in path.parent.glob(f"{glob.escape(path.name)}.*"))
-
-
-Images = tuple[str | None, str] | None
-"""The tensor that takes an encoded image, if there is one, and that which takes pixels."""
-
-
-def _image_inputs(graph_def: Any, path: Path, input_layer: str | None) -> Images:
-    try:
-        encoded, _, pixels = find_inputs(
-            graph_def, nodes_by_name(graph_def), str(path), input_layer
+    def _repr_html_(self) -> str:
+        """Return an HTML table, for Jupyter."""
+        rows = [
+            ("file", f"{self.path} ({self.file_bytes:,} bytes)"),
+            ("kind", self.kind),
+            ("network", self.network or "not known"),
+            ("nodes", f"{self.nodes:,}"),
+            *(("input", f"{g.tensor.name} {g.tensor.dtype} {g.tensor.shape_text}: {g.why}")
+              for g in self.inputs),
+            *(("output", f"{g.tensor.name} {g.tensor.dtype} {g.tensor.shape_text}: {g.why}")
+              for g in self.outputs[:10]),
+            *(("worth caching", f"{c.tensor}, {c.depth} values: {c.why}")
+              for c in self.bottlenecks),
+            ("parameters", f"{self.parameters:,}"),
+            ("operations for one image", f"{self.flops:,}"),
+            *(("not in TensorFlow", f"{op}, {count}") for op, count in self.unavailable.items()),
+            *(("deprecated", f"{d.op}, {d.nodes}: {d.advice}") for d in self.deprecated),
+        ]  # fmt: skip
+        cells = "".join(
+            f"<tr><th>{html.escape(key)}</th><td>{html.escape(value)}</td></tr>"
+            for key, value in rows
         )
-    except InputError:
-        if input_layer is not None:
-            raise
-        return None  # a graph that takes no images has a summary too
-    return encoded, pixels
+        return f"<table>{cells}</table>"
 
 
-def _network(source: Note | CatalogEntry | None) -> str | None:
-    if isinstance(source, Note):
-        return f"{source.source}, as the note in it says"
-    return None if source is None else f"{source.name} of the catalogue: {source.description}"
-
-
-def _inputs(
-    graph_def: Any, by_name: Mapping[str, Tensor], nodes: dict[str, Any], images: Images
-) -> tuple[Guess, ...]:
-    found: dict[str, str] = {}
-    if images is not None:
-        encoded, pixels = images
-        if encoded is not None:
-            decoder = next(n for n in graph_def.node if _takes(n, encoded))
-            found[encoded] = f"the bytes of one image: {decoder.op} takes it"
-            found[pixels] = "prepared pixels: what the first layer takes after the decoding"
-        elif nodes[node_name(pixels)].op.startswith("Placeholder"):
-            found[pixels] = "pixels: a placeholder of the type and shape of images"
-        else:
-            found[pixels] = "pixels: named with --input_layer"
-    for tensor in graph_inputs(graph_def, list(by_name.values())):
-        is_default = tensor.op == "PlaceholderWithDefault"
-        other = "a placeholder that may be left alone" if is_default else "a placeholder"
-        found.setdefault(tensor.name, other)
-    return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
-
-
-def _takes(node: Any, tensor: str) -> bool:
-    return any(name in (tensor, tensor.removesuffix(":0")) for name in node.input)
-
-
-def _outputs(
-    graph_def: Any,
-    by_name: Mapping[str, Tensor],
-    nodes: dict[str, Any],
-    images: Images,
-    source: Note | CatalogEntry | None,
-    known: Mapping[str, str],
-) -> tuple[Guess, ...]:
-    found: dict[str, str] = {}
-    if "final_result" in nodes:
-        found["final_result:0"] = "retrain.py's name for the result"
-    elif (final := known_tensor(source, "final", nodes)) is not None:
-        found[final] = f"what {'its note' if isinstance(source, Note) else 'the catalogue'} names"
-    offered = [(key, name) for key, name in known.items() if name in by_name]
-    for key, name in sorted(offered, key=lambda end: not _is_softmax(by_name[end[1]], nodes)):
-        found.setdefault(name, f"what the signature calls {key!r}")
-    # The statistics that batch norm gives beside its result are for training.
-    ends = [
-        tensor
-        for tensor in graph_outputs(graph_def, list(by_name.values()))
-        if not tensor.op.startswith("FusedBatchNorm") or tensor.name.endswith(":0")
+def _head(summary: Summary) -> str:
+    versions = summary.versions
+    parts = [counted(summary.nodes, "node"), counted(summary.tensors, "tensor")]
+    parts += [counted(summary.functions, "function")] if summary.functions else []
+    lines = [
+        ("File", f"{summary.path} ({summary.file_bytes:,} bytes)".replace(" (0 bytes)", "")),
+        ("Kind", f"{summary.kind}: {', '.join(parts)}"),
+        ("Network", summary.network or "not in the catalogue, and without a note"),
+        ("Version", f"{versions.producer}: {versions.meaning}"),
     ]
-    if images is not None:
-        depends = downstream(followers(graph_def), [images[1]])
-        ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
-    for tensor in ends:
-        found.setdefault(tensor.name, _why_output(tensor, nodes))
-    return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
+    if versions.min_consumer:
+        lines.append(("", f"TensorFlow must be of version {versions.min_consumer} or later"))
+    if versions.bad_consumers:
+        bad = ", ".join(map(str, versions.bad_consumers))
+        lines.append(("", f"TensorFlow must not be of version {bad}"))
+    if summary.image_size:
+        height, width = summary.image_size
+        lines.append(("Images", f"{width}×{height} pixels"))
+    return aligned(lines, _PLAIN, heading=False)
 
 
-def _end_order(tensor: Tensor, nodes: dict[str, Any], depends: set[str]) -> tuple[bool, bool]:
-    return node_name(tensor.name) not in depends, not _is_softmax(tensor, nodes)
+def _section(title: str, cells: Sequence[tuple[str, ...]], style: Style) -> list[str]:
+    if not cells:
+        return []
+    lines = aligned(cells, style, heading=False).splitlines()
+    return [f"\n{style.bold(title)}\n", *(f"  {line}\n" for line in lines)]
 
 
-def _is_softmax(tensor: Tensor, nodes: dict[str, Any]) -> bool:
-    """Look through what only reshapes, as slim's networks end."""
-    node = nodes[node_name(tensor.name)]
-    while node.op in ("Reshape", "Identity", "Squeeze") and node.input:
-        node = nodes[node_name(node.input[0])]
-    return node.op == "Softmax"
+def _guesses(guesses: Sequence[Guess]) -> list[tuple[str, ...]]:
+    return [(g.tensor.name, g.tensor.dtype, g.tensor.shape_text, g.why) for g in guesses]
 
 
-def _why_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
-    what = "softmax" if _is_softmax(tensor, nodes) else tensor.op
-    return f"{'an' if what[0] in 'AEIO' else 'a'} {what} that no node takes"
-
-
-def _commands(
-    path: Path,
-    inputs: Sequence[Guess],
-    outputs: Sequence[Guess],
-    bottlenecks: Sequence[Candidate],
-    size: tuple[int, int] | None,
-    is_known: bool,
-) -> tuple[str, ...]:
-    if not bottlenecks:
-        return ()
-    graph = f"--graph={shlex.quote(str(path))}"
-    pixels = "" if is_known or inputs[0].tensor.dtype != "float32" else _PIXELS_UNKNOWN
-    if size is None and not is_known:
-        pixels += " --input_height=HEIGHT --input_width=WIDTH"
-    bottleneck = f"--bottleneck_tensor={shlex.quote(bottlenecks[0].tensor)}"
-    commands = [
-        f"retrain_tools.bottlenecks {graph} {bottleneck}{pixels} --image_dir=FOLDER "
-        "--bottleneck_dir=CACHE"
+def _size(summary: Summary) -> list[tuple[str, ...]]:
+    unknown = summary.unmeasured_layers
+    measured = "for one image: two for each multiply-add of convolutions and matrix products"
+    if unknown:
+        measured += f", without {counted(unknown, 'layer')} of unknown size"
+    return [
+        ("parameters", f"{summary.parameters:,}", "values of the weight constants"),
+        ("constants", f"{summary.constant_bytes:,}", "bytes"),
+        ("operations", f"{summary.flops:,}", measured),
     ]
-    commands.append(f"retrain_tools.retrain {graph} {bottleneck}{pixels} --image_dir=FOLDER")
-    if outputs:
-        output = shlex.quote(outputs[0].tensor.name)
-        commands.append(
-            f"retrain_tools.label_image {graph} --output_layer={output}{pixels} "
-            "--labels=LABELS.txt --image=IMAGE.jpg"
+
+
+def _unavailable(summary: Summary) -> list[tuple[str, ...]]:
+    return [(op, counted(count, "node")) for op, count in summary.unavailable.items()]
+
+
+def _deprecated(summary: Summary) -> list[tuple[str, ...]]:
+    return [
+        (
+            found.op,
+            counted(found.nodes, "node"),
+            f"dropped for graphs of version {found.version} and later"
+            + (", so this one does not load" if found.is_dropped else ""),
+            found.advice,
         )
-    return tuple(commands)
+        for found in summary.deprecated
+    ]

@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 from retrain_tools import catalog
-from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.errors import InputError, argument
+from retrain_tools.graphdef.spec import FrozenGraph
 
 _BESIDE_A_GRAPH = ("output_labels.txt", "retrained_labels.txt")
 _SYNSET_NAMES = "imagenet_synset_to_human_label_map.txt"
@@ -36,14 +36,14 @@ def read_labels(path: str | Path, count: int) -> list[str]:
         if max(by_class) >= count:
             raise InputError(
                 f"{path} labels classes up to {max(by_class)}, but the graph gives {count} scores; "
-                "name the right file with --labels."
+                f"name the right file with {argument('labels')}."
             )
         return [by_class.get(number, "") for number in range(count)]
     labels = text.rstrip("\r\n").splitlines()
     if len(labels) != count:
         raise InputError(
             f"{path} has {len(labels)} labels, but the graph gives {count} scores; "
-            "name the right file with --labels."
+            f"name the right file with {argument('labels')}."
         )
     return labels
 
@@ -63,7 +63,7 @@ def find_labels(frozen: FrozenGraph) -> Path:
     for path in beside:
         if path.is_file():
             return path
-    raise InputError(f"No label file lies beside {frozen.path}; name it with --labels.")
+    raise InputError(f"No label file lies beside {frozen.path}; name it with {argument('labels')}.")
 
 
 def _synset_names(path: Path) -> dict[str, str]:
@@ -71,9 +71,14 @@ def _synset_names(path: Path) -> dict[str, str]:
     return {synset: name for synset, tab, name in lines if tab}
 
 
-def _read(path: Path) -> str:
-    if not path.is_file():
+def check_labels_file(path: str | Path) -> None:
+    """Raise InputError if there is no such file."""
+    if not Path(path).is_file():
         raise InputError(f"No such label file: {path}")
+
+
+def _read(path: Path) -> str:
+    check_labels_file(path)
     try:
         return path.read_text(encoding="utf-8-sig")  # Windows editors put a mark in front
     except UnicodeDecodeError as error:

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.dataset import Dataset, make_dataset
 from retrain_tools.head.evaluation import Evaluation, evaluate
 from retrain_tools.head.export import retrained_graph, write_checkpoint, write_labels
-from retrain_tools.head.saved_model import check_folder, write_saved_model
+from retrain_tools.head.saved_model import check_folder, next_version, write_saved_model
 from retrain_tools.head.summaries import SummaryWriter
 from retrain_tools.head.training import (
     Batch,
@@ -37,7 +37,7 @@ from retrain_tools.head.training import (
 )
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
-from retrain_tools.images.splits import split_images
+from retrain_tools.images.splits import Splits, check_percentages, split_images
 from retrain_tools.quiet_tensorflow import tf
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,11 @@ class RetrainSettings:
     def __post_init__(self) -> None:
         check_batch_size("test_batch_size", self.test_batch_size)
 
+    @property
+    def split(self) -> tuple[int, int, str]:
+        """Testing percentage, validation percentage and split key."""
+        return self.testing_percentage, self.validation_percentage, self.split_key
+
 
 @dataclasses.dataclass(frozen=True)
 class RetrainResult:
@@ -106,6 +111,8 @@ class RetrainResult:
         test: the final test.
         misclassified: (image, given label) of the test's mistakes, each once.
         report: what became of the bottlenecks.
+        figures: what metrics.json holds: settings, counts, curves, the test.
+        output_graph: the file of the retrained graph.
     """
 
     head: Head
@@ -113,48 +120,70 @@ class RetrainResult:
     test: Evaluation
     misclassified: list[tuple[str, str]]
     report: FillReport
+    figures: Mapping[str, Any]
+    output_graph: str
 
 
-def retrain(frozen: FrozenGraph, settings: RetrainSettings) -> RetrainResult:
+def settings_in(output_dir: str, **given: Any) -> RetrainSettings:
+    """Return settings whose results go into one folder, but for those in `given` that are not None.
+
+    Args:
+        output_dir: the folder.
+        given: any fields of RetrainSettings.
+    """
+    places = {
+        "output_graph": "output_graph.pb",
+        "output_labels": "output_labels.txt",
+        "metrics": "metrics.json",
+        "summaries_dir": "logs",
+        "intermediate_output_graphs_dir": "intermediate",
+    }
+    usual = {name: str(Path(output_dir) / place) for name, place in places.items()}
+    usual["saved_model_dir"] = next_version(str(Path(output_dir) / "saved_model"))
+    said = {name: value for name, value in given.items() if value not in (None, "")}
+    return RetrainSettings(**usual | said)
+
+
+def find_classes(settings: RetrainSettings) -> Splits:
+    """Return the images of each class and split, once all is checked that needs no graph.
+
+    Raises:
+        InputError: see `find_images`, `images_by_label` and `split_images`; or a result cannot go
+            where it should.
+    """
+    check_percentages(settings.testing_percentage, settings.validation_percentage)
+    images = find_images(settings.image_dir)
+    by_label = images_by_label(images, settings.keep_folder_names)
+    check_folder(settings.saved_model_dir)
+    check_cache(settings.cache)
+    _check_outputs(settings)
+    return split_images(by_label, *settings.split)
+
+
+def retrain_on(
+    frozen: FrozenGraph, settings: RetrainSettings, splits: Splits | None = None
+) -> RetrainResult:
     """Cache bottlenecks, train a new last layer on them, test it, and write every result.
 
     Nothing but bottlenecks, curves and intermediate graphs is written before the test is done.
 
+    Args:
+        frozen: the graph.
+        settings: how to train, and where results go.
+        splits: what `find_classes` found; None to let it find them.
+
     Raises:
-        InputError: see `find_images`, `images_by_label`, `split_images`, `make_dataset`,
-            `DistortedImages`, `retrained_graph`, `write_saved_model`; or a result cannot go
-            where it should.
+        InputError: see `make_dataset`, `DistortedImages`, `retrained_graph`, `write_saved_model`.
     """
-    check_folder(settings.saved_model_dir)
-    _check_outputs(settings)
+    splits = find_classes(settings) if splits is None else splits
     _check_export(frozen, settings)
     distorted = DistortedImages(frozen, settings.distortions, settings.cache)
-    images = find_images(settings.image_dir)
-    by_label = images_by_label(images, settings.keep_folder_names)
-    split = (settings.testing_percentage, settings.validation_percentage, settings.split_key)
-    splits = split_images(by_label, *split)
-    dataset, report = make_dataset(frozen, splits, split, settings.cache)
+    dataset, report = make_dataset(frozen, splits, settings.split, settings.cache)
     rng = np.random.default_rng(settings.training.seed)
-    start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
     curves: dict[str, list[Any]] = {"batches": [], "evaluations": []}
-    with SummaryWriter(settings.summaries_dir) as summaries:
+    with SummaryWriter(settings.summaries_dir) as summaries, distorted:
         on_step = _follow(frozen, settings, summaries, curves)
-        with distorted:
-
-            def training_batch() -> Batch:
-                rows = sample_rows(
-                    rng, dataset.rows["training"], settings.training.train_batch_size
-                )
-                if settings.distortions.any:
-                    paths = [dataset.images[row].path for row in rows]
-                    return distorted.bottlenecks(paths, rng), dataset.classes[rows]
-                return dataset.batch(rows)
-
-            def validation_batch() -> Batch:
-                count = settings.training.validation_batch_size
-                return dataset.batch(sample_rows(rng, dataset.rows["validation"], count))
-
-            head = train(start, settings.training, training_batch, validation_batch, on_step)
+        head = _train(settings, dataset, distorted, rng, on_step)
     rows = sample_rows(rng, dataset.rows["testing"], settings.test_batch_size)
     test = evaluate(head, *dataset.batch(rows))
     wrong = {
@@ -162,9 +191,39 @@ def retrain(frozen: FrozenGraph, settings: RetrainSettings) -> RetrainResult:
         for row, given in zip(rows, test.predicted, strict=True)
         if dataset.classes[row] != given
     }
-    result = RetrainResult(head, dataset.labels, test, list(wrong.items()), report)
-    _write(frozen, settings, dataset, curves, result)
+    figures = _figures(frozen, settings, dataset, report, test)
+    figures |= _curves(curves) | {
+        "misclassified": [{"image": path, "given": given} for path, given in wrong.items()]
+    }
+    result = RetrainResult(
+        head, dataset.labels, test, list(wrong.items()), report, figures, settings.output_graph
+    )
+    _write(frozen, settings, result)
     return result
+
+
+def _train(
+    settings: RetrainSettings,
+    dataset: Dataset,
+    distorted: DistortedImages,
+    rng: np.random.Generator,
+    on_step: Callable[[Step], None],
+) -> Head:
+    """Train on the cached bottlenecks, or on those of distorted images where these are wanted."""
+
+    def training_batch() -> Batch:
+        rows = sample_rows(rng, dataset.rows["training"], settings.training.train_batch_size)
+        if settings.distortions.any:
+            paths = [dataset.images[row].path for row in rows]
+            return distorted.bottlenecks(paths, rng), dataset.classes[rows]
+        return dataset.batch(rows)
+
+    def validation_batch() -> Batch:
+        count = settings.training.validation_batch_size
+        return dataset.batch(sample_rows(rng, dataset.rows["validation"], count))
+
+    start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
+    return train(start, settings.training, training_batch, validation_batch, on_step)
 
 
 def _follow(
@@ -208,39 +267,29 @@ def _output_graph(frozen: FrozenGraph, settings: RetrainSettings, head: Head) ->
     )
 
 
-def _write(
+def _figures(
     frozen: FrozenGraph,
     settings: RetrainSettings,
     dataset: Dataset,
-    curves: dict[str, list[Any]],
-    result: RetrainResult,
-) -> None:
-    write_graph(settings.output_graph, _output_graph(frozen, settings, result.head))
-    write_labels(settings.output_labels, result.labels)
-    if settings.checkpoint_path:
-        write_checkpoint(settings.checkpoint_path, result.head)
-    metrics = {
+    report: FillReport,
+    test: Evaluation,
+) -> dict[str, Any]:
+    return {
         "settings": dataclasses.asdict(settings),
         "graph": str(frozen.path),
         "bottlenecks": {
-            **dataclasses.asdict(result.report.identity),
-            "computed": result.report.computed,
-            "reused": result.report.reused,
-            "repaired": result.report.repaired,
-            "failed": [[image.path, reason] for image, reason in result.report.failed],
+            **dataclasses.asdict(report.identity),
+            "computed": report.computed,
+            "reused": report.reused,
+            "repaired": report.repaired,
+            "failed": [[image.path, reason] for image, reason in report.failed],
         },
-        "labels": result.labels,
+        "labels": dataset.labels,
         "images": {
-            name: {label: len(rows) for label, rows in zip(result.labels, per_class, strict=True)}
+            name: {label: len(rows) for label, rows in zip(dataset.labels, per_class, strict=True)}
             for name, per_class in dataset.rows.items()
         },
-        "test": result.test.as_dict(result.labels),
-        "misclassified": [{"image": path, "given": given} for path, given in result.misclassified],
-        "steps": {
-            "accuracy": [accuracy for accuracy, _ in curves["batches"]],
-            "cross_entropy": [loss for _, loss in curves["batches"]],
-        },
-        "evaluations": curves["evaluations"],
+        "test": test.as_dict(dataset.labels),
         "versions": {
             "retrain_tools": __version__,
             "tensorflow": tf.__version__,
@@ -248,7 +297,24 @@ def _write(
             "python": platform.python_version(),
         },
     }
-    files.write_text(settings.metrics, json.dumps(metrics, indent=1) + "\n")
+
+
+def _curves(curves: dict[str, list[Any]]) -> dict[str, Any]:
+    return {
+        "steps": {
+            "accuracy": [accuracy for accuracy, _ in curves["batches"]],
+            "cross_entropy": [loss for _, loss in curves["batches"]],
+        },
+        "evaluations": curves["evaluations"],
+    }
+
+
+def _write(frozen: FrozenGraph, settings: RetrainSettings, result: RetrainResult) -> None:
+    write_graph(settings.output_graph, _output_graph(frozen, settings, result.head))
+    write_labels(settings.output_labels, result.labels)
+    if settings.checkpoint_path:
+        write_checkpoint(settings.checkpoint_path, result.head)
+    files.write_text(settings.metrics, json.dumps(result.figures, indent=1) + "\n")
     write_saved_model(
         settings.saved_model_dir, frozen, result.head, result.labels, settings.cache.pooling
     )

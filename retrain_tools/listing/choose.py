@@ -87,9 +87,7 @@ def of_kind(
         InputError: no tensor is seen to take images, or nothing is computed from it.
     """
     if kinds.bottlenecks:
-        from retrain_tools.graphdef.spec import (
-            find_bottlenecks,  # with the catalogue, which is slow
-        )
+        from retrain_tools.graphdef.make_spec import find_bottlenecks  # with the catalogue
 
         by_name = {tensor.name: tensor for tensor in tensors}
         found = find_bottlenecks(graph_def, str(path), entry, kinds.input_layer)

@@ -5,19 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.tensors import Tensor, shape_text
-from retrain_tools.listing.tables import aligned
-from retrain_tools.listing.terminal import Style
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from retrain_tools.network import Network
-    from retrain_tools.sources.opened import Signature, StoredVariable
+from retrain_tools.sources.contents import Array, ReadValue, Signature, StoredVariable
+from retrain_tools.sources.model import Model
+from retrain_tools.text_tables import Style, aligned
 
 STATISTICS = ("min", "max", "mean", "zeros", "nans")
 """The columns of `statistics`."""
@@ -30,7 +25,7 @@ class Lines(NamedTuple):
     cells: Sequence[Sequence[Any]]
 
 
-def statistics(values: npt.NDArray[Any]) -> tuple[Any, ...]:
+def statistics(values: Array) -> tuple[Any, ...]:
     """Return the least, the largest and the mean number, how many are 0, and how many are NaN.
 
     NaNs count for nothing but their number. What is not numbers has none of these.
@@ -56,7 +51,7 @@ def statistics(values: npt.NDArray[Any]) -> tuple[Any, ...]:
 
 
 def tensor_statistics(
-    network: Network, graph_def: Any, tensors: Sequence[Tensor]
+    model: Model, graph_def: Any, tensors: Sequence[Tensor]
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of those tensors that are constants or variables, by name and column."""
     from retrain_tools.graphdef.constants import array
@@ -65,7 +60,7 @@ def tensor_statistics(
     found = {}
     for tensor in tensors:
         if tensor.op == "variable":
-            figures = statistics(network.value(tensor.name))
+            figures = statistics(model.value(tensor.name))
         elif tensor.name in constants:
             try:
                 figures = statistics(array(constants[tensor.name].attr["value"].tensor))
@@ -79,7 +74,7 @@ def tensor_statistics(
 
 def variable_lines(
     variables: Sequence[StoredVariable],
-    value: Callable[[str], npt.NDArray[Any]],
+    value: ReadValue,
     stats: bool = False,
 ) -> Lines:
     """Return variables: name, type, shape, and with `stats` the figures of what `value` reads."""

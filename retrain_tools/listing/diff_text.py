@@ -6,8 +6,7 @@ import dataclasses
 import json
 
 from retrain_tools.graphdef.diff import Difference, Revalued
-from retrain_tools.listing.tables import counted
-from retrain_tools.listing.terminal import Style
+from retrain_tools.text_tables import Style, counted
 
 
 def diff_text(difference: Difference, style: Style) -> str:

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+import json
+from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
 from retrain_tools.listing.choose import Filters, Kinds, chosen, named, of_kind
 from retrain_tools.listing.tables import Row, as_text
-from retrain_tools.listing.terminal import Style
-
-if TYPE_CHECKING:
-    from retrain_tools.network import Network
+from retrain_tools.sources.model import Model
+from retrain_tools.text_tables import Style, aligned, counted
 
 # What only some runs need is imported there: a plain list is done in a quarter of a second.
 
@@ -53,18 +52,18 @@ class Part:
 
 
 def list_text(
-    network: Network, part: Part, kinds: Kinds, filters: Filters, form: Form
+    model: Model, part: Part, kinds: Kinds, filters: Filters, form: Form
 ) -> tuple[str, int, int]:
     """Return the chosen tensors as text, how many they are, and how many there are.
 
     Raises:
         InputError: a filter names what is not there, or the file has no graph for what is asked.
     """
-    graph_def, tensors = _graph(network, part)
+    graph_def, tensors = _graph(model, part)
     if not graph_def.node and (form.tree or kinds.bottlenecks):
-        raise InputError(f"{network.path} has no graph: it is a {network.kind}.")
-    candidates, extra = of_kind(graph_def, tensors, kinds, network.path, network.entry)
-    found = chosen(graph_def, candidates, filters, tensors, network.path)
+        raise InputError(f"{model.path} has no graph: it is a {model.description}.")
+    candidates, extra = of_kind(graph_def, tensors, kinds, model.path, model.entry)
+    found = chosen(graph_def, candidates, filters, tensors, model.path)
     if form.tree:
         return _tree_text(graph_def, found, len(tensors), form), len(found), len(tensors)
     columns = ["depth", "why"] if kinds.bottlenecks else []
@@ -72,39 +71,36 @@ def list_text(
         from retrain_tools.listing.contents import STATISTICS, tensor_statistics
 
         columns += STATISTICS
-        for name, figures in tensor_statistics(network, graph_def, found).items():
+        for name, figures in tensor_statistics(model, graph_def, found).items():
             extra[name] = {**extra.get(name, {}), **figures}
     consumers = consumers_by_tensor(graph_def)
     rows = [Row(t, consumers.get(t.name, ()), extra.get(t.name, {})) for t in found]
     return as_text(rows, form.kind, form.style, columns), len(found), len(tensors)
 
 
-def _graph(network: Network, part: Part) -> tuple[Any, list[Tensor]]:
+def _graph(model: Model, part: Part) -> tuple[Any, list[Tensor]]:
     """Return the graph to list and its tensors; an empty graph where there are only tensors."""
     if part.as_stored or part.function is not None:  # which needs no freezing
-        graph_def = network.stored_graph
+        graph_def = model.stored_graph
         if graph_def is None:
-            raise InputError(f"{network.path} stores no graph: it is a {network.kind}.")
+            raise InputError(f"{model.path} stores no graph: it is a {model.description}.")
         if part.function is not None:
             from retrain_tools.graphdef.functions import function_graph
 
             graph_def = function_graph(graph_def, part.function)
         looked_at = graph_def
-    elif network.graph_def is not None:
-        graph_def, looked_at = network.graph_def, network.view
+    elif model.view is not None:
+        graph_def, looked_at = model.graph, model.view
     else:
         from retrain_tools.graphdef import schema
 
-        return schema.GraphDef(), network.all_tensors
+        return schema.GraphDef(), model.all_tensors
     if not part.infer:
         is_shown = looked_at is not graph_def
-        return looked_at, network.all_tensors if is_shown else list_tensors(graph_def)
-    from retrain_tools.graphdef.infer import infer_tensors
-    from retrain_tools.quiet_tensorflow import tf
+        return looked_at, model.all_tensors if is_shown else list_tensors(graph_def)
+    from retrain_tools.engine.shapes import infer_tensors
 
-    # TensorFlow takes messages of its own class only.
-    own = tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString())
-    return looked_at, infer_tensors(own)
+    return looked_at, infer_tensors(graph_def)
 
 
 def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> str:
@@ -120,7 +116,7 @@ def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> s
     return tree_text(tree, form.depth, form.style)
 
 
-def contents_text(network: Network, what: str, filters: Filters, form: Form) -> str:
+def contents_text(model: Model, what: str, filters: Filters, form: Form) -> str:
     """Return the `variables`, `signatures` or `functions` of a file whose names pass the filters.
 
     Raises:
@@ -130,22 +126,22 @@ def contents_text(network: Network, what: str, filters: Filters, form: Form) -> 
 
     is_wanted = named(filters)
     if what == "variables":
-        wanted = [v for v in network.variables if is_wanted(v.name)]
-        has_any = bool(network.variables)
-        lines = contents.variable_lines(wanted, network.value, form.stats)
+        wanted = [v for v in model.variables if is_wanted(v.name)]
+        has_any = bool(model.variables)
+        lines = contents.variable_lines(wanted, model.value, form.stats)
     else:
         if what == "signatures":
-            lines = contents.signature_lines(network.signatures)
+            lines = contents.signature_lines(model.signatures)
         else:
-            lines = contents.function_lines(network.stored_graph)
+            lines = contents.function_lines(model.stored_graph)
         has_any = bool(lines.cells)
         lines = lines._replace(cells=[cells for cells in lines.cells if is_wanted(cells[0])])
     if not has_any:
-        raise InputError(f"{network.path} has no {what}: it is a {network.kind}.")
+        raise InputError(f"{model.path} has no {what}: it is a {model.description}.")
     return contents.lines_text(lines, form.kind, form.style)
 
 
-def difference_text(before: Network, after: Network, form: Form) -> str:
+def difference_text(before: Model, after: Model, form: Form) -> str:
     """Return what the second graph changes of the first.
 
     Raises:
@@ -154,22 +150,44 @@ def difference_text(before: Network, after: Network, form: Form) -> str:
     from retrain_tools.graphdef.diff import compare_graphs
     from retrain_tools.listing.diff_text import diff_json, diff_text
 
-    for network in (before, after):
-        if network.graph_def is None:
-            raise InputError(f"{network.path} has no graph to compare: it is a {network.kind}.")
-    difference = compare_graphs(before.graph_def, after.graph_def)
+    for model in (before, after):
+        if model.view is None:
+            raise InputError(f"{model.path} has no graph to compare: it is a {model.description}.")
+    difference = compare_graphs(before.graph, after.graph)
     return diff_json(difference) if form.kind == "json" else diff_text(difference, form.style)
 
 
-def summary_of(network: Network, form: Form) -> str:
+def summary_of(model: Model, form: Form) -> str:
     """Return what a file is, in short."""
-    from retrain_tools.listing.about import about_json, about_text, also_text
-    from retrain_tools.listing.summary_text import summary_json, summary_text
-
     is_json = form.kind == "json"
-    if network.graph_def is None:
-        return about_json(network) if is_json else about_text(network)
-    summary = network.summary()
-    if is_json:
-        return summary_json(summary)
-    return summary_text(summary, form.style) + also_text(network, form.style)
+    if model.view is None:
+        return _about_json(model) if is_json else model.about()
+    summary = model.summary()
+    return summary.as_json() if is_json else summary.as_text(form.style) + _also(model, form.style)
+
+
+def _also(model: Model, style: Style) -> str:
+    """Return what a file with a graph holds besides; nothing for a plain graph."""
+    held = model.held_beside_the_graph()
+    graph = model.stored_graph
+    if graph is not None and graph.library.function:
+        held.append(
+            ("Functions", f"{counted(len(graph.library.function), 'function')}: --functions")
+        )
+    if not held:
+        return ""
+    lines = aligned([(label.lower(), text) for label, text in held], Style(), heading=False)
+    return f"\n{style.bold('In the file')}\n" + "".join(f"  {x}\n" for x in lines.splitlines())
+
+
+def _about_json(model: Model) -> str:
+    content = {
+        "path": str(model.path),
+        "kind": model.description,
+        "details": dict(model.details),
+        "variables": len(model.variables),
+        "tensors": len(model.all_tensors),
+        "signatures": list(model.signatures),
+        "why_not_frozen": model.why_not_frozen,
+    }
+    return json.dumps(content, indent=1) + "\n"

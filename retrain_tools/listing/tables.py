@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from retrain_tools.graphdef.tensors import Tensor
-from retrain_tools.listing.terminal import Style
+from retrain_tools.text_tables import Style, aligned
 
 _COLUMNS = ("name", "dtype", "shape", "op", "consumers")
 
@@ -81,28 +81,3 @@ def _cell(value: object) -> str:
     if value is None:
         return "?"
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def aligned(
-    cells: Sequence[Sequence[str]], style: Style, right: Sequence[int] = (), heading: bool = True
-) -> str:
-    """Return lines of cells below each other.
-
-    Args:
-        cells: the lines, all of one length; the first is the heading.
-        style: how the heading stands out.
-        right: the columns that are put to the right, as numbers are.
-        heading: whether there is one.
-    """
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    sides = [">" if column in right else "<" for column in range(len(widths))]
-    line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
-    lines = [line.format(*row).rstrip() for row in cells]
-    if heading:
-        lines[0] = style.bold(lines[0])
-    return "".join(f"{line}\n" for line in lines)
-
-
-def counted(number: int, thing: str) -> str:
-    """Return `1 node`, or `1,004 nodes`."""
-    return f"{number:,} {thing}{'' if number == 1 else 's'}"

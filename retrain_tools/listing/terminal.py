@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shlex
 import shutil
 import sys
 
+from retrain_tools.text_tables import Style
+
 _PAGER = "less"
 _LESS = "FRX"  # ends by itself where all fits, keeps colours and the screen; as git sets it
-
-
-@dataclasses.dataclass(frozen=True)
-class Style:
-    """How text stands out; not at all where `is_on` is False."""
-
-    is_on: bool = False
-
-    def bold(self, text: str) -> str:
-        """Return text in bold."""
-        return self._marked(text, "1")
-
-    def red(self, text: str) -> str:
-        """Return text in red, for what is gone or wrong."""
-        return self._marked(text, "31")
-
-    def green(self, text: str) -> str:
-        """Return text in green, for what is new."""
-        return self._marked(text, "32")
-
-    def _marked(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.is_on else text
 
 
 def style_of_stdout() -> Style:

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 from retrain_tools.graphdef.tree import Scope
-from retrain_tools.listing.tables import aligned
-from retrain_tools.listing.terminal import Style
+from retrain_tools.text_tables import Style, aligned
 
 _NUMBERS = (1, 2, 3)  # columns
 

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind
+from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
 
 # More than any published network takes (a GraphDef cannot have 2 GiB), and no disk is filled by it.
 _MOST_BYTES = 8 * 2**30
@@ -20,14 +20,14 @@ _CHUNK = 2**20
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, ValueError)
 
 
-def unpack(path: Path, kind: Kind) -> tempfile.TemporaryDirectory[str]:
+def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
     """Unpack an archive into a new temporary folder; what was unpacked goes with the result.
 
     Links, devices, absolute names and names that lead out of the folder are refused; of a `.gz`
     file the name without the ending is kept.
 
     Args:
-        path: the archive.
+        archive: the file.
         kind: TAR, ZIP or GZIP.
 
     Raises:
@@ -37,48 +37,48 @@ def unpack(path: Path, kind: Kind) -> tempfile.TemporaryDirectory[str]:
         # Without the stack, a failure would leave the folder to the garbage collector.
         holder = tempfile.TemporaryDirectory(prefix="retrain_tools_")
         stack.callback(holder.cleanup)
-        folder = Path(holder.name)
+        folder, named = Path(holder.name), archive.named
         try:
             if kind is Kind.TAR:
-                _unpack_tar(path, folder)
+                _unpack_tar(archive, folder)
             elif kind is Kind.ZIP:
-                _unpack_zip(path, folder)
+                _unpack_zip(archive, folder)
             else:
-                name = path.name.removesuffix(".gz") or "unpacked"
-                with gzip.open(path) as packed:
-                    _copy(cast(IO[bytes], packed), folder / name, 0, path)
+                name = archive.named.name.removesuffix(".gz") or "unpacked"
+                with gzip.open(archive.path) as packed:
+                    _copy(cast(IO[bytes], packed), folder / name, 0, named)
         except _DAMAGE as error:
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it ends too early"
             raise InputError(
-                f"{path} cannot be unpacked: {reason}; download or copy it again."
+                f"{archive} cannot be unpacked: {reason}; download or copy it again."
             ) from error
         stack.pop_all()
         return holder
 
 
-def _unpack_tar(path: Path, folder: Path) -> None:
+def _unpack_tar(archive: Place, folder: Path) -> None:
     size = 0
-    with tarfile.open(path, "r:*") as tar:
+    with tarfile.open(archive.path, "r:*") as tar:
         for count, member in enumerate(tar):
             size += member.size
-            _check_limits(count, size, path)
+            _check_limits(count, size, archive.named)
             tar.extract(member, folder, filter="data")
 
 
-def _unpack_zip(path: Path, folder: Path) -> None:
+def _unpack_zip(archive: Place, folder: Path) -> None:
     size = 0
-    with zipfile.ZipFile(path) as archive:
-        for count, info in enumerate(archive.infolist()):
-            _check_limits(count, size + info.file_size, path)
+    with zipfile.ZipFile(archive.path) as packed_files:
+        for count, info in enumerate(packed_files.infolist()):
+            _check_limits(count, size + info.file_size, archive.named)
             name = PurePosixPath(info.filename.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts:
-                raise InputError(f"{path} is unsafe: {info.filename!r} leads out of its folder.")
+                raise InputError(f"{archive} is unsafe: {info.filename!r} leads out of its folder.")
             if info.is_dir():
                 continue
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            with archive.open(info) as packed:
-                size = _copy(packed, target, size, path)
+            with packed_files.open(info) as packed:
+                size = _copy(packed, target, size, archive.named)
 
 
 def _copy(packed: IO[bytes], target: Path, size: int, path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Which kind of TensorFlow file something is, told from its content, without TensorFlow."""
+"""What kind of TensorFlow file something is, told from its content, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import tarfile
 import zipfile
 import zlib
 from pathlib import Path
+from typing import NamedTuple
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.file_kind import TABLE_FOOTER, foreign_kind, is_text_graph
 
 
 class Kind(enum.Enum):
-    """The kinds of file, in words for people."""
+    """The kinds of file; the values are their names for people."""
 
     GRAPH_DEF = "GraphDef"
     META_GRAPH = "MetaGraph"
@@ -33,6 +33,39 @@ class Kind(enum.Enum):
 
 ARCHIVES = (Kind.TAR, Kind.ZIP, Kind.GZIP)
 
+
+class Place(NamedTuple):
+    """Where a file lies, and what messages call it: they differ for what an archive holds.
+
+    Attributes:
+        path: the file or folder on disk.
+        named: the same as the user named it, `network.tgz/inside/frozen.pb`.
+    """
+
+    path: Path
+    named: Path
+
+    @classmethod
+    def of(cls, path: str | Path) -> Place:
+        """Return the place of a file that is named by its own path."""
+        return cls(Path(path), Path(path))
+
+    def __truediv__(self, name: str) -> Place:
+        return Place(self.path / name, self.named / name)
+
+    def with_name(self, name: str) -> Place:
+        """Return the place of another name in the same folder."""
+        return Place(self.path.with_name(name), self.named.with_name(name))
+
+    @property
+    def parent(self) -> Place:
+        """The folder that it is in."""
+        return Place(self.path.parent, self.named.parent)
+
+    def __str__(self) -> str:
+        return str(self.named)
+
+
 # What reading a damaged, encrypted or unheard-of zip archive raises.
 ZIP_DAMAGE = (
     zipfile.BadZipFile,
@@ -45,16 +78,39 @@ ZIP_DAMAGE = (
     RuntimeError,
 )
 
-_SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
+SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
+# Magic numbers from the formats' own specifications. The footer is that of LevelDB's tables, which
+# TensorFlow's checkpoints (V1 files and V2 `.index` files) end with.
+_TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
+_GIT_LFS = b"version https://git-lfs"
 _CHECKPOINT_PART = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")
+_TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
 _TEXT_META_GRAPH = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def)\s*[{:]")
 _OP_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_>.]*")
 _KERAS_FILES = {"config.json", "metadata.json"}
 _START = 4096
 
+# What a file is that no reader takes, by its first bytes, and the way out.
+_WEB_PAGE = (b"<!doctype", b"<html", b"<?xml", b"<head")
+_FOREIGN = {
+    (_GIT_LFS,): "is a git-lfs pointer, not the file itself; run `git lfs pull` where it came from",
+    (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"BM"): (
+        "is an image; pass it as an image and a .pb file as the graph"
+    ),
+    (b"BZh", b"\xfd7zXZ"): "is packed with bzip2 or xz; unpack it and pass the file inside",
+    (b"7z\xbc\xaf",): "is a 7-Zip archive; unpack it and pass the file inside",
+    (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"): (
+        "is a Python pickle, which may run any program when read; it is never opened here"
+    ),
+}
+_NONE_OF_THESE = (
+    "is none of the kinds of file that can be opened: GraphDef, MetaGraph, checkpoint, "
+    "SavedModel, Keras, TensorFlow Lite, or an archive of one"
+)
 
-def kind_of(path: str | Path) -> Kind:
-    """Tell what kind of file or folder `path` is.
+
+def kind_of(place: str | Path | Place) -> Kind:
+    """Tell what kind of file or folder something is.
 
     A few kilobytes are read, whatever the size of the file. A damaged file can still be told by its
     beginning; the reader of its kind says what is wrong with it.
@@ -63,45 +119,71 @@ def kind_of(path: str | Path) -> Kind:
         InputError: there is no such file, or it is none of these kinds (the message says what it
             is, and what to do).
     """
-    path = Path(path)
+    place = place if isinstance(place, Place) else Place.of(place)
+    path = place.path
     if path.is_dir():
-        return _folder_kind(path)
+        return _folder_kind(place)
     if not path.exists():
         if path.with_name(f"{path.name}.index").is_file():
             return Kind.CHECKPOINT
-        raise InputError(f"No such file: {path}")
+        raise InputError(f"No such file: {place}")
     if not path.is_file():
-        raise InputError(f"{path} is neither a file nor a folder.")
+        raise InputError(f"{place} is neither a file nor a folder.")
     start, end = _ends(path)
     kind = _kind_by_magic(path, start, end) or _kind_by_message(start)
     if kind is not None:
         return kind
-    reason = foreign_kind(path) or _other_kind(start)
-    raise InputError(f"{path} {reason}.")
+    reason = foreign_kind(start)
+    if reason is None and path.suffix == ".ckpt":  # of version 1, and cut off before its footer
+        return Kind.CHECKPOINT
+    raise InputError(f"{place} {reason or _NONE_OF_THESE}.")
+
+
+def foreign_kind(start: bytes) -> str | None:
+    """Say what a file is that no reader takes, by its first bytes; None where nothing tells.
+
+    Returns:
+        A clause that completes "FILE …", with the way out.
+    """
+    if not start:
+        return "is empty; download or copy it again"
+    if start.lstrip().lower().startswith(_WEB_PAGE):
+        return "is a web page saved by mistake; download the file itself"
+    for beginnings, said in _FOREIGN.items():
+        if start.startswith(beginnings):
+            return said
+    if b"onnx" in start[:64].lower():
+        return "is an ONNX model; pass the TensorFlow model that it was made from"
+    return None
+
+
+def is_text_graph(start: bytes) -> bool:
+    """Tell from the first kilobytes whether this is a text GraphDef."""
+    return _TEXT_GRAPH.match(start) is not None
 
 
 def _ends(path: Path) -> tuple[bytes, bytes]:
     with path.open("rb") as file:
         start = file.read(_START)
-        file.seek(-min(path.stat().st_size, len(TABLE_FOOTER)), 2)
+        file.seek(-min(path.stat().st_size, len(_TABLE_FOOTER)), 2)
         return start, file.read()
 
 
-def _folder_kind(path: Path) -> Kind:
-    names = {child.name for child in path.iterdir()}
-    if names.intersection(_SAVED_MODEL_FILES):
+def _folder_kind(place: Place) -> Kind:
+    names = {child.name for child in place.path.iterdir()}
+    if names.intersection(SAVED_MODEL_FILES):
         return Kind.SAVED_MODEL
     if "checkpoint" in names or any(name.endswith(".index") for name in names):
         return Kind.CHECKPOINT
     if names >= _KERAS_FILES:
-        raise InputError(f"{path} is an unpacked .keras file; pack it again (zip) and pass that.")
+        raise InputError(f"{place} is an unpacked .keras file; pack it again (zip) and pass that.")
     return Kind.FOLDER
 
 
 def _kind_by_magic(path: Path, start: bytes, end: bytes) -> Kind | None:
-    if path.name in _SAVED_MODEL_FILES and not start.startswith(b"version https://git-lfs"):
+    if path.name in SAVED_MODEL_FILES and not start.startswith(_GIT_LFS):
         return Kind.SAVED_MODEL if start else None
-    if end == TABLE_FOOTER or _CHECKPOINT_PART.fullmatch(path.name):
+    if end == _TABLE_FOOTER or _CHECKPOINT_PART.fullmatch(path.name):
         return Kind.CHECKPOINT
     if start.startswith(b"model_checkpoint_path"):
         return Kind.CHECKPOINT
@@ -192,18 +274,3 @@ def _varint(data: bytes, position: int) -> tuple[int, int]:
         if byte < 0x80:
             break
     return value, position
-
-
-def _other_kind(start: bytes) -> str:
-    if start.startswith(b"BZh") or start.startswith(b"\xfd7zXZ"):
-        return "is packed with bzip2 or xz; unpack it and pass the file inside"
-    if start.startswith(b"7z\xbc\xaf"):
-        return "is a 7-Zip archive; unpack it and pass the file inside"
-    if start.startswith(b"\x80") and start[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "is a Python pickle, which may run any program when read; it is never opened here"
-    if start.startswith(b"ONNX") or b"onnx" in start[:64].lower():
-        return "is an ONNX model; pass the TensorFlow model that it was made from"
-    return (
-        "is none of the kinds of file that can be opened: GraphDef, MetaGraph, checkpoint, "
-        "SavedModel, Keras, TensorFlow Lite, or an archive of one"
-    )

@@ -1,57 +1,77 @@
-"""Reading TensorFlow's messages from files."""
+"""Reading TensorFlow's protobuf messages from files, binary or text."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.file_kind import foreign_kind
-from retrain_tools.graphdef.load import check_graph as check_graph  # where others take it from
+from retrain_tools.sources.kinds import Place, foreign_kind
 
 _START = 512
 _PRINTABLE = bytes([9, 10, 13, *range(32, 256)])  # text may be in any language
 _MOST_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 
 
-def read_message(path: Path, message: Any, what: str) -> Any:
+def read_bytes(place: Place, what: str) -> bytes:
+    """Return the content of a file that should hold one message.
+
+    Args:
+        place: the file.
+        what: what it should be, for error messages: `a MetaGraph`.
+
+    Raises:
+        InputError: the file is missing, empty, or larger than a message can be.
+    """
+    if not place.path.is_file():
+        raise InputError(f"No such file: {place}")
+    size = place.path.stat().st_size
+    if size == 0:
+        raise InputError(f"{place} is empty; download or copy it again.")
+    if size > _MOST_BYTES:
+        raise InputError(
+            f"{place} has {size:,} bytes; {what} cannot have more than {_MOST_BYTES:,}."
+        )
+    return place.path.read_bytes()
+
+
+def read_message(place: Place, message: Any, what: str) -> Any:
     """Read a message, binary or text.
 
     Args:
-        path: the file.
+        place: the file.
         message: a class of `graphdef.schema`.
-        what: what it should be, for messages: `a MetaGraph`.
+        what: what it should be, for error messages: `a MetaGraph`.
 
     Raises:
         InputError: the file is missing, too large, cut off or something else.
     """
-    if not path.is_file():
-        raise InputError(f"No such file: {path}")
-    size = path.stat().st_size
-    if size == 0:
-        raise InputError(f"{path} is empty; download or copy it again.")
-    if size > _MOST_BYTES:
-        raise InputError(
-            f"{path} has {size:,} bytes; {what} cannot have more than {_MOST_BYTES:,}."
-        )
-    data = path.read_bytes()
+    data = read_bytes(place, what)
     # Text can pass for a message of unknown fields, so it is looked for first.
-    if not data[:_START].translate(None, _PRINTABLE) and (parsed := _parse_text(data, message)):
-        return parsed
+    if not data[:_START].translate(None, _PRINTABLE):
+        try:
+            return parse_text(data, message, place, what)
+        except InputError:
+            pass
     try:
         return message.FromString(data)
     except DecodeError as error:
         # The folder's name says what the file should be; its content may say what it is.
-        reason = foreign_kind(path) or f"is not {what}, or is cut off; copy it again"
-        raise InputError(f"{path} {reason}.") from error
+        reason = foreign_kind(data) or f"is not {what}, or is cut off; copy it again"
+        raise InputError(f"{place} {reason}.") from error
 
 
-def _parse_text(data: bytes, message: Any) -> Any | None:
+def parse_text(data: bytes, message: Any, place: Place, what: str) -> Any:
+    """Return the message that a text file holds.
+
+    Raises:
+        InputError: it is not a text of this message; the reason has the line.
+    """
     from google.protobuf import text_format  # slow to import, and seldom needed
 
     try:
         return text_format.Parse(data.decode("utf-8"), message())
-    except (text_format.ParseError, UnicodeDecodeError):
-        return None
+    except (text_format.ParseError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(f"{place} is {what} that cannot be read: {reason}.") from error

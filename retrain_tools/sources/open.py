@@ -1,127 +1,148 @@
-"""Any TensorFlow file, by its content: the one entrance."""
+"""Opens any TensorFlow file: name → path → kind → reader → Model, each step once."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from retrain_tools.errors import InputError
-from retrain_tools.sources import archives
-from retrain_tools.sources.checkpoint_listing import open_checkpoint_listing
-from retrain_tools.sources.found import one_model
-from retrain_tools.sources.graph_files import open_graph_file
-from retrain_tools.sources.keras_file import open_hdf5, open_keras
-from retrain_tools.sources.kinds import ARCHIVES, Kind, kind_of
-from retrain_tools.sources.meta_graph import open_meta_graph
-from retrain_tools.sources.opened import Opened
-from retrain_tools.sources.saved_model import open_saved_model
-from retrain_tools.sources.tflite_file import open_tflite
+from retrain_tools.errors import InputError, argument
+from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.kinds import ARCHIVES, Kind, Place, kind_of
+from retrain_tools.sources.model import Model
+
+_PREPROCESSINGS = (None, "resize", "slim")
 
 
-def open_file(
-    path: str | Path, tags: Sequence[str] | None = None, signature: str | None = None
-) -> Opened:
-    """Open a file or folder of any kind; nothing that it holds is run.
+def open_model(
+    graph: str | Path, model_dir: str | Path | None = None, choices: Choices | None = None
+) -> Model:
+    """Open a file of any kind, or a catalogued network by its name. Nothing that it holds is run.
 
     Args:
-        path: a file, a folder, the prefix of a checkpoint, or something inside an archive
-            (`network.tar.gz/frozen.pb`).
-        tags: of a SavedModel or Hub module: which of its graphs, by all of its tags.
-        signature: of a MetaGraph, a SavedModel or a Hub module: what to freeze.
+        graph: a file or folder, a checkpoint's prefix, something inside an archive
+            (`network.tar.gz/frozen.pb`), or a name or alias of the catalogue (fetched once).
+        model_dir: where catalogued networks and frozen checkpoints are kept; None for the user's
+            cache folder.
+        choices: what to take of a file that holds more than one network.
 
     Raises:
-        InputError: there is no such file, it is no TensorFlow file or a damaged one, an archive
-            or folder holds none or more than one, or tags or signature are not there.
+        InputError: there is no such file or name, it is no TensorFlow file or a damaged one, an
+            archive or folder holds none or more than one, or something is chosen that it does not
+            have.
     """
-    path = Path(path).expanduser()
+    choices = choices or Choices()
+    if choices.preprocess not in _PREPROCESSINGS:
+        raise InputError(f"{argument('preprocess')}={choices.preprocess} must be resize or slim.")
+    path = Path(graph).expanduser()
+    entry = None
+    if not _is_there(path):
+        from retrain_tools import catalog  # slow to import, and most graphs are files
+
+        path, entry = catalog.find_graph(str(graph), model_dir)
     try:
-        return _opened(path, tags, signature)
+        model = _open(Place.of(path), choices, None if model_dir is None else str(model_dir))
     except OSError as error:  # no right to read it, a disk that fails
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
+    _refuse_absent(model, choices)
+    return dataclasses.replace(model, entry=entry, choices=choices)
 
 
-def _opened(path: Path, tags: Sequence[str] | None, signature: str | None) -> Opened:
-    if (inside := _inside_archive(path)) is not None:
-        return _open_archive(inside[0], path, tags, signature, inside[1])
-    kind = kind_of(path)
-    if kind in ARCHIVES:
-        return _open_archive(path, path, tags, signature)
-    if kind is Kind.FOLDER:
-        return open_file(one_model(path, str(path), deep=False), tags, signature)
-    opened = _open(path, kind, tags, signature)
-    if tags is not None and kind is not Kind.SAVED_MODEL:
-        raise InputError(f"{path} is a {kind.value}, which has no tags; leave them out.")
-    if signature is not None and kind not in (Kind.SAVED_MODEL, Kind.META_GRAPH):
-        raise InputError(f"{path} is a {kind.value}, which has no signatures; leave them out.")
-    return opened
+def _is_there(path: Path) -> bool:
+    """Tell whether a path names a file, a checkpoint's prefix, or something in an archive."""
+    if path.exists() or path.with_name(f"{path.name}.index").is_file():
+        return True
+    return any(parent.is_file() for parent in path.parents)
 
 
-def _open(path: Path, kind: Kind, tags: Sequence[str] | None, signature: str | None) -> Opened:
-    match kind:
+def _open(place: Place, choices: Choices, model_dir: str | None) -> Model:
+    """Let the reader of its kind open a file; readers are imported when they are needed."""
+    if (inside := _inside_archive(place.path)) is not None:
+        archive = Place.of(inside)
+        kind = kind_of(archive)
+        if kind not in ARCHIVES:
+            raise InputError(f"No such file: {place}")
+        return _open_archive(archive, place, kind, choices, model_dir)
+    match kind := kind_of(place):
         case Kind.GRAPH_DEF:
-            return open_graph_file(path)
+            from retrain_tools.sources.readers.graph_def import open_graph_def
+
+            return open_graph_def(place)
         case Kind.META_GRAPH:
-            return open_meta_graph(path, signature)
+            from retrain_tools.sources.readers.meta_graph import open_meta_graph
+
+            return open_meta_graph(place, choices)
         case Kind.SAVED_MODEL:
-            return open_saved_model(path if path.is_dir() else path.parent, tags, signature)
-        case Kind.KERAS:
-            return open_keras(path)
-        case Kind.HDF5:
-            return open_hdf5(path)
+            from retrain_tools.sources.readers.saved_model import open_saved_model
+
+            return open_saved_model(place, choices)
+        case Kind.KERAS | Kind.HDF5:
+            from retrain_tools.sources.readers.keras import open_hdf5, open_keras
+
+            return open_keras(place) if kind is Kind.KERAS else open_hdf5(place)
         case Kind.TFLITE:
-            return open_tflite(path)
+            from retrain_tools.sources.readers.tflite import open_tflite
+
+            return open_tflite(place)
+        case Kind.CHECKPOINT:
+            from retrain_tools.sources.readers.checkpoint import open_checkpoint
+
+            return open_checkpoint(place, choices, model_dir)
+        case Kind.FOLDER:
+            from retrain_tools.sources.search import one_model
+
+            return _open(one_model(place, deep=False), choices, model_dir)
         case _:
-            return open_checkpoint_listing(path)
+            return _open_archive(place, place, kind, choices, model_dir)
 
 
-def _inside_archive(path: Path) -> tuple[Path, str] | None:
-    """Split `network.tgz/a/b.pb` into the archive and the name inside it."""
+def _inside_archive(path: Path) -> Path | None:
+    """Return the file that a path leads through: `network.tgz` of `network.tgz/a/b.pb`."""
     if path.exists():
         return None
-    for parent in path.parents:
-        if parent.is_file():
-            is_archive = kind_of(parent) in ARCHIVES
-            return (parent, str(path.relative_to(parent))) if is_archive else None
-    return None
+    return next((parent for parent in path.parents if parent.is_file()), None)
 
 
 def _open_archive(
-    archive: Path,
-    path: Path,
-    tags: Sequence[str] | None,
-    signature: str | None,
-    inside: str | None = None,
-) -> Opened:
-    holder = archives.unpack(archive, kind_of(archive))
-    folder = Path(holder.name)
-    try:
-        model = folder / inside if inside else one_model(folder, str(archive), deep=True)
-        opened = open_file(model, tags, signature)
-    except InputError as error:
-        # Where it was unpacked to says nothing to the user, and is gone by then.
-        raise InputError(str(error).replace(str(folder), str(archive))) from error
+    archive: Place, place: Place, kind: Kind, choices: Choices, model_dir: str | None
+) -> Model:
+    """Open what an archive holds: all of it, or the file that `place` names in it."""
+    from retrain_tools.sources.archives import unpack
+    from retrain_tools.sources.search import one_model
+
+    with contextlib.ExitStack() as stack:
+        holder = unpack(archive, kind)
+        stack.callback(holder.cleanup)
+        folder = Place(Path(holder.name), archive.named)
+        inside = place.path.relative_to(archive.path)
+        inner = folder / str(inside) if inside.parts else one_model(folder, deep=True)
+        model = _open(inner, choices, model_dir)
+        stack.pop_all()
     return dataclasses.replace(
-        opened,
-        path=path,
-        kind=f"{opened.kind}, in {archive.name}",
-        details={"in the archive": str(model.relative_to(folder)), **opened.details},
-        keeps=[holder, opened.keeps],
-        freezer=_renamed(opened.freezer, folder, archive),
-        reader=_renamed(opened.reader, folder, archive),
+        model,
+        path=place.named,
+        description=f"{model.description}, in {archive.named.name}",
+        details={"in the archive": str(inner.path.relative_to(folder.path)), **model.details},
+        keeps=[holder, model.keeps],
     )
 
 
-def _renamed(function: Any, folder: Path, archive: Path) -> Any:
-    """Let the errors of a function name the archive instead of where it was unpacked to."""
-    if function is None:
-        return None
-
-    def renamed(*arguments: Any) -> Any:
-        try:
-            return function(*arguments)
-        except InputError as error:
-            raise InputError(str(error).replace(str(folder), str(archive))) from error
-
-    return renamed
+def _refuse_absent(model: Model, choices: Choices) -> None:
+    """Raise InputError where something is chosen that the file does not have."""
+    if choices.tags is not None and model.kind is not Kind.SAVED_MODEL:
+        raise InputError(
+            f"{model.path} is a {model.kind.value}, which has no tags; leave them out."
+        )
+    has_signatures = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
+    if choices.signature is not None and not (has_signatures and model.signatures):
+        what = model.description if has_signatures else model.kind.value
+        raise InputError(f"{model.path} is a {what}, which has no signatures; leave them out.")
+    if choices.must_be_slim and model.slim_network is None:
+        raise InputError(f"{model.path} is a {model.description}, not a slim checkpoint.")
+    for name in ("preprocess", "architecture"):
+        value = getattr(choices, name)
+        if value is not None and model.slim_network is None:
+            raise InputError(
+                f"{argument(name)}={value} is for slim checkpoints; {model.path} is a graph, which "
+                "has its own way of preparing images."
+            )

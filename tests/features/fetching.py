@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import numpy as np
+from retrain_tools.graphdef.load import FrozenGraph
 
 from retrain_tools.features.fetch import FetchOptions, FetchReport, fetch_tensors, named_tensor
-from retrain_tools.graphdef.load import FrozenGraph
 
 from . import tiny
 

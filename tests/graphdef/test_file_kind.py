@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from retrain_tools.graphdef.file_kind import foreign_kind, is_text_graph, truncation
 
 from .tiny_graphs import inception_like, jpeg

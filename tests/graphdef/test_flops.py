@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from retrain_tools.graphdef.load import read_graph_def
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.flops import LAYERS, multiply_adds
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import plan_network

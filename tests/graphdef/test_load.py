@@ -14,14 +14,14 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from retrain_tools.graphdef.load import check_graph, read_graph_def
+from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.load import check_graph, read_graph_def
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.load import load_graph
 
 from .tiny_graphs import (
     MOBILENET,

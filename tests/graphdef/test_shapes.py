@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from retrain_tools.graphdef.load import read_graph_def
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.infer import infer_tensors
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.quiet_tensorflow import tf

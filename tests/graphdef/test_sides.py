@@ -4,13 +4,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.sides import body, image_side, make_image_side
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, make_spec
 from retrain_tools.graphdef.weights import import_light
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.load import load_graph
 
 from .tiny_graphs import (
     MOBILENET,

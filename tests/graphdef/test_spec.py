@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, find_bottlenecks, make_spec
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.load import load_graph
 
 from .tiny_graphs import (
     MOBILENET,

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from retrain_tools.graphdef.load import read_graph_def
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.graphdef.summary import Summary, summarize
 from retrain_tools.quiet_tensorflow import tf
@@ -237,7 +237,7 @@ def test_an_input_that_the_user_names(tmp_path: Path) -> None:
     path = write(inception_like(), tmp_path / "g.pb")
     summary = summary_of(path, input_layer="conv")
     assert summary.inputs[0].tensor.name == "conv:0"
-    assert summary.inputs[0].why == "pixels: named with --input_layer"
+    assert summary.inputs[0].why == "pixels: named by the user"
     with pytest.raises(InputError, match="No tensor 'nowhere:0'"):
         summary_of(path, input_layer="nowhere")
 

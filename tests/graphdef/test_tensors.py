@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from retrain_tools.graphdef.load import read_graph_def
 
 from retrain_tools.graphdef.infer import infer_tensors, tensor_shapes
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.tensors import (
     Tensor,
     consumers_by_tensor,

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retrain_tools.graphdef.load import read_graph_def, read_graph_view
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.diff import compare_graphs
-from retrain_tools.graphdef.load import read_graph_def, read_graph_view
 from retrain_tools.graphdef.navigate import attribute, constant_value, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.note import Note, read_note, write_note
 from retrain_tools.graphdef.summary import summarize

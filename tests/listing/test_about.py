@@ -5,36 +5,39 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import retrain_tools
-from retrain_tools.listing.about import about_json, about_text, also_text
-from retrain_tools.listing.terminal import Style
-from retrain_tools.sources.opened import Opened, Signature, StoredVariable
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.view import view_of
+from retrain_tools.listing.modes import Form, summary_of
+from retrain_tools.sources.contents import Signature, StoredVariable
+from retrain_tools.sources.kinds import Kind
+from retrain_tools.sources.model import Model
+from retrain_tools.text_tables import Style
 
 PLAIN = Style()
 
 
-def network(**opened: Any) -> Any:
-    """A network that is nothing but an opened file."""
-    made = Opened(Path("model.bin"), "kind of file", **opened)
-    return SimpleNamespace(
-        path=made.path,
-        kind=made.kind,
-        opened=made,
-        variables=made.variables,
-        signatures=made.signatures,
-        stored_graph=made.graph_def,
-        all_tensors=list(made.tensors),
-    )
+def model(**held: Any) -> Model:
+    """A model that is nothing but what a file holds."""
+    return Model(Path("model.bin"), Kind.HDF5, "kind of file", **held)
+
+
+def about_json(opened: Model) -> str:
+    return summary_of(opened, Form("json", PLAIN))
+
+
+def also_text(opened: Model, style: Style) -> str:
+    """What follows the summary."""
+    return summary_of(opened, Form("table", style)).removeprefix(opened.summary().as_text(style))
 
 
 def test_weights_of_keras(kinds: Mapping[str, Path]) -> None:
     path = kinds["keras weights"]
-    assert about_text(retrain_tools.load(path)) == (
+    assert retrain_tools.load(path).about() == (
         f"File       {path}\n"
         "Kind       Keras weights (HDF5)\n"
         "Variables  8 variables, 301 values, 1,204 bytes: --variables\n"
@@ -55,7 +58,7 @@ def test_weights_of_keras(kinds: Mapping[str, Path]) -> None:
 
 def test_tensorflow_lite(kinds: Mapping[str, Path]) -> None:
     lite = retrain_tools.load(kinds["tflite"])
-    lines = about_text(lite).splitlines()
+    lines = lite.about().splitlines()
     assert lines[1] == "Kind         TensorFlow Lite model, schema version 3"
     assert f"Tensors      {len(lite.tensors())}" in lines
     assert "Signatures   serving_default: --signatures" in lines
@@ -64,8 +67,8 @@ def test_tensorflow_lite(kinds: Mapping[str, Path]) -> None:
     assert (told["tensors"], told["signatures"]) == (len(lite.tensors()), ["serving_default"])
 
 
-def test_a_checkpoint_of_an_unknown_network(kinds: Mapping[str, Path], tmp_path: Path) -> None:
-    text = about_text(retrain_tools.load(kinds["checkpoint alone"], model_dir=tmp_path))
+def test_a_checkpoint_of_an_unknown_model(kinds: Mapping[str, Path], tmp_path: Path) -> None:
+    text = retrain_tools.load(kinds["checkpoint alone"], model_dir=tmp_path).about()
     values = 3 * 3 * 3 * 8 * 2 + 6 * 8 + (8 * 6) * 2 + 6 * 4
     assert f"Variables  11 variables, {values:,} values, {4 * values:,} bytes: --variables" in text
     assert text.count("\nVariables") == 1  # once, in more words than the file's details have
@@ -80,14 +83,14 @@ def test_sizes_of_odd_variables() -> None:
         StoredVariable("unknown", "float32", None),
         StoredVariable("partly", "float32", (None, 3)),
     ]
-    text = about_text(network(variables=variables))
+    text = model(variables=variables).about()
     assert "Variables  5 variables, 7 values, 32 bytes: --variables\n" in text
-    one = about_text(network(variables=variables[:1]))
+    one = model(variables=variables[:1]).about()
     assert "Variables  1 variable, 1 values, 8 bytes: --variables\n" in one
 
 
 def test_details_keep_their_capitals() -> None:
-    text = about_text(network(details={"written by Keras": "3.1", "TensorFlow": "2.0"}))
+    text = model(details={"written by Keras": "3.1", "TensorFlow": "2.0"}).about()
     assert text == (
         "File              model.bin\n"
         "Kind              kind of file\n"
@@ -127,6 +130,6 @@ def test_what_is_in_the_file_besides(kinds: Mapping[str, Path], name: str, said:
 
 def test_the_heading_stands_out_on_a_terminal() -> None:
     signatures = {"a": Signature({}, {}), "b": Signature({}, {})}
-    assert also_text(network(signatures=signatures), Style(True)) == (
-        "\n\x1b[1mIn the file\x1b[0m\n  signatures  a, b: --signatures\n"
-    )
+    assert also_text(
+        model(signatures=signatures, stored=view_of(schema.GraphDef())), Style(True)
+    ) == ("\n\x1b[1mIn the file\x1b[0m\n  signatures  a, b: --signatures\n")

@@ -30,9 +30,9 @@ from retrain_tools.listing.contents import (
     tensor_statistics,
     variable_lines,
 )
-from retrain_tools.listing.terminal import Style
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.opened import Signature, StoredVariable, TensorInfo
+from retrain_tools.sources.contents import Signature, StoredVariable, TensorInfo
+from retrain_tools.text_tables import Style
 
 PLAIN = Style()
 NOTHING = (None,) * 5

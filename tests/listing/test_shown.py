@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 import retrain_tools
 from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.summary import Summary, summarize
-from retrain_tools.listing.shown import ShownSummary
-from retrain_tools.listing.summary_text import summary_text
-from retrain_tools.listing.terminal import Style
+from retrain_tools.graphdef.summarize import summarize
+from retrain_tools.graphdef.summary import Summary
+from retrain_tools.text_tables import Style
 
 
 class Table(html.parser.HTMLParser):
@@ -36,10 +35,6 @@ class Table(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.rows[-1][-1] += data
-
-
-def shown(summary: Summary) -> ShownSummary:
-    return ShownSummary(**vars(summary))
 
 
 def test_a_summary_is_a_table(kinds: Mapping[str, Path]) -> None:
@@ -67,9 +62,9 @@ def test_a_summary_is_a_table(kinds: Mapping[str, Path]) -> None:
 def test_a_summary_prints_as_the_script_does(kinds: Mapping[str, Path]) -> None:
     summary = retrain_tools.load(kinds["graph"]).summary()
     assert isinstance(summary, Summary)
-    assert str(summary) == summary_text(summary, Style())
-    assert str(summary).startswith(f"File      {kinds['graph']} (")
-    assert repr(summary).startswith("ShownSummary(path=")
+    assert str(summary) == summary.as_text(Style())
+    assert str(summary).startswith(f"File     {kinds['graph']} (")
+    assert repr(summary).startswith("Summary(path=")
     assert dataclasses.asdict(summary)["nodes"] == 8
 
 
@@ -81,7 +76,7 @@ def test_names_of_nodes_are_text_and_nothing_else(name: str) -> None:
     graph_def.node.add(name=f"<script>{name}", op="<b>Mystery</b>", input=[name])
     for op in ("BatchNormWithGlobalNormalization", "Mystery"):
         graph_def.node.add(name=f"{name}{op}", op=op)
-    table = Table(shown(summarize(graph_def, Path(f"/{name}<i>.pb")))._repr_html_())
+    table = Table(summarize(graph_def, Path(f"/{name}<i>.pb"))._repr_html_())
     assert table.tags == {"table", "tr", "th", "td"}
     rows = {tuple(row) for row in table.rows}
     assert ("file", f"{Path(f'/{name}<i>.pb')} (0 bytes)") in rows
@@ -95,5 +90,5 @@ def test_no_more_than_ten_outputs() -> None:
     for number in range(30):
         graph_def.node.add(name=f"n{number}", op="Placeholder").attr["dtype"].type = 1
         graph_def.node.add(name=f"r{number}", op="Neg", input=[f"n{number}"]).attr["T"].type = 1
-    table = Table(shown(summarize(graph_def, Path("g.pb")))._repr_html_())
+    table = Table(summarize(graph_def, Path("g.pb"))._repr_html_())
     assert [row[0] for row in table.rows].count("output") == 10

@@ -10,14 +10,14 @@ from graphdef.tiny_graphs import add, add_constant, empty_graph, inception_like,
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.diff import compare_graphs
-from retrain_tools.graphdef.load import read_graph_def
-from retrain_tools.graphdef.summary import Summary, summarize
+from retrain_tools.graphdef.summarize import summarize
+from retrain_tools.graphdef.summary import Summary
 from retrain_tools.graphdef.tree import scope_tree
 from retrain_tools.listing.diff_text import diff_json, diff_text
-from retrain_tools.listing.summary_text import summary_json, summary_text
-from retrain_tools.listing.terminal import Style
 from retrain_tools.listing.tree_text import tree_json, tree_text
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.text_tables import Style
+from tests.opening import read_graph_def
 
 PLAIN = Style()
 
@@ -31,7 +31,7 @@ def small_summary(tmp_path: Path) -> Summary:
 
 def test_a_summary(tmp_path: Path) -> None:
     summary = small_summary(tmp_path)
-    text = summary_text(summary, PLAIN)
+    text = summary.as_text(PLAIN)
     size = f"{(tmp_path / 'g.pb').stat().st_size:,}"
     assert text.startswith(
         f"File      {tmp_path / 'g.pb'} ({size} bytes)\n"
@@ -50,12 +50,12 @@ def test_a_summary(tmp_path: Path) -> None:
     ) in text
     assert "  operations  12,312  for one image: two for each multiply-add" in text
     assert text.endswith("--labels=LABELS.txt --image=IMAGE.jpg\n")
-    assert summary_text(summary, Style(True)).count("\x1b[1m") == 8  # one for each section
+    assert summary.as_text(Style(True)).count("\x1b[1m") == 8  # one for each section
 
 
 def test_a_summary_as_json(tmp_path: Path) -> None:
     summary = small_summary(tmp_path)
-    values = json.loads(summary_json(summary))
+    values = json.loads(summary.as_json())
     assert values["inputs"][1] == {
         "name": "Mul:0",
         "dtype": "float32",

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from retrain_tools.graphdef.load import read_graph_def
+from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.sides import add_image_side, make_image_side
@@ -22,7 +23,6 @@ from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.freezing import freeze_checkpoint
 from retrain_tools.slim.networks import build_network, expected_variables
-from retrain_tools.sources.load import load_graph
 from tests.slim.golden import draw_images, draw_variables, golden, run
 
 CLASSES = 5

@@ -16,8 +16,9 @@ from retrain_tools.graphdef.note import read_note
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import build_network
 from retrain_tools.sources import checkpoints as module
-from retrain_tools.sources.load import Choices, load_graph
+from retrain_tools.sources.contents import Choices
 from tests.head.scripts import run_script
+from tests.opening import load_graph
 from tests.slim.golden import draw_images, run
 from tests.slim.test_freezing import save
 from tests.sources.checkpoints import CLASSES, FORMS, copied, drawn, write_forms

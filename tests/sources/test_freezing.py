@@ -12,15 +12,16 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.spec import SpecOverrides, find_bottlenecks, make_spec
+from retrain_tools.graphdef.make_spec import find_bottlenecks, make_spec
+from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.open import open_file
-from retrain_tools.sources.opened import FrozenSource
+from retrain_tools.sources.contents import Choices, Frozen
+from retrain_tools.sources.open import open_model
 
 from .corpus import SIZE, Written, close, random_images, run
 
 
-def spec_of(frozen: FrozenSource) -> Any:
+def spec_of(frozen: Frozen) -> Any:
     return make_spec(frozen.graph_def, "it", None, SpecOverrides())[0]
 
 
@@ -28,7 +29,7 @@ def spec_of(frozen: FrozenSource) -> Any:
 def test_training_graph_with_its_checkpoint(name: str, request: pytest.FixtureRequest) -> None:
     """Reference and resource variables, parts of variables, V1 and V2, batch norm as it trained."""
     written: Written = request.getfixturevalue(name)
-    frozen = open_file(written.path).freeze()
+    frozen = open_model(written.path).freeze()
     keys = list(written.results)
     assert list(frozen.outputs) == keys
     assert frozen.inputs == {"input": "input:0"}
@@ -47,7 +48,7 @@ def test_training_graph_with_its_checkpoint(name: str, request: pytest.FixtureRe
 @pytest.mark.parametrize("name", ["saved_model_1", "saved_model_1_resource", "hub_module"])
 def test_saved_model_of_tensorflow_1(name: str, request: pytest.FixtureRequest) -> None:
     written: Written = request.getfixturevalue(name)
-    frozen = open_file(written.path).freeze()
+    frozen = open_model(written.path).freeze()
     keys = list(written.results)
     for key, mine in zip(keys, run(frozen, written.images, keys), strict=True):
         assert close(mine, written.results[key]), key
@@ -57,14 +58,14 @@ def test_saved_model_of_tensorflow_1(name: str, request: pytest.FixtureRequest) 
 
 
 def test_the_training_graph_of_a_saved_model_has_other_results(saved_model_1: Written) -> None:
-    frozen = open_file(saved_model_1.path, tags=["train"]).freeze()
+    frozen = open_model(saved_model_1.path, choices=Choices(tags=["train"])).freeze()
     (mine,) = run(frozen, saved_model_1.images, ["net/probs"])
     assert not close(mine, saved_model_1.results["net/probs"])
     assert "net/bn/out" in {node.name for node in frozen.graph_def.node}
 
 
 def test_hub_module_takes_pixels_of_0_to_1(hub_module: Written) -> None:
-    opened = open_file(hub_module.path)
+    opened = open_model(hub_module.path)
     assert opened.details["other tag sets"] == "train"
     frozen = opened.freeze()
     spec = spec_of(frozen)
@@ -78,7 +79,7 @@ def test_functions_with_loop_conditional_and_lookup(
     name: str, request: pytest.FixtureRequest
 ) -> None:
     written: Written = request.getfixturevalue(name)
-    frozen = open_file(written.path).freeze()
+    frozen = open_model(written.path).freeze()
     keys = ["features", "whole"]
     for key, mine in zip(keys, run(frozen, written.images, keys), strict=True):
         assert close(mine, written.results[key]), key
@@ -97,7 +98,7 @@ def test_functions_with_loop_conditional_and_lookup(
 def test_keras_in_every_form_gives_the_same_numbers(keras_files: Mapping[str, Path]) -> None:
     expected = np.load(keras_files["results"])
     for form in ("keras", "h5", "export"):
-        frozen = open_file(keras_files[form]).freeze()
+        frozen = open_model(keras_files[form]).freeze()
         (mine,) = run(frozen, random_images(), list(frozen.outputs))
         assert close(mine, expected), form
         spec = spec_of(frozen)
@@ -117,7 +118,7 @@ def test_mobilenet_as_saved_model_and_keras_file(tmp_path: Path) -> None:
     fed = random_images(1, 96)
     expected = model.predict(fed, verbose=0)
     for path in (tmp_path / "network.keras", tmp_path / "exported"):
-        frozen = open_file(path).freeze()
+        frozen = open_model(path).freeze()
         (mine,) = run(frozen, fed, list(frozen.outputs))
         assert close(mine, expected)
         spec = spec_of(frozen)
@@ -142,7 +143,7 @@ def test_a_graph_that_needs_a_table_says_so(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"cannot be frozen: node '.*' \(HashTableV2\) is a lookup"
     ):
-        open_file(tmp_path / "m").freeze()
+        open_model(tmp_path / "m").freeze()
 
 
 def test_results_of_a_queue_or_a_data_set(tmp_path: Path) -> None:
@@ -156,7 +157,7 @@ def test_results_of_a_queue_or_a_data_set(tmp_path: Path) -> None:
         session.run(v1.global_variables_initializer())
         expected = random_images() @ session.run(weights)
         v1.train.Saver().save(session, str(tmp_path / "m"))
-    frozen = open_file(tmp_path / "m.meta").freeze()
+    frozen = open_model(tmp_path / "m.meta").freeze()
     assert list(frozen.inputs.values()) == ["IteratorGetNext:0"]
     (mine,) = run(frozen, random_images(), ["scores:0"])
     assert close(mine, expected)
@@ -167,8 +168,8 @@ def test_without_its_checkpoint_a_meta_graph_is_only_listed(
 ) -> None:
     path = tmp_path / "alone.meta"
     path.write_bytes(training.path.read_bytes())
-    opened = open_file(path)
-    assert "without its checkpoint" in opened.kind
+    opened = open_model(path)
+    assert "without its checkpoint" in opened.description
     with pytest.raises(InputError, match=r"not beside it \(alone.index\); copy it there"):
         opened.freeze()
     with pytest.raises(InputError, match="has no values of variables"):
@@ -185,7 +186,7 @@ def test_the_checkpoint_of_another_graph(
         x * tf.compat.v1.get_variable("unheard_of", [3])
         tf.compat.v1.train.export_meta_graph(str(tmp_path / "variables.meta"), graph=graph)
     with pytest.raises(InputError, match=r"'unheard_of' has no value in .*of another graph"):
-        open_file(tmp_path / "variables.meta").freeze()
+        open_model(tmp_path / "variables.meta").freeze()
 
 
 @pytest.mark.parametrize(
@@ -199,11 +200,11 @@ def test_wrong_tags_and_signatures(
     saved_model_1: Written, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        open_file(saved_model_1.path, **arguments)
+        open_model(saved_model_1.path, **arguments)
 
 
 def test_a_function_of_the_saved_object_by_name(saved_model_2: Written) -> None:
-    opened = open_file(saved_model_2.path, signature="__call__")
+    opened = open_model(saved_model_2.path, choices=Choices(signature="__call__"))
     assert list(opened.signatures["__call__"].inputs) == ["inputs"]
     frozen = opened.freeze()
     assert frozen.inputs == {"inputs": "inputs:0"}
@@ -233,7 +234,7 @@ def test_loops_and_conditionals_of_tensorflow_1(
             v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": images}, {"y": out})
     finally:
         v1.enable_control_flow_v2()
-    frozen = open_file(tmp_path / "m").freeze()
+    frozen = open_model(tmp_path / "m").freeze()
     (mine,) = run(frozen, random_images(), ["y"])
     assert close(mine, expected)
     assert bool(frozen.graph_def.library.function) == functional
@@ -246,7 +247,7 @@ def test_a_recurrent_keras_model(tmp_path: Path) -> None:
     model = keras.Sequential([keras.Input((7, 5)), layers.Bidirectional(layers.GRU(4))])
     model.save(tmp_path / "m.keras")
     fed = np.random.default_rng(0).random((2, 7, 5), np.float32)
-    frozen = open_file(tmp_path / "m.keras").freeze()
+    frozen = open_model(tmp_path / "m.keras").freeze()
     (mine,) = run(frozen, fed, list(frozen.outputs))
     assert close(mine, model.predict(fed, verbose=0))
 
@@ -257,7 +258,7 @@ def test_a_keras_model_that_needs_a_table(tmp_path: Path) -> None:
     lookup = keras.layers.StringLookup(vocabulary=["a", "b"])
     keras.Sequential([keras.Input((), dtype="string"), lookup]).save(tmp_path / "m.keras")
     with pytest.raises(InputError, match="cannot be frozen: it needs a lookup table"):
-        open_file(tmp_path / "m.keras").freeze()
+        open_model(tmp_path / "m.keras").freeze()
 
 
 def test_text_forms(training: Written, saved_model_1: Written, tmp_path: Path) -> None:
@@ -270,12 +271,12 @@ def test_text_forms(training: Written, saved_model_1: Written, tmp_path: Path) -
         (tmp_path / file.name).write_bytes(file.read_bytes())
     meta = schema.MetaGraphDef.FromString(training.path.read_bytes())
     (tmp_path / training.path.name).write_text(text_format.MessageToString(meta))
-    frozen = open_file(tmp_path / training.path.name).freeze()
-    assert frozen.graph_def == open_file(training.path).freeze().graph_def
+    frozen = open_model(tmp_path / training.path.name).freeze()
+    assert frozen.graph_def == open_model(training.path).freeze().graph_def
     folder = tmp_path / "sm"
     shutil.copytree(saved_model_1.path, folder)
     model = schema.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
     (folder / "saved_model.pb").unlink()
     (folder / "saved_model.pbtxt").write_text(text_format.MessageToString(model))
-    plain = open_file(saved_model_1.path).freeze()
-    assert open_file(folder).freeze().graph_def == plain.graph_def
+    plain = open_model(saved_model_1.path).freeze()
+    assert open_model(folder).freeze().graph_def == plain.graph_def

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.keras_config import parse_config, refuse_foreign_code
-from retrain_tools.sources.keras_versions import modernised
-from retrain_tools.sources.open import open_file
+from retrain_tools.sources.open import open_model
+from retrain_tools.sources.readers.keras_config import parse_config, refuse_foreign_code
+from retrain_tools.sources.readers.keras_versions import modernised
 
 from .corpus import SIZE, close, keras_model, random_images, run
 
@@ -29,7 +29,7 @@ def sequential(*layers: Any) -> Any:
 def test_lambda_layers_are_listed_and_never_run(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"model{ending}"
     sequential(keras.layers.Lambda(lambda x: x * 2.0, name="twice")).save(path)
-    opened = open_file(path)
+    opened = open_model(path)
     assert "twice (Lambda)" in opened.details["layers"]
     with pytest.raises(InputError) as error:
         opened.freeze()
@@ -48,7 +48,7 @@ def test_layers_of_another_program(tmp_path: Path, ending: str) -> None:
     path = tmp_path / f"model{ending}"
     sequential(Doubling(name="own")).save(path)
     with pytest.raises(InputError, match=r"needs 'mine>Doubling' 'own' of .*not part of Keras"):
-        open_file(path).freeze()
+        open_model(path).freeze()
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_arrays_from_other_files_are_refused(tmp_path: Path) -> None:
         file.attrs["layer_names"] = [b"dense"]
         file.create_dataset("dense/w", (4,), "f4", external=[(str(secret), 0, 16)])
     with pytest.raises(InputError, match="not in it but in other files of this computer"):
-        open_file(path)
+        open_model(path)
 
 
 def test_hdf5_files_of_others(tmp_path: Path) -> None:
@@ -91,14 +91,14 @@ def test_hdf5_files_of_others(tmp_path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["x"] = np.zeros(3)
     with pytest.raises(InputError, match="is an HDF5 file, but not one that Keras wrote"):
-        open_file(path)
+        open_model(path)
 
 
 def test_files_with_another_ending(keras_files: Mapping[str, Path], tmp_path: Path) -> None:
     for form in ("keras", "h5"):
         path = tmp_path / f"{form}.bin"
         path.write_bytes(keras_files[form].read_bytes())
-        frozen = open_file(path).freeze()
+        frozen = open_model(path).freeze()
         (mine,) = run(frozen, random_images(), list(frozen.outputs))
         assert close(mine, np.load(keras_files["results"]))
 
@@ -138,7 +138,7 @@ def test_models_with_several_inputs(tmp_path: Path) -> None:
     pooled = keras.layers.GlobalAveragePooling2D()(left)
     model = keras.Model([left, right], keras.layers.Concatenate(name="both")([pooled, right]))
     model.save(tmp_path / "two.keras")
-    frozen = open_file(tmp_path / "two.keras").freeze()
+    frozen = open_model(tmp_path / "two.keras").freeze()
     assert frozen.inputs == {"left": "left:0", "right": "right:0"}
     numbers = np.ones((2, 2), "f")
     (mine,) = run(frozen, random_images(), ["both"], **{"right:0": numbers})
@@ -150,11 +150,11 @@ def test_unpacked_too_large(
 ) -> None:
     monkeypatch.setattr("retrain_tools.sources.keras_file._MOST_BYTES", 1000)
     with pytest.raises(InputError, match="would unpack to more than 1,000 bytes"):
-        open_file(keras_files["keras"])
+        open_model(keras_files["keras"])
 
 
 def test_weights_of_a_model_by_name(keras_files: Mapping[str, Path]) -> None:
-    opened = open_file(keras_files["weights"])
+    opened = open_model(keras_files["weights"])
     shapes = {v.name: v.shape for v in opened.variables}
     assert shapes["layers/conv2d/vars/0"] == (3, 3, 3, 8)
     kernel = keras_model().get_layer("conv1").kernel.numpy()

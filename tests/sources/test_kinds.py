@@ -19,14 +19,14 @@ from hypothesis import strategies as st
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.sources.kinds import Kind, kind_of
-from retrain_tools.sources.open import open_file
+from retrain_tools.sources.open import open_model
 
 from .corpus import Written
 
 
 def refusal(path: Path) -> str:
     with pytest.raises(InputError) as error:
-        open_file(path)
+        open_model(path)
     message = str(error.value)
     assert "\n" not in message
     assert str(path) in message
@@ -78,7 +78,7 @@ def test_saved_model_folder_with_a_wrong_file(tmp_path: Path, data: bytes) -> No
 
 def test_saved_model_without_its_variables(saved_model_1: Written, tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").write_bytes((saved_model_1.path / "saved_model.pb").read_bytes())
-    opened = open_file(tmp_path)
+    opened = open_model(tmp_path)
     assert opened.variables
     with pytest.raises(InputError, match=r"its variables are missing .* copy the whole folder"):
         opened.freeze()
@@ -100,7 +100,7 @@ def test_files_cut_off_anywhere(
             path = tmp_path / source.name
             path.write_bytes(data[:part])
             try:
-                opened = open_file(path)
+                opened = open_model(path)
                 if opened.can_freeze:
                     opened.freeze()
             except InputError as error:
@@ -129,7 +129,7 @@ def test_bytes_changed_anywhere(
         shutil.copytree(source.parent, path.parent, dirs_exist_ok=True)
     path.write_bytes(data)
     try:
-        opened = open_file(path)
+        opened = open_model(path)
         if form == "saved":
             opened.freeze()
     except InputError as error:
@@ -226,7 +226,7 @@ def test_nothing_unpacked_is_left_behind(
     (tmp_path / "t").mkdir()
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.write(frozen, "graph.pb")
-    opened = open_file(tmp_path / "a.zip")
+    opened = open_model(tmp_path / "a.zip")
     assert len(list((tmp_path / "t").iterdir())) == 1
     assert opened.freeze().outputs
     del opened

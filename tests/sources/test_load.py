@@ -11,13 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-import retrain_tools
+import retrain_tools as rt
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import build_network
-from retrain_tools.sources.load import Choices, load_graph, open_graph
+from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.open import open_model
 from tests.features import tiny
+from tests.opening import load_graph
 from tests.slim import golden
 from tests.sources.checkpoints import CLASSES, drawn
 from tests.sources.corpus import SIZE, Written, close
@@ -140,14 +142,14 @@ def test_values(name: str, kinds: Mapping[str, Path], images: list[str], model_d
     if name.startswith("slim"):
         size = SLIM_SIZE
         said = {"input_height": size, "input_width": size}
-    network = retrain_tools.load(path, model_dir=model_dir, **said)
+    network = rt.load(path, model_dir=model_dir, **said)
     frozen = network.frozen
     assert (frozen.spec.image_size, frozen.spec.final) == ((size, size), final)
     assert np.broadcast_to(frozen.spec.mean, 3).tolist() == [mean] * 3
     assert frozen.spec.std == std
     source = kinds["graph"] if original is run_graph else path
     expected = original(source, prepared(images, size, mean, std))
-    found = network.fetch(list(expected), images)
+    found = rt.fetch(network, list(expected), images)
     assert found.images == images
     for key, values in expected.items():
         assert found.values[key].shape == values.shape
@@ -160,7 +162,7 @@ def test_pixels_whose_scaling_is_not_known(
     load_graph(str(kinds["keras"]))
     assert caplog.messages == [
         f"{kinds['keras']} is not in the catalogue; its pixels are taken as (x - 127.5) / 127.5. "
-        "If that is wrong, give --input_mean and --input_std."
+        "If that is wrong, give input_mean and input_std."
     ]
     caplog.clear()
     load_graph(str(kinds["hub 1"]))  # Hub's own rule
@@ -174,12 +176,12 @@ def test_a_model_that_scales_pixels_itself(tmp_path: Path, images: list[str]) ->
     h = layers.Conv2D(4, 3, activation="relu")(layers.Rescaling(1 / 17, offset=-3)(inputs))
     model = keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(h)))
     model.save(tmp_path / "model.keras")
-    network = retrain_tools.load(tmp_path / "model.keras")
-    spec = network.frozen.spec
+    network = rt.load(tmp_path / "model.keras")
+    spec = network.frozen().spec
     assert (spec.mean, spec.std) == (0.0, 1.0)
     assert spec.final is not None
     expected = model.predict(prepared(images, SIZE, 0, 1), verbose=0)
-    assert close(network.fetch(spec.final, images).values[spec.final], expected)
+    assert close(rt.fetch(network, spec.final, images).values[spec.final], expected)
 
 
 def test_what_to_know_before_feeding_is_a_warning(
@@ -191,14 +193,14 @@ def test_what_to_know_before_feeding_is_a_warning(
     h = layers.GlobalAveragePooling2D()(layers.Conv2D(4, 3)(inputs))
     model = keras.Model(inputs, layers.Dense(3)(h), name="vgg16")
     model.save(tmp_path / "model.keras")
-    network = retrain_tools.load(tmp_path / "model.keras")
-    spec = network.frozen.spec
+    network = rt.load(tmp_path / "model.keras")
+    spec = network.frozen().spec
     [message] = caplog.messages
     assert message.startswith(f"{spec.pixel_input} takes RGB pixels minus (123.68, 116.779, ")
     assert message.endswith(" is what Keras's preprocess_input gives")
     pixels = keras.applications.vgg16.preprocess_input(prepared(images, SIZE, 0, 1))
     assert spec.final is not None
-    values = network.fetch(spec.final, images).values[spec.final]
+    values = rt.fetch(network, spec.final, images).values[spec.final]
     assert close(values, model.predict(pixels, verbose=0))
 
 
@@ -209,9 +211,9 @@ def test_tags_and_signatures(
     serving = load_graph(path, choices=Choices(["serve"], "serving_default"))
     plain = load_graph(path)
     assert serving.graph_def == plain.graph_def
-    training, _ = open_graph(path, choices=Choices(["train"]))
-    assert training.kind == f"SavedModel of TensorFlow {tf.__version__}, tags train"
-    assert retrain_tools.load(path, tags="train").kind == training.kind  # one tag is no list
+    training = open_model(path, choices=Choices(["train"]))
+    assert training.description == f"SavedModel of TensorFlow {tf.__version__}, tags train"
+    assert rt.load(path, tags="train").description == training.description  # one tag is no list
     assert load_graph(path, choices=Choices(["train"])).spec.pixel_input == "images:0"
 
 
@@ -261,21 +263,22 @@ def test_tags_and_signatures(
         (
             "graph",
             Choices(preprocess="slim"),
-            "--preprocess=slim is for slim checkpoints; {path} is a graph, which has its own way "
+            "preprocess=slim is for slim checkpoints; {path} is a graph, which has its own way "
             "of preparing images.",
         ),
-        ("slim v2", Choices(preprocess="crop"), "--preprocess=crop must be resize or slim."),
-        ("graph", Choices(preprocess="crop"), "--preprocess=crop must be resize or slim."),
+        ("slim v2", Choices(preprocess="crop"), "preprocess=crop must be resize or slim."),
+        ("graph", Choices(preprocess="crop"), "preprocess=crop must be resize or slim."),
     ],
 )
 def test_choices_that_are_not_there(
     name: str, choices: Choices, message: str, kinds: Mapping[str, Path], model_dir: Path
 ) -> None:
     path = str(kinds[name])
+    said = {key: getattr(choices, key) for key in ("tags", "signature", "preprocess")}
     for function in (
         lambda: load_graph(path, model_dir, choices=choices),
-        lambda: open_graph(path, model_dir, choices),
-        lambda: retrain_tools.load(path, model_dir=model_dir, **vars(choices)),
+        lambda: open_model(path, model_dir, choices),
+        lambda: rt.load(path, model_dir=model_dir, **said),
     ):
         with pytest.raises(InputError) as error:
             function()
@@ -288,8 +291,8 @@ def test_a_checkpoint_of_an_unknown_network(kinds: Mapping[str, Path], tmp_path:
     with pytest.raises(InputError) as error:
         load_graph(path, tmp_path)
     assert str(error.value).startswith(f"{path} cannot be frozen: {names} begin with InceptionV1, ")
-    opened, entry = open_graph(path, tmp_path)  # but it can be listed
-    assert entry is None
+    opened = open_model(path, tmp_path)  # but it can be listed
+    assert opened.entry is None
     assert len(opened.variables) == 11
     for name in ("checkpoint", "checkpoint alone"):  # with and without its MetaGraph
         with pytest.raises(InputError) as error:
@@ -312,8 +315,8 @@ def test_what_is_inside_an_archive_and_what_is_not(kinds: Mapping[str, Path]) ->
     frozen = load_graph(f"{archive}/inside/frozen.pb")
     assert frozen.path == archive / "inside/frozen.pb"
     assert frozen.graph_def == load_graph(str(kinds["graph"])).graph_def
-    opened, _ = open_graph(f"{archive}/inside/frozen.pb")
-    assert opened.kind == "frozen GraphDef, in a.tgz"
+    opened = open_model(f"{archive}/inside/frozen.pb")
+    assert opened.description == "frozen GraphDef, in a.tgz"
     for wrong in ("other.pb", "inside/other.pb", "inside/frozen.pb/deeper"):
         with pytest.raises(InputError) as error:
             load_graph(f"{archive}/{wrong}")
@@ -327,5 +330,5 @@ def test_a_name_that_nothing_has(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"inception_v9.*Did you mean"):
         load_graph("inception_v9", tmp_path)
     with pytest.raises(InputError) as error:
-        open_graph(str(tmp_path / "no.pb"))
+        open_model(str(tmp_path / "no.pb"))
     assert str(error.value) == f"No such file: {tmp_path / 'no.pb'}"

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
+from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.kinds import Kind, kind_of
-from retrain_tools.sources.open import open_file
+from retrain_tools.sources.open import open_model
 
 from . import corpus
 from .corpus import Written, real
@@ -81,13 +82,13 @@ def test_every_kind(
     files: Mapping[str, Path], name: str, kind: Kind, words: str, freezable: bool, listed: str
 ) -> None:
     assert kind_of(files[name]) is kind
-    opened = open_file(files[name])
-    assert words in opened.kind
+    opened = open_model(files[name])
+    assert words in opened.description
     has = {
-        "graph": opened.graph_def is not None and len(opened.graph_def.node) > 0,
+        "graph": opened.stored_graph is not None and len(opened.stored_graph.node) > 0,
         "variables": bool(opened.variables),
         "signatures": bool(opened.signatures),
-        "tensors": bool(opened.tensors),
+        "tensors": bool(opened.own_tensors),
     }
     assert {what for what, there in has.items() if there} == set(listed.split())
     assert opened.can_freeze == freezable
@@ -111,8 +112,8 @@ def test_every_kind(
     ],
 )
 def test_real_graphs(path: str) -> None:
-    opened = open_file(real(path))
-    assert opened.kind == "frozen GraphDef"
+    opened = open_model(real(path))
+    assert opened.description == "frozen GraphDef"
     assert opened.freeze().outputs
 
 
@@ -120,8 +121,8 @@ def test_nothing_but_checkpoints_needs_tensorflow_to_be_listed(files: Mapping[st
     paths = [str(p) for name, p in files.items() if not name.startswith(("check", "ind", "data"))]
     code = (
         "import json, sys\n"
-        "from retrain_tools.sources.open import open_file\n"
-        "for path in json.loads(sys.argv[1]): print(open_file(path).kind)\n"
+        "from retrain_tools.sources.open import open_model\n"
+        "for path in json.loads(sys.argv[1]): print(open_model(path).description)\n"
         "assert not {'tensorflow', 'keras'} & set(sys.modules)\n"
     )
     command = [sys.executable, "-c", code, json.dumps(paths)]
@@ -144,10 +145,10 @@ def test_archives_hold_one_of_these(files: Mapping[str, Path], name: str, tmp_pa
     ]
     if path.is_file() and name != "meta":
         packed.append(corpus.gzip_of(path, tmp_path / f"{path.name}.gz"))
-    plain = open_file(path)
+    plain = open_model(path)
     for archive in packed:
-        opened = open_file(archive)
-        assert opened.kind == f"{plain.kind}, in {archive.name}"
+        opened = open_model(archive)
+        assert opened.description == f"{plain.description}, in {archive.name}"
         assert opened.path == archive
         assert [v.name for v in opened.variables] == [v.name for v in plain.variables]
         if plain.can_freeze and name != "keras":
@@ -167,39 +168,39 @@ def test_a_file_inside_an_archive_can_be_named(
     (both / "labels.txt").write_text("cat\ndog\n")
     archive = corpus.tar_of(both, tmp_path / "both.tgz")
     with pytest.raises(InputError) as error:
-        open_file(archive)
+        open_model(archive)
     assert str(error.value) == (
         f"{archive} holds 2 models: inside/frozen.pb, inside/model.tflite; name one, as "
         f"{archive}/inside/frozen.pb."
     )
-    assert open_file(f"{archive}/inside/model.tflite").tensors
+    assert open_model(f"{archive}/inside/model.tflite").own_tensors
     with pytest.raises(InputError, match=r"^No such file: .*both\.tgz/inside/other\.pb$"):
-        open_file(f"{archive}/inside/other.pb")
-    assert len(open_file(both / "frozen.pb").graph_def.node) > 3
+        open_model(f"{archive}/inside/other.pb")
+    assert len(open_model(both / "frozen.pb").stored_graph.node) > 3
 
 
 def test_a_folder_with_one_file_is_that_file(frozen: Path, tmp_path: Path) -> None:
     (tmp_path / "graph.pb").write_bytes(frozen.read_bytes())
     (tmp_path / "labels.txt").write_text("cat\n")
-    assert open_file(tmp_path).kind == "frozen GraphDef"
+    assert open_model(tmp_path).kind == "frozen GraphDef"
 
 
 def test_tags_and_signatures_only_where_there_are_some(frozen: Path, training: Written) -> None:
     with pytest.raises(InputError, match="GraphDef, which has no tags"):
-        open_file(frozen, tags=["serve"])
+        open_model(frozen, choices=Choices(tags=["serve"]))
     with pytest.raises(InputError, match="checkpoint, which has no signatures"):
-        open_file(training.path.with_suffix(""), signature="x")
+        open_model(training.path.with_suffix(""), choices=Choices(signature="x"))
 
 
 def test_values_are_read_on_request(training: Written, keras_files: Mapping[str, Path]) -> None:
-    meta, checkpoint = open_file(training.path), open_file(training.path.with_suffix(""))
+    meta, checkpoint = open_model(training.path), open_model(training.path.with_suffix(""))
     name = "net/fc/weights/part_1"
     whole = checkpoint.value("net/fc/weights")
     assert whole.shape == (8, 6)
     assert np.array_equal(meta.value(name), whole[:, 3:])
     with pytest.raises(InputError, match="Did you mean 'net/fc/weights/part_1'"):
         meta.value("net/fc/weights/part_l")
-    by_zip, by_h5 = open_file(keras_files["keras"]), open_file(keras_files["h5"])
+    by_zip, by_h5 = open_model(keras_files["keras"]), open_model(keras_files["h5"])
     kernel = by_h5.value("model_weights/conv1/conv1/kernel")
     assert kernel.shape == (3, 3, 3, 8)
     assert any(np.array_equal(by_zip.value(v.name), kernel) for v in by_zip.variables)

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 import pytest
 
+from retrain_tools.graphdef.make_spec import make_spec
 from retrain_tools.graphdef.note import read_note
-from retrain_tools.graphdef.spec import SpecOverrides, make_spec
+from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.open import open_file
+from retrain_tools.sources.open import open_model
 
 from .corpus import SIZE, close, run
 
@@ -55,7 +56,7 @@ def test_pixels_of_0_to_255_give_what_keras_gives(model: Any, module: Any, tmp_p
     theirs = pixels if module is None else module.preprocess_input(pixels.copy())
     expected = model.predict(theirs, verbose=0)
     for path in (tmp_path / "model.keras", tmp_path / "exported"):
-        frozen = open_file(path).freeze()
+        frozen = open_model(path).freeze()
         assert frozen.note is not None
         assert read_note(frozen.graph_def) == frozen.note
         spec, _ = make_spec(frozen.graph_def, "it", None, SpecOverrides())
@@ -76,10 +77,10 @@ def test_other_peoples_scopes_mean_nothing(tmp_path: Path) -> None:
         with tf.name_scope("vgg16"):
             out = tf.nn.conv2d(images, np.ones((3, 3, 3, 2), np.float32), 1, "SAME")
         v1.saved_model.simple_save(session, str(tmp_path / "m"), {"x": images}, {"y": out})
-    assert open_file(tmp_path / "m").freeze().note is None
+    assert open_model(tmp_path / "m").freeze().note is None
 
 
 def test_networks_of_unknown_scaling_get_no_note(keras_files: Any) -> None:
-    frozen = open_file(keras_files["keras"]).freeze()
+    frozen = open_model(keras_files["keras"]).freeze()
     assert frozen.note is None
     assert read_note(frozen.graph_def) is None

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import retrain_tools
+import retrain_tools as rt
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.tensors import Tensor
 from retrain_tools.quiet_tensorflow import tf
 from tests.features import tiny
 from tests.sources.corpus import SIZE, Written
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 IMAGES = (None, SIZE, SIZE, 3)
 NOT_ALONE = (
     "the values of its 15 variables are in a checkpoint that is not beside it "
@@ -27,7 +27,7 @@ NOT_ALONE = (
 
 
 def test_tensors_by_pattern(kinds: Mapping[str, Path]) -> None:
-    network = retrain_tools.load(str(kinds["graph"]))
+    network = rt.load(str(kinds["graph"]))
     assert network.tensors("^M.*n:0$|input") == [
         Tensor("input:0", "float32", IMAGES, "Placeholder"),
         Tensor("Mean:0", "float32", (None, 8), "Mean"),
@@ -39,14 +39,14 @@ def test_tensors_by_pattern(kinds: Mapping[str, Path]) -> None:
     assert str(error.value) == (
         "'(' is not a regular expression: missing ), unterminated subpattern at position 0"
     )
-    weights = retrain_tools.load(kinds["keras weights"])
+    weights = rt.load(kinds["keras weights"])
     assert weights.tensors("conv2d/vars/1") == [
         Tensor("layers/conv2d/vars/1", "float32", (8,), "variable")
     ]
 
 
 def test_variables_and_signatures(kinds: Mapping[str, Path], saved_model_1: Written) -> None:
-    network = retrain_tools.load(saved_model_1.path)
+    network = rt.load(saved_model_1.path)
     assert [v.name for v in network.variables][:2] == ["net/conv/weights", "net/bn/g"]
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:
@@ -65,7 +65,7 @@ def test_variables_and_signatures(kinds: Mapping[str, Path], saved_model_1: Writ
     with pytest.raises(InputError) as error:
         network.value("net/bn/x")
     assert f"No variable 'net/bn/x' in {saved_model_1.path}. Did you mean" in str(error.value)
-    plain = retrain_tools.load(kinds["graph"])
+    plain = rt.load(kinds["graph"])
     assert (list(plain.variables), dict(plain.signatures)) == ([], {})
     with pytest.raises(InputError) as error:
         plain.value("w")
@@ -73,20 +73,20 @@ def test_variables_and_signatures(kinds: Mapping[str, Path], saved_model_1: Writ
 
 
 def test_the_graph_as_it_is_stored(kinds: Mapping[str, Path]) -> None:
-    network = retrain_tools.load(kinds["meta"])
+    network = rt.load(kinds["meta"])
     assert network.stored_graph is not None
     stored = {node.op for node in network.stored_graph.node}
-    assert network.graph_def is not None
-    assert "VariableV2" in stored - {node.op for node in network.graph_def.node}
-    assert retrain_tools.load(kinds["keras"]).stored_graph is None
+    assert network.graph is not None
+    assert "VariableV2" in stored - {node.op for node in network.graph.node}
+    assert rt.load(kinds["keras"]).stored_graph is None
 
 
 def test_a_graph_that_cannot_be_frozen_is_shown_with_a_warning(
     kinds: Mapping[str, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = kinds["meta alone"]
-    network = retrain_tools.load(path)
-    assert network.graph_def is network.stored_graph
+    network = rt.load(path)
+    assert network.graph is network.stored_graph
     assert network.tensors("^labels")
     assert caplog.messages == [
         f"{path} cannot be frozen: {NOT_ALONE} What follows is the graph as it is stored."
@@ -94,9 +94,9 @@ def test_a_graph_that_cannot_be_frozen_is_shown_with_a_warning(
 
 
 def test_a_network_in_a_notebook(kinds: Mapping[str, Path]) -> None:
-    graph = retrain_tools.load(kinds["graph"])
+    graph = rt.load(kinds["graph"])
     assert graph._repr_html_() == graph.summary()._repr_html_()
-    weights = retrain_tools.load(kinds["keras weights"])
+    weights = rt.load(kinds["keras weights"])
     shown = weights._repr_html_()
     assert shown.startswith(f"<pre>File       {kinds['keras weights']}\n")
     assert "Frozen     cannot be: it has weights but" in shown
@@ -118,8 +118,8 @@ def test_images_are_named_in_many_ways(
         "mixed": ([photos / "b", files[0]], [*files[2:], files[0]]),
     }
     given, expected = images[form]
-    network = retrain_tools.load(kinds["graph"], input_mean=0.0, input_std=255.0)
-    found = network.fetch("Mean", given)  # type: ignore[arg-type]
+    network = rt.load(kinds["graph"], input_mean=0.0, input_std=255.0)
+    found = rt.fetch(network, "Mean", given)  # type: ignore[arg-type]
     assert found.images == [str(path) for path in expected]
     assert found.values["Mean"].shape == (len(expected), 8)
     assert found.failed == {}
@@ -128,17 +128,15 @@ def test_images_are_named_in_many_ways(
 def test_what_the_user_says_of_the_graph(kinds: Mapping[str, Path], tmp_path: Path) -> None:
     grey = tmp_path / "grey.png"
     Image.new("RGB", (SIZE, SIZE), (100, 100, 100)).save(grey)
-    network = retrain_tools.load(
-        kinds["graph"], input_mean=50.0, input_std=25.0, bottleneck_tensor="MatMul"
-    )
-    spec = network.frozen.spec
+    network = rt.load(kinds["graph"], input_mean=50.0, input_std=25.0, bottleneck_tensor="MatMul")
+    spec = network.frozen().spec
     assert (spec.mean, spec.std, spec.bottleneck) == (50.0, 25.0, "MatMul:0")
-    inside = network.fetch("Conv2D:0", grey, pooling="max").values["Conv2D:0"]
+    inside = rt.fetch(network, "Conv2D:0", grey, pooling="max").values["Conv2D:0"]
     assert np.allclose(inside, 27 * 2.0)  # a kernel of ones on pixels of (100 - 50) / 25
-    by_layer = retrain_tools.load(kinds["graph"], input_layer="Conv2D")
-    assert by_layer.summary().inputs[0].why == "pixels: named with --input_layer"
+    by_layer = rt.load(kinds["graph"], input_layer="Conv2D")
+    assert by_layer.summary().inputs[0].why == "pixels: named by the user"
     with pytest.raises(TypeError, match="input_size"):
-        retrain_tools.load(kinds["graph"], input_size=3)
+        rt.load(kinds["graph"], input_size=3)
 
 
 def test_a_catalogued_name(kinds: Mapping[str, Path], tmp_path: Path, monkeypatch) -> None:
@@ -150,7 +148,7 @@ def test_a_catalogued_name(kinds: Mapping[str, Path], tmp_path: Path, monkeypatc
     )
     (tmp_path / "toy.pb").write_bytes(kinds["graph"].read_bytes())
     monkeypatch.setenv("RETRAIN_TOOLS_CATALOG", str(tmp_path))
-    network = retrain_tools.load("toy", model_dir=tmp_path)
+    network = rt.load("toy", model_dir=tmp_path)
     assert network.entry is not None
     assert (network.path, network.entry.name) == (tmp_path / "toy.pb", "toy")
     assert network.summary().network == "toy of the catalogue: toy"
@@ -160,12 +158,12 @@ def test_a_catalogued_name(kinds: Mapping[str, Path], tmp_path: Path, monkeypatc
 def test_a_plain_graph_needs_neither_tensorflow_nor_numpy(kinds: Mapping[str, Path]) -> None:
     code = """
 import sys
-import retrain_tools
+import retrain_tools as rt
 heavy = {"tensorflow", "numpy", "keras", "PIL"}
 assert not heavy & set(sys.modules), "import"
-network = retrain_tools.load(sys.argv[1])
+network = rt.load(sys.argv[1])
 assert len(network.tensors("M")) == 4
-assert network.graph_def is not None and not network.variables and not network.signatures
+assert network.graph is not None and not network.variables and not network.signatures
 repr(network)
 assert not heavy & set(sys.modules), "list"
 assert network.summary().inputs[0].tensor.name == "input:0"

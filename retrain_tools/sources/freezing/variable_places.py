@@ -13,8 +13,8 @@ from typing import Any
 
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
-from retrain_tools.sources.inlining import inline_calls
-from retrain_tools.sources.substitution import VARIABLES
+from retrain_tools.sources.contents import VARIABLES
+from retrain_tools.sources.freezing.functions import inline_calls
 
 _ASSIGNING = ("Assign", "AssignVariableOp")
 _PASSING = ("Identity", "Reshape", "Cast")
@@ -22,7 +22,7 @@ _RESTORING = {"RestoreV2": 3, "Restore": 2, "RestoreSlice": 3}  # and how many i
 
 
 @dataclasses.dataclass(frozen=True)
-class Place:
+class VariablePlace:
     """Where a variable's value is kept.
 
     Attributes:
@@ -34,7 +34,7 @@ class Place:
     part: tuple[tuple[int, int], ...] | None = None
 
 
-def restored_places(meta_graph: Any, where: str) -> dict[str, Place]:
+def restored_places(meta_graph: Any, where: str) -> dict[str, VariablePlace]:
     """Return the place of each variable that the MetaGraph's Saver restores, by node name.
 
     Args:
@@ -47,7 +47,7 @@ def restored_places(meta_graph: Any, where: str) -> dict[str, Place]:
     restoring = node_name(meta_graph.saver_def.restore_op_name)
     graph_def = inline_calls(meta_graph.graph_def, where, only=[restoring]).graph_def
     nodes = nodes_by_name(graph_def)
-    places: dict[str, Place] = {}
+    places: dict[str, VariablePlace] = {}
     for node in graph_def.node:
         if node.op in _ASSIGNING and len(node.input) > 1:
             variable = _variable(nodes, node.input[0])
@@ -62,7 +62,7 @@ def _variable(nodes: Mapping[str, Any], source: str) -> str | None:
     return node.name if node is not None and node.op in VARIABLES else None
 
 
-def _read_place(nodes: Mapping[str, Any], source: str) -> Place | None:
+def _read_place(nodes: Mapping[str, Any], source: str) -> VariablePlace | None:
     """Follow what is assigned to a variable up to what reads a checkpoint."""
     node = nodes.get(node_name(source))
     for _ in range(len(nodes)):
@@ -80,7 +80,7 @@ def _read_place(nodes: Mapping[str, Any], source: str) -> Place | None:
     parts = [""] if node.op == "Restore" else _strings(nodes, node.input[2])
     if index >= min(len(keys), len(parts)):
         return None
-    return Place(keys[index], parse_part(parts[index]))
+    return VariablePlace(keys[index], parse_part(parts[index]))
 
 
 def _strings(nodes: Mapping[str, Any], source: str) -> list[str]:
@@ -118,7 +118,7 @@ def parse_part(text: str) -> tuple[tuple[int, int], ...] | None:
     return tuple(found)
 
 
-def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, Place]:
+def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, VariablePlace]:
     """Return the place of each variable by its name: for graphs that were saved without a Saver.
 
     TensorFlow lists a graph's variables, and which are slices of a larger one, in collections.
@@ -129,10 +129,10 @@ def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, Place]:
     """
     from tensorflow.core.framework.variable_pb2 import VariableDef
 
-    places = {name: Place(name) for name in names}
+    places = {name: VariablePlace(name) for name in names}
     for node in meta_graph.graph_def.node:
         if node.name in places and node.op == "VarHandleOp" and node.attr["shared_name"].s:
-            places[node.name] = Place(node.attr["shared_name"].s.decode("utf-8", "replace"))
+            places[node.name] = VariablePlace(node.attr["shared_name"].s.decode("utf-8", "replace"))
     for collection in meta_graph.collection_def.values():
         for data in collection.bytes_list.value:
             variable = _parsed(VariableDef, data)
@@ -141,7 +141,7 @@ def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, Place]:
             kept = variable.save_slice_info_def
             if kept.full_name:
                 part = tuple(zip(kept.var_offset, kept.var_shape, strict=False))
-                places[node_name(variable.variable_name)] = Place(kept.full_name, part)
+                places[node_name(variable.variable_name)] = VariablePlace(kept.full_name, part)
     return places
 
 

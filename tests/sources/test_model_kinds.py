@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-import retrain_tools
+import retrain_tools as rt
 from retrain_tools.errors import InputError
 from retrain_tools.quiet_tensorflow import tf
 from tests.features import tiny
@@ -35,7 +35,7 @@ LITE = (
     "a TensorFlow Lite model has no GraphDef, and its operators are not TensorFlow's; pass the "
     "graph it was made from."
 )
-SLIM = "checkpoint of a slim network, frozen"
+SLIM = "checkpoint of slim's mobilenet_v1"
 
 
 class Row(NamedTuple):
@@ -87,7 +87,7 @@ KINDS = {
     ),
     "slim v2": Row(SLIM, *SLIM_NET),
     "slim v1": Row(SLIM, *SLIM_NET),
-    "slim tgz": Row(SLIM, *SLIM_NET),
+    "slim tgz": Row(f"{SLIM}, in v1.tar.gz", *SLIM_NET),
     "saved model 1": Row(SERVED, TRAINED[0], ("images:0", *TRAINED[1][1:])),
     "hub 1": Row(
         "TF1 Hub module, tags (none)", TRAINED[0], ("hub_input/images:0", *TRAINED[1][1:])
@@ -121,7 +121,7 @@ KINDS = {
 }
 
 
-def told(network: retrain_tools.network.Network) -> tuple[str, list[str], str | None]:
+def told(network: rt.Model) -> tuple[str, list[str], str | None]:
     """The input, the outputs and the best bottleneck of the summary."""
     summary = network.summary()
     best = summary.bottlenecks[0].tensor if summary.bottlenecks else None
@@ -137,32 +137,29 @@ def test_every_kind(
     name: str, kinds: Mapping[str, Path], model_dir: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     row, path = KINDS[name], kinds[name]
-    network = retrain_tools.load(path, model_dir=model_dir)
-    assert network.kind == row.kind.replace("VERSION", tf.__version__)
-    assert repr(network) == f"<Network {path}: {network.kind}>"
+    network = rt.load(path, model_dir=model_dir)
+    assert network.description == row.kind.replace("VERSION", tf.__version__)
+    assert repr(network) == f"<Model {path}: {network.description}>"
     assert {tensor.name: tensor.shape for tensor in network.tensors()}[row.tensor[0]] == (
         row.tensor[1]
     )
     if row.told is None:
         with pytest.raises(InputError) as error:
             network.summary()
-        message = f"{path} ({network.kind}) has no graph to sum up: {row.why_not}"
+        message = f"{path} ({network.description}) has no graph to sum up: {row.why_not}"
         assert str(error.value).startswith(message)
     else:
         entrance, outputs, best = told(network)
         assert (entrance, best) == (row.told[0], row.told[2])
         assert row.told[1] in outputs
-        assert network.summary().kind == network.kind
+        assert network.summary().kind == network.description
     if row.why_not:
         with pytest.raises(InputError) as error:
-            _ = network.frozen
-        if name == "graph with variables":  # which is read as a GraphDef, to be told at once
-            assert str(error.value).startswith(f"{path} is not frozen: it has 15 variables (")
-        else:
-            assert str(error.value).startswith(f"{path} cannot be frozen: {row.why_not}")
+            network.frozen()
+        assert str(error.value).startswith(f"{path} cannot be frozen: {row.why_not}")
     else:
         assert row.told is not None
-        spec = network.frozen.spec
+        spec = network.frozen().spec
         assert spec.bottleneck == row.told[2]
         assert row.told[0] in (spec.pixel_input, spec.encoded_input)
     assert capsys.readouterr() == ("", "")
@@ -208,15 +205,14 @@ def test_real_graphs(
     bottleneck: tuple[str, tuple[int, ...]],
     count: int,
 ) -> None:
-    network = retrain_tools.load(real(file))
-    assert network.kind == "frozen GraphDef"
-    assert network.opened is None
+    network = rt.load(real(file))
+    assert network.description == "frozen GraphDef"
     assert len(network.tensors()) == count
     [found] = network.tensors(f"^{re.escape(bottleneck[0])}$")
     assert (found.dtype, found.shape) == ("float32", bottleneck[1])
     inputs, outputs, best = told(network)
     assert (inputs, outputs[0], best) == (entrance, output, bottleneck[0])
-    spec = network.frozen.spec
+    spec = network.frozen().spec
     assert (spec.bottleneck, spec.final) == (bottleneck[0], output)
 
 
@@ -225,7 +221,7 @@ def test_a_mobilenet_of_keras(tmp_path: Path) -> None:
     keras.utils.set_random_seed(5)
     model = keras.applications.MobileNetV2((96, 96, 3), alpha=0.35, weights=None, classes=7)
     model.export(tmp_path / "model", verbose=False)
-    network = retrain_tools.load(tmp_path / "model")
+    network = rt.load(tmp_path / "model")
     entrance, outputs, best = told(network)
     summary = network.summary()
     assert entrance == summary.inputs[0].tensor.name
@@ -238,9 +234,9 @@ def test_a_mobilenet_of_keras(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     image = tiny.photo(96, 96, seed=4)
     image.save(path)
-    features = network.fetch([best, outputs[0]], path)
+    features = rt.fetch(network, [best, outputs[0]], path)
     # Keras's own preparation of images for this network.
     scaled = keras.applications.mobilenet_v2.preprocess_input(np.asarray(image, np.float32)[None])
     for mine, theirs in zip(features.values.values(), both(scaled), strict=True):
         assert close(mine, theirs.numpy())
-    assert network.frozen.spec.final == outputs[0]
+    assert network.frozen().spec.final == outputs[0]

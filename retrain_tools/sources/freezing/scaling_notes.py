@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -13,7 +14,9 @@ from retrain_tools.graphdef.build import new_constant, new_node
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.opened import FrozenSource, Signature
+from retrain_tools.sources.contents import Frozen, Signature
+
+log = logging.getLogger(__name__)
 
 Mean = float | tuple[float, float, float]
 
@@ -44,53 +47,62 @@ _FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 _SCALING_LAYER = re.compile(r"(rescaling|normalization)(_\d+)*")
 
 
-def attach_hub_note(source: FrozenSource, signature: Signature, classifies: bool) -> FrozenSource:
+def attach_hub_note(frozen: Frozen, signature: Signature, source: str, classifies: bool) -> None:
     """Attach what Hub's common signature for images says: pixels of 0 to 1, RGB.
 
     Args:
-        source: the frozen module; its graph is changed.
+        frozen: the frozen module; its graph is changed.
         signature: the signature that was frozen.
+        source: what was frozen, for people.
         classifies: the module's result is of classes, not features.
     """
-    pixels = _pixel_input(source, signature)
+    pixels = _pixel_input(frozen, signature)
     if pixels is None:
-        return source
-    result = source.outputs.get("default") or next(iter(source.outputs.values()))
+        return
+    result = frozen.outputs.get("default") or next(iter(frozen.outputs.values()))
     note = Note(
-        source=source.source,
+        source=source,
         preprocess="resize",
         mean=0.0,
         std=255.0,
         bottleneck=None if classifies else result,
         final=result if classifies else None,
-        end_points=source.outputs if len(source.outputs) > 1 else {},
+        end_points=frozen.outputs if len(frozen.outputs) > 1 else {},
     )
-    write_note(source.graph_def, pixels, note)
-    return dataclasses.replace(source, note=note)
+    write_note(frozen.graph_def, pixels, note)
 
 
 def attach_keras_note(
-    source: FrozenSource, signature: Signature, scales_itself: bool = False
-) -> FrozenSource:
+    frozen: Frozen, signature: Signature, source: str, scales_itself: bool = False
+) -> None:
     """Attach the scaling of Keras's own networks, known by the scope of their nodes.
 
     Where that is more than one mean and one divisor, the rest becomes part of the graph: a
     placeholder for RGB pixels is put before the old input, which can still be fed.
 
     Args:
-        source: the frozen network; its graph is changed.
+        frozen: the frozen network; its graph is changed.
         signature: the signature that was frozen.
+        source: what was frozen, for people.
         scales_itself: it is known to have a layer that scales pixels.
     """
-    pixels = _pixel_input(source, signature)
-    if pixels is None:
-        return source
-    scaling = _INSIDE if scales_itself else _scaling_by_scopes(source.graph_def)
-    if scaling is None:
-        return source
-    outputs = list(source.outputs.values())
+    pixels = _pixel_input(frozen, signature)
+    scaling = _INSIDE if scales_itself else _scaling_by_scopes(frozen.graph_def)
+    if pixels is None or scaling is None:
+        return
+    outputs = list(frozen.outputs.values())
+    if scaling.after:
+        before, pixels = pixels, _put_before(frozen.graph_def, pixels, scaling.after)
+        log.warning(
+            "%s takes RGB pixels minus %s, divided by %g; "
+            "%s is what Keras's preprocess_input gives",
+            pixels,
+            scaling.mean,
+            scaling.std,
+            before,
+        )
     note = Note(
-        source=source.source,
+        source=source,
         preprocess="resize",
         mean=scaling.mean,
         std=scaling.std,
@@ -98,23 +110,15 @@ def attach_keras_note(
         final=outputs[0] if len(outputs) == 1 else None,
         end_points={},
     )
-    warning = None
-    if scaling.after:
-        before, pixels = pixels, _put_before(source.graph_def, pixels, scaling.after)
-        warning = (
-            f"{pixels} takes RGB pixels minus {scaling.mean}, divided by {scaling.std:g}; "
-            f"{before} is what Keras's preprocess_input gives"
-        )
-    write_note(source.graph_def, pixels, note)
-    return dataclasses.replace(source, note=note, warning=warning)
+    write_note(frozen.graph_def, pixels, note)
 
 
-def _pixel_input(source: FrozenSource, signature: Signature) -> str | None:
+def _pixel_input(frozen: Frozen, signature: Signature) -> str | None:
     """Return the input that takes colour images, if there is just one."""
     found = [
-        full_name(source.inputs[key])
+        full_name(frozen.inputs[key])
         for key, info in signature.inputs.items()
-        if key in source.inputs
+        if key in frozen.inputs
         and info.dtype == "float32"
         and info.shape is not None
         and len(info.shape) == 4

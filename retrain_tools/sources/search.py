@@ -1,45 +1,44 @@
-"""The one model in a folder or an unpacked archive."""
+"""Finds the one model in a folder or an unpacked archive."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.kinds import ARCHIVES, Kind, kind_of
+from retrain_tools.sources.kinds import ARCHIVES, Kind, Place, kind_of
 
 _DEEPEST = 6
 _LISTED = 12
 _LOOKED_AT = 5_000
 
 
-def one_model(folder: Path, where: str, deep: bool) -> Path:
+def one_model(folder: Place, deep: bool) -> Place:
     """Return the only thing in a folder that can be opened.
 
     A checkpoint with its `.meta` file is one thing: the MetaGraph.
 
     Args:
         folder: the folder.
-        where: what the user named, for messages.
-        deep: look into folders as well.
+        deep: search subfolders as well.
 
     Raises:
         InputError: there is nothing, or more than one.
     """
-    found = _models(folder, _DEEPEST if deep else 0)
+    models = _models(folder.path, _DEEPEST if deep else 0)
+    found = [str(model.relative_to(folder.path)) for model in models]
     if len(found) == 1:
-        return found[0]
+        return folder if found[0] == "." else folder / found[0]
     if not found:
-        names = sorted(child.name for child in folder.iterdir())
+        names = sorted(child.name for child in folder.path.iterdir())
         listed = f" (there is {', '.join(names[:_LISTED])})" if names else " (it is empty)"
         raise InputError(
-            f"{where} holds no model{listed}: no GraphDef, SavedModel, checkpoint, Keras or "
+            f"{folder} holds no model{listed}: no GraphDef, SavedModel, checkpoint, Keras or "
             "TensorFlow Lite file; name the file itself."
         )
-    listed = ", ".join(str(model.relative_to(folder)) for model in found[:_LISTED])
+    listed = ", ".join(found[:_LISTED])
     more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
     raise InputError(
-        f"{where} holds {len(found)} models: {listed}{more}; name one, as {where}/"
-        f"{found[0].relative_to(folder)}."
+        f"{folder} holds {len(found)} models: {listed}{more}; name one, as {folder}/{found[0]}."
     )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
-from retrain_tools.sources.inlining import inline_calls
+from retrain_tools.sources.freezing.functions import inline_calls
 
 
 def call(graph_def: Any, name: str, function: str, source: str) -> None:
@@ -74,7 +74,7 @@ def test_a_function_that_calls_itself() -> None:
 
 
 def test_functions_that_double_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrain_tools.sources.inlining._MOST_NODES", 1000)
+    monkeypatch.setattr("retrain_tools.sources.freezing.functions._MOST_NODES", 1000)
     graph_def = graph()
     call(graph_def.node, "c", "f0", "input")
     for level in range(40):

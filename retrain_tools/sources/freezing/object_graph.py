@@ -13,10 +13,10 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_name
-from retrain_tools.sources.freezing import valid_name
-from retrain_tools.sources.opened import Signature, TensorInfo
-from retrain_tools.sources.restored import Place
-from retrain_tools.sources.signatures import shape_of_proto
+from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.sources.contents import Signature, TensorInfo
+from retrain_tools.sources.freezing.freeze import valid_name
+from retrain_tools.sources.freezing.variable_places import VariablePlace
 
 OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # checkpoints of TensorFlow 2 hold it
 
@@ -127,7 +127,7 @@ def _add_arguments(
             node.attr["shape"].shape.CopyFrom(shapes[0])
         else:
             node.attr["shape"].shape.unknown_rank = True
-        shape = shape_of_proto(node.attr["shape"].shape)
+        shape = shape_in(node.attr["shape"].shape)
         said = "_user_specified_name" in known and known["_user_specified_name"].s
         key = said.decode("utf-8", "replace") if said else argument.name
         inputs[key] = TensorInfo(f"{node.name}:0", dtype_name(argument.type), shape)
@@ -194,7 +194,9 @@ def _unique(text: str, taken: set[str]) -> str:
     return name
 
 
-def object_places(meta_graph: Any, objects: Mapping[str, int], saved: bytes) -> dict[str, Place]:
+def object_places(
+    meta_graph: Any, objects: Mapping[str, int], saved: bytes
+) -> dict[str, VariablePlace]:
     """Return where the checkpoint keeps each variable, by the node that stands for it.
 
     Args:
@@ -221,4 +223,4 @@ def object_places(meta_graph: Any, objects: Mapping[str, int], saved: bytes) -> 
             for child in tree[mine].children
             if child.local_name in children
         )
-    return {node: Place(keys[number]) for node, number in objects.items() if number in keys}
+    return {node: VariablePlace(keys[number]) for node, number in objects.items() if number in keys}

@@ -22,18 +22,19 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_number
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.freezing import freeze_signature, valid_name
-from retrain_tools.sources.hdf5 import list_arrays, read_array
-from retrain_tools.sources.keras_config import (
+from retrain_tools.sources.contents import Frozen, Signature, TensorInfo
+from retrain_tools.sources.freezing.freeze import freeze_signature, valid_name
+from retrain_tools.sources.freezing.scaling_notes import attach_keras_note
+from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
+from retrain_tools.sources.model import Model
+from retrain_tools.sources.readers.hdf5 import list_arrays, read_array
+from retrain_tools.sources.readers.keras_config import (
     has_scaling_layer,
     layers,
     parse_config,
     refuse_foreign_code,
 )
-from retrain_tools.sources.keras_versions import copy_with_config, modernised
-from retrain_tools.sources.kinds import ZIP_DAMAGE
-from retrain_tools.sources.opened import FrozenSource, Opened, Signature, TensorInfo
-from retrain_tools.sources.scaling_notes import attach_keras_note
+from retrain_tools.sources.readers.keras_versions import copy_with_config, modernised
 
 _WEIGHTS_ONLY = (
     "it has weights but does not say what is computed with them; load them into the model with "
@@ -42,77 +43,80 @@ _WEIGHTS_ONLY = (
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
 
 
-def open_keras(path: Path) -> Opened:
+def open_keras(place: Place) -> Model:
     """Open a `.keras` file: its layers, and the arrays of its weights. Keras is not started.
 
     Raises:
         InputError: it is damaged, or is no Keras model.
     """
-    where = str(path)
-    with _unzipped(path) as (config_text, metadata, files):
+    where = str(place)
+    with _unzipped(place) as (config_text, metadata, files):
         config = parse_config(config_text, where)
         variables = [v for file in files for v in list_arrays(file, where)[0]]
 
     details = {"written by Keras": str(metadata.get("keras_version", "?"))}
-    return Opened(
-        path=path,
-        kind="Keras model (.keras)",
+    return Model(
+        path=place.named,
+        kind=Kind.KERAS,
+        description="Keras model (.keras)",
         variables=variables,
         details=details | _layer_details(config),
-        reader=_Weights(path),
-        freezer=lambda: _freeze(path, config, ".keras"),
+        reader=_Weights(place),
+        freezer=lambda _: _freeze(place, config, ".keras"),
     )
 
 
 class _Weights:
     """Reads the arrays of a `.keras` file; it is unpacked for the first and kept for the rest."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, place: Place) -> None:
+        self._place = place
         self._stack = contextlib.ExitStack()
 
     def __call__(self, name: str) -> npt.NDArray[Any]:
-        return read_array(self._holders[name], name, str(self._path))
+        return read_array(self._holders[name], name, str(self._place))
 
     def __del__(self) -> None:
         self._stack.close()
 
     @functools.cached_property
     def _holders(self) -> dict[str, Path]:
-        _, _, files = self._stack.enter_context(_unzipped(self._path))
-        where = str(self._path)
+        _, _, files = self._stack.enter_context(_unzipped(self._place))
+        where = str(self._place)
         return {v.name: file for file in files for v in list_arrays(file, where)[0]}
 
 
-def open_hdf5(path: Path) -> Opened:
+def open_hdf5(place: Place) -> Model:
     """Open a Keras HDF5 file: a whole model, or weights only. Keras is not started.
 
     Raises:
         InputError: it is damaged, or Keras did not write it.
     """
-    where = str(path)
+    path, where = place.path, str(place)
     variables, attributes = list_arrays(path, where)
     version = attributes.get("keras_version")
     details = {} if version is None else {"written by Keras": _text(version)}
     if "model_config" in attributes:
         config = parse_config(_text(attributes["model_config"]), where)
-        return Opened(
-            path=path,
-            kind="Keras model (HDF5)",
+        return Model(
+            path=place.named,
+            kind=Kind.HDF5,
+            description="Keras model (HDF5)",
             variables=variables,
             details=details | _layer_details(config),
             reader=lambda name: read_array(path, name, where),
-            freezer=lambda: _freeze(path, config, ".h5"),
+            freezer=lambda _: _freeze(place, config, ".h5"),
         )
     if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
-        raise InputError(f"{path} is an HDF5 file, but not one that Keras wrote.")
-    return Opened(
-        path=path,
-        kind="Keras weights (HDF5)",
+        raise InputError(f"{place} is an HDF5 file, but not one that Keras wrote.")
+    return Model(
+        path=place.named,
+        kind=Kind.HDF5,
+        description="Keras weights (HDF5)",
         variables=variables,
         details=details,
         reader=lambda name: read_array(path, name, where),
-        why_not=_WEIGHTS_ONLY,
+        why_not_frozen=_WEIGHTS_ONLY,
     )
 
 
@@ -131,15 +135,15 @@ def _layer_details(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def _unzipped(path: Path) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
+def _unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
     """Yield a `.keras` file's description, its metadata, and its weights as files."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            with zipfile.ZipFile(path) as archive:
+            with zipfile.ZipFile(place.path) as archive:
                 infos = [i for i in archive.infolist() if i.filename.endswith(".h5")]
                 if sum(info.file_size for info in archive.infolist()) > _MOST_BYTES:
                     raise InputError(
-                        f"{path} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
+                        f"{place} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
                         "can hold."
                     )
                 config = archive.read("config.json")
@@ -154,45 +158,44 @@ def _unzipped(path: Path) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[P
                     weights.append(target)
         except (*ZIP_DAMAGE, ValueError) as error:
             raise InputError(
-                f"{path} is damaged or cut off: {error}; download or copy it again."
+                f"{place} is damaged or cut off: {error}; download or copy it again."
             ) from error
         yield config, metadata, weights
 
 
-def _freeze(path: Path, config: Mapping[str, Any], suffix: str) -> FrozenSource:
-    where = str(path)
+def _freeze(place: Place, config: Mapping[str, Any], suffix: str) -> Frozen:
+    where = str(place)
     refuse_foreign_code(config, where)
-    model = _load(path, suffix, config)
+    model = _load(place, suffix, config)
     if not getattr(model, "inputs", None):
         raise InputError(
-            f"{path} does not say what its model takes; call the model once with Keras, and save "
+            f"{place} does not say what its model takes; call the model once with Keras, and save "
             "it again."
         )
     graph_def, signature, values, handles = _traced(model, where)
-    frozen, outputs = freeze_signature(graph_def, signature, values.__getitem__, where, handles)
-    names = {node.name for node in frozen.node}
-    inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in names}
-    source = FrozenSource(frozen, inputs, outputs, f"Keras model {model.name} of {path.name}")
-    return attach_keras_note(source, signature, has_scaling_layer(config, where))
+    frozen = freeze_signature(graph_def, signature, values.__getitem__, where, handles)
+    source = f"Keras model {model.name} of {place.named.name}"
+    attach_keras_note(frozen, signature, source, has_scaling_layer(config, where))
+    return frozen
 
 
-def _load(path: Path, suffix: str, config: Mapping[str, Any]) -> Any:
+def _load(place: Place, suffix: str, config: Mapping[str, Any]) -> Any:
     tf.__version__  # noqa: B018  imports TensorFlow quietly; Keras imports it as well
     keras = importlib.import_module("keras")
     if keras.backend.backend() != "tensorflow":
-        raise InputError(f"{path} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
+        raise InputError(f"{place} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
     current = modernised(config)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # advice to whoever wrote the model
-        named = path
+        path = place.path
         if path.suffix != suffix or current != config:  # Keras goes by the ending
-            named = Path(folder) / f"model{suffix}"
-            copy_with_config(path, named, current)
+            path = Path(folder) / f"model{suffix}"
+            copy_with_config(place.path, path, current)
         try:
-            return keras.saving.load_model(str(named), compile=False, safe_mode=True)
+            return keras.saving.load_model(str(path), compile=False, safe_mode=True)
         except Exception as error:  # Keras raises whatever its layers happen to
             raise InputError(
-                f"Keras {keras.__version__} cannot open {path}: {_reason(error)}. Export it as a "
+                f"Keras {keras.__version__} cannot open {place}: {_reason(error)}. Export it as a "
                 "SavedModel (model.export) with the Keras that made it, and pass that."
             ) from error
 

@@ -12,7 +12,9 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor
-from retrain_tools.sources.opened import Opened, Signature, TensorInfo
+from retrain_tools.sources.contents import Signature, TensorInfo
+from retrain_tools.sources.kinds import Kind, Place
+from retrain_tools.sources.model import Model
 
 _WHY_NOT = (
     "a TensorFlow Lite model has no GraphDef, and its operators are not TensorFlow's; pass the "
@@ -21,29 +23,30 @@ _WHY_NOT = (
 _MOST_BYTES = 2**31 - 1  # a flatbuffer cannot be larger
 
 
-def open_tflite(path: Path) -> Opened:
+def open_tflite(place: Place) -> Model:
     """Open a TensorFlow Lite flatbuffer; the model is not run.
 
     Raises:
         InputError: the file is damaged, or TensorFlow does not bring the schema along.
     """
-    if path.stat().st_size > _MOST_BYTES:
-        raise InputError(f"{path} is larger than the {_MOST_BYTES:,} bytes of a flatbuffer.")
+    if place.path.stat().st_size > _MOST_BYTES:
+        raise InputError(f"{place} is larger than the {_MOST_BYTES:,} bytes of a flatbuffer.")
     schema = _schema()
     try:
-        model = schema.Model.GetRootAs(path.read_bytes(), 0)
+        model = schema.Model.GetRootAs(place.path.read_bytes(), 0)
         tensors = [
             tensor
             for index in range(model.SubgraphsLength())
             for tensor in _subgraph_tensors(schema, model, index)
         ]
-        return Opened(
-            path=path,
-            kind=f"TensorFlow Lite model, schema version {model.Version()}",
+        return Model(
+            path=place.named,
+            kind=Kind.TFLITE,
+            description=f"TensorFlow Lite model, schema version {model.Version()}",
             signatures=_signatures(schema, model),
-            tensors=tensors,
+            own_tensors=tensors,
             details=_details(model, tensors),
-            why_not=_WHY_NOT,
+            why_not_frozen=_WHY_NOT,
         )
     # What reading outside of the data, or a place in them that is no table, leads to.
     except (
@@ -56,7 +59,7 @@ def open_tflite(path: Path) -> Opened:
         MemoryError,
     ) as error:
         raise InputError(
-            f"{path} is a damaged or cut-off TensorFlow Lite model; download or copy it again."
+            f"{place} is a damaged or cut-off TensorFlow Lite model; download or copy it again."
         ) from error
 
 

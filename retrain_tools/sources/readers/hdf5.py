@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.opened import StoredVariable
+from retrain_tools.sources.contents import StoredVariable
 
 _ATTRIBUTES = ("keras_version", "layer_names", "model_config")  # of the root; others are not read
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-import numpy.typing as npt
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import fill_constant
+from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.dtypes import dtype_name, dtype_number
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
@@ -19,11 +18,9 @@ from retrain_tools.graphdef.navigate import (
     upstream,
 )
 from retrain_tools.graphdef.shapes.call import Shape
-from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.inlining import inline_calls
-from retrain_tools.sources.messages import check_graph
-from retrain_tools.sources.opened import Signature, TensorInfo
-from retrain_tools.sources.substitution import variables_to_constants
+from retrain_tools.sources.contents import Frozen, ReadValue, Signature, TensorInfo
+from retrain_tools.sources.freezing.functions import inline_calls
+from retrain_tools.sources.freezing.variables import variables_to_constants
 
 PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 # What tf.function adds at the end of a function for each result, under no name of its own.
@@ -31,18 +28,15 @@ _ADDED_RESULT = re.compile(r"(.*/)?Identity(_\d+)*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 _MOST_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 
-Values = Callable[[str], npt.NDArray[Any]]
-"""Gives the value of the variable that a node stands for."""
-
 
 def freeze_signature(
     graph_def: Any,
     signature: Signature,
-    values: Values,
+    values: ReadValue,
     where: str,
     handles: Mapping[str, int] | None = None,
-) -> tuple[Any, dict[str, str]]:
-    """Return TensorFlow's GraphDef from the inputs of a signature to its outputs.
+) -> Frozen:
+    """Return the frozen graph from the inputs of a signature to its outputs.
 
     An input that is no placeholder, as TensorFlow 1 allows, becomes one.
 
@@ -54,7 +48,7 @@ def freeze_signature(
         handles: see `variables_to_constants`.
 
     Returns:
-        The graph, and the full tensor name of each output by its key.
+        The graph, and the inputs (those that it still has) and outputs of the signature.
 
     Raises:
         InputError: the graph cannot be frozen, or a variable's value is missing or of a wrong kind.
@@ -70,14 +64,17 @@ def freeze_signature(
     graph = copy_nodes(graph_def, lambda node: node.name in needed)
     _make_placeholders(graph, signature.inputs.values())
     inlined = inline_calls(graph, where)
-    check_graph(inlined.graph_def, where)  # functions may hold circles, too
+    check_graph(inlined.graph_def, where)  # functions may hold cycles, too
     nodes = nodes_by_name(inlined.graph_def)
     outputs = {
         key: _before_added(nodes, inlined.tensor(full_name(info.name)))
         for key, info in signature.outputs.items()
     }
     substituted = variables_to_constants(inlined.graph_def, list(outputs.values()), where, handles)
-    return _filled(substituted.graph_def, substituted.empty, values, where), outputs
+    graph_def = _filled(substituted.graph_def, substituted.empty, values, where)
+    left = {node.name for node in graph_def.node}
+    inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in left}
+    return Frozen(graph_def, inputs, outputs)
 
 
 def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> None:
@@ -119,9 +116,8 @@ def _before_added(nodes: Mapping[str, Any], tensor: str) -> str:
         tensor = full_name(node.input[0])
 
 
-def _filled(light: Any, empty: list[str], values: Values, where: str) -> Any:
-    """Give the empty constants their values, in TensorFlow's own message."""
-    graph_def = tf.compat.v1.GraphDef.FromString(light.SerializeToString())
+def _filled(graph_def: Any, empty: list[str], values: ReadValue, where: str) -> Any:
+    """Give the empty constants of a graph their values; the graph is changed."""
     missing = set(empty)
     size = 0
     for node in graph_def.node:
@@ -135,10 +131,11 @@ def _filled(light: Any, empty: list[str], values: Values, where: str) -> Any:
                 "that a GraphDef can have."
             )
         dtype = dtype_name(node.attr["dtype"].type)
-        if tf.as_dtype(value.dtype).name != dtype:
+        found = "string" if value.dtype.kind in "OS" else value.dtype.name
+        if found != dtype:
             raise InputError(
                 f"{where}: the variable {node.name!r} is {dtype} in the graph, but "
-                f"{value.dtype.name} in the checkpoint; they do not belong together."
+                f"{found} in the checkpoint; they do not belong together."
             )
         name = node.name
         node.Clear()

@@ -14,8 +14,8 @@ from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import INT32, dtype_name
 from retrain_tools.graphdef.navigate import copy_nodes, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.ops import registry
+from retrain_tools.sources.contents import VARIABLES
 
-VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _RESOURCE = 20  # types.proto: DT_RESOURCE
 
 _PLAIN = {  # ops that pass on a reference to a variable, and what passes on its value

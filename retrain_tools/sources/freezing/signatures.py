@@ -8,9 +8,9 @@ from typing import Any
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32, INT64, dtype_name
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
-from retrain_tools.graphdef.shapes.call import Shape
-from retrain_tools.sources.opened import Signature, TensorInfo
-from retrain_tools.sources.substitution import changes_state
+from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.sources.contents import Signature, TensorInfo
+from retrain_tools.sources.freezing.variables import changes_state
 
 _INTERNAL = "__saved_model_"  # how the names of TensorFlow's own signatures begin
 _DEFAULTS = ("serving_default", "default")  # SavedModels'; Hub modules'
@@ -30,17 +30,10 @@ def stated_signatures(meta_graph: Any) -> dict[str, Signature]:
 
 def _ends(stated: Mapping[str, Any]) -> dict[str, TensorInfo]:
     return {
-        key: TensorInfo(info.name, dtype_name(info.dtype), shape_of_proto(info.tensor_shape))
+        key: TensorInfo(info.name, dtype_name(info.dtype), shape_in(info.tensor_shape))
         for key, info in sorted(stated.items())
         if info.name  # a sparse tensor has three names of another kind
     }
-
-
-def shape_of_proto(proto: Any) -> Shape | None:
-    """Return the shape that a TensorShapeProto states; None for an unknown rank."""
-    if proto.unknown_rank:
-        return None
-    return tuple(dim.size if dim.size >= 0 else None for dim in proto.dim)
 
 
 def choose_signature(
@@ -115,7 +108,7 @@ def _input_info(node: Any) -> TensorInfo:
         shapes = node.attr["output_shapes"].list.shape if "output_shapes" in node.attr else []
         shape = shapes[0] if shapes else None
         dtype = dtype_name(_component_types(node)[0])
-    return TensorInfo(full_name(node.name), dtype, shape_of_proto(shape) if shape else None)
+    return TensorInfo(full_name(node.name), dtype, shape_in(shape) if shape else None)
 
 
 def _component_types(node: Any) -> Any:

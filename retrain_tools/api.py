@@ -1,0 +1,242 @@
+"""The package's functions for Python: `import retrain_tools as rt`, then `rt.load` and so on.
+
+Images may be given as paths, folders (searched at any depth), the `bytes` of an encoded image, PIL
+images, or uint8 arrays [H, W, 3]; one of them, or a sequence.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+
+from retrain_tools.features.fill import CacheOptions
+from retrain_tools.features.in_memory import Features, fetch_in_memory
+from retrain_tools.features.read_cache import read_bottlenecks
+from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.head.labelling import Labelled, label_images
+from retrain_tools.head.labels import find_labels, read_labels
+from retrain_tools.head.retraining import RetrainResult, find_classes, retrain_on, settings_in
+from retrain_tools.head.training import TrainingSettings
+from retrain_tools.images.decode import MAX_PIXELS, ImageLike
+from retrain_tools.images.folders import expand_folders
+from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.freezing.write import write_frozen
+from retrain_tools.sources.model import Model
+from retrain_tools.sources.open import open_model
+
+__all__ = ["fetch", "freeze", "label", "load", "read_bottlenecks", "retrain"]
+
+Images = ImageLike | Sequence[ImageLike]
+"""One image, a folder of images, or several of either."""
+
+
+def load(
+    graph: str | Path,
+    *,
+    model_dir: str | Path | None = None,
+    tags: str | Sequence[str] | None = None,
+    signature: str | None = None,
+    preprocess: str | None = None,
+    input_layer: str | None = None,
+    output_layer: str | None = None,
+    bottleneck_tensor: str | None = None,
+    input_height: int | None = None,
+    input_width: int | None = None,
+    input_mean: float | None = None,
+    input_std: float | None = None,
+) -> Model:
+    """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
+
+    Args:
+        graph: a file or folder, a checkpoint's prefix, or a name of the catalogue.
+        model_dir: where catalogued networks are kept; None for the user's cache folder.
+        tags: of a SavedModel: which of its graphs.
+        signature: of a SavedModel or MetaGraph: what to take.
+        preprocess: `resize` or `slim` for a slim checkpoint; `none` feeds raw pixels of 0 to 255.
+        input_layer: the tensor that takes the image, if the graph does not show it.
+        output_layer: the tensor that gives the scores.
+        bottleneck_tensor: the tensor to cache and to retrain on.
+        input_height: of the graph's images, in pixels, if it does not say.
+        input_width: the same.
+        input_mean: subtracted from pixels of 0 to 255, for a graph of unknown scaling.
+        input_std: what pixels are divided by after that.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> model = rt.load("graph.pb")
+        >>> [tensor.name for tensor in model.tensors("softmax")]
+        ['softmax/logits:0', 'softmax:0']
+    """
+    is_raw = preprocess == "none"
+    choices = Choices(
+        [tags] if isinstance(tags, str) else tags, signature, None if is_raw else preprocess
+    )
+    overrides = SpecOverrides(
+        input_layer=input_layer,
+        output_layer=output_layer,
+        bottleneck_tensor=bottleneck_tensor,
+        input_height=input_height,
+        input_width=input_width,
+        input_mean=input_mean,
+        input_std=input_std,
+        raw_pixels=is_raw,
+    )
+    return dataclasses.replace(open_model(graph, model_dir, choices), overrides=overrides)
+
+
+def fetch(
+    model: Model,
+    tensors: str | Sequence[str],
+    images: Images,
+    *,
+    pooling: str | None = None,
+    max_image_pixels: int = MAX_PIXELS,
+) -> Features:
+    """Fetch named tensors for images, in memory; `fetch_tensors` does it for more than fit there.
+
+    Args:
+        model: what `load` opened.
+        tensors: tensors, nodes, or slim's names of end points.
+        images: the images.
+        pooling: `avg`, `max` or `flatten` to make vectors of feature maps; None keeps their shape.
+        max_image_pixels: the largest width × height to accept.
+
+    Returns:
+        `values`, float32 [N, ...] for each name; `images`, the image of each row; `failed`, why an
+        image has no row.
+
+    Raises:
+        InputError: a tensor is not there or not computed from images, or no image can be used.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> found = rt.fetch(rt.load("graph.pb"), "pool_3/_reshape:0", "photos")
+        >>> found.values["pool_3/_reshape:0"].shape[0] == len(found.images)
+        True
+    """
+    names = [tensors] if isinstance(tensors, str) else list(tensors)
+    found = expand_folders(images)
+    return fetch_in_memory(model.frozen(), names, found, pooling, max_image_pixels)
+
+
+def label(
+    model: Model,
+    images: Images,
+    labels: str | Path | Sequence[str] | None = None,
+    top_k: int = 5,
+) -> list[Labelled]:
+    """Return the best labels of images and their scores.
+
+    Args:
+        model: what `load` opened.
+        images: the images.
+        labels: the labels in the order of the scores, or a file with one a line; None takes the
+            file beside the graph.
+        top_k: how many labels to give for each image.
+
+    Raises:
+        InputError: the graph has no scores, or the labels are missing or do not fit them.
+
+    Example:
+        >>> import numpy as np, retrain_tools as rt
+        >>> grey = np.full((40, 30, 3), 128, np.uint8)
+        >>> names = [f"class {number}" for number in range(1008)]
+        >>> [found] = rt.label(rt.load("graph.pb"), grey, names, top_k=2)
+        >>> len(found.best)
+        2
+    """
+    frozen = model.frozen()
+    if labels is None:
+        labels = find_labels(frozen)
+    return label_images(
+        frozen, lambda count: read_labels(labels, count), expand_folders(images), top_k
+    )
+
+
+def retrain(
+    model: Model,
+    image_dir: str | Path,
+    *,
+    output_dir: str | Path = "retrained",
+    bottleneck_dir: str | Path | None = None,
+    how_many_training_steps: int = 4000,
+    learning_rate: float = 0.01,
+    testing_percentage: int = 10,
+    validation_percentage: int = 10,
+    seed: int = 0,
+    keep_folder_names: bool = False,
+    pooling: str = "avg",
+) -> RetrainResult:
+    """Train a new last layer on folders of images, as the script `retrain` does.
+
+    Args:
+        model: what `load` opened.
+        image_dir: one folder of images per class.
+        output_dir: folder for the results, `output_graph.pb` and the others.
+        bottleneck_dir: the cache of bottlenecks; None for OUTPUT_DIR/bottlenecks.
+        how_many_training_steps: steps of gradient descent.
+        learning_rate: its step size.
+        testing_percentage: of the images, for the final test.
+        validation_percentage: of the images, for validation.
+        seed: of everything random; the same seed gives the same result.
+        keep_folder_names: take folder names as labels as they are, not in lower case.
+        pooling: `avg`, `max` or `flatten`: how a feature map becomes a vector.
+
+    Returns:
+        `head` (weights and biases), `labels`, `figures` (what metrics.json holds), `test`,
+        `misclassified`, and `output_graph`, the file to `load` for labelling.
+
+    Raises:
+        InputError: there are no two classes, or a result cannot be written.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> result = rt.retrain(rt.load("graph.pb"), "photos", how_many_training_steps=20)
+        >>> result.labels, result.head.biases.shape
+        (['disc', 'square'], (2,))
+    """
+    cache = CacheOptions(
+        bottleneck_dir=str(bottleneck_dir or Path(output_dir) / "bottlenecks"), pooling=pooling
+    )
+    settings = settings_in(
+        str(output_dir),
+        image_dir=str(image_dir),
+        cache=cache,
+        training=TrainingSettings(
+            how_many_training_steps=how_many_training_steps,
+            learning_rate=learning_rate,
+            seed=seed,
+        ),
+        testing_percentage=testing_percentage,
+        validation_percentage=validation_percentage,
+        keep_folder_names=keep_folder_names,
+    )
+    return retrain_on(model.frozen(), settings, find_classes(settings))
+
+
+def freeze(model: Model, path: str | Path) -> Path:
+    """Write a model as a frozen GraphDef that every tool here takes, and TensorFlow 1 as well.
+
+    Where the scaling of pixels is known, the graph takes encoded images as well.
+
+    Args:
+        model: what `load` opened.
+        path: the file to write.
+
+    Returns:
+        The file.
+
+    Raises:
+        InputError: it cannot be frozen, or would be larger than a GraphDef can be.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> rt.load(rt.freeze(rt.load("graph.pb"), "frozen.pb")).description
+        'frozen GraphDef'
+    """
+    write_frozen(model, str(path))
+    return Path(path)

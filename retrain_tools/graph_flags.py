@@ -1,0 +1,147 @@
+"""The flags that several scripts share, and the Model, FrozenGraph or images that they ask for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from absl import flags
+
+from retrain_tools.errors import InputError, argument
+from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
+from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.model import Model
+from retrain_tools.sources.open import open_model
+
+flags.disclaim_key_flags()  # what is defined here is a flag of the script that asks for it
+FLAGS = flags.FLAGS
+
+
+class _PathParser(flags.ArgumentParser[str]):
+    """Takes any text; a `~` in front is the user's home, which no shell puts in after a `=`."""
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)  # noqa: PTH111  (a Path would lose "./" and a last "/")
+
+
+def define_path(name: str, default: str | None, help_text: str) -> None:
+    """Define a flag for a file or folder."""
+    flags.DEFINE(_PathParser(), name, default, help_text)
+
+
+def define_graph_flags() -> None:
+    """Define the flags that say which graph is opened, and how it takes images."""
+    define_path(
+        "graph",
+        None,
+        "Any TensorFlow file or folder (GraphDef, MetaGraph, checkpoint, SavedModel, Hub module, "
+        "Keras), an archive of one, or the name of a catalogued network.",
+    )
+    define_path(
+        "model_dir",
+        None,
+        "Where catalogued networks and frozen checkpoints are kept. Default: the user's cache "
+        "folder.",
+    )
+    flags.DEFINE_list("tags", None, "Of a SavedModel: which of its graphs, by all of its tags.")
+    flags.DEFINE_string(
+        "signature",
+        None,
+        "Of a SavedModel or MetaGraph: what to take; see list_tensors --signatures.",
+    )
+    flags.DEFINE_enum(
+        "preprocess",
+        None,
+        ["resize", "slim", "none"],
+        "For a slim checkpoint: resize whole images (the default), or crop them as slim did to "
+        "evaluate. For any graph, none: feed pixels of 0 to 255, resized by Pillow and not scaled, "
+        "as some older feature tools did by mistake.",
+    )
+    flags.DEFINE_string(
+        "input_layer", None, "Tensor that takes the image. Default: the graph's own."
+    )
+    flags.DEFINE_integer("input_height", None, "Height of the graph's images, if it does not say.")
+    flags.DEFINE_integer("input_width", None, "Width of the graph's images, if it does not say.")
+    flags.DEFINE_float(
+        "input_mean", None, "Subtracted from pixels of 0 to 255, for a graph of unknown scaling."
+    )
+    flags.DEFINE_float("input_std", None, "What pixels are divided by after that.")
+
+
+def define_image_flags(loose: bool) -> None:
+    """Define the flags that say which images are read.
+
+    Args:
+        loose: whether images may be named one by one, with --image_list and after the flags.
+    """
+    from retrain_tools.images.decode import MAX_PIXELS  # with Pillow and NumPy
+
+    anywhere = "Folder of images, searched at any depth."
+    define_path("image_dir", None, anywhere if loose else "Folder of images; one folder per class.")
+    if loose:
+        define_path("image_list", None, "Text file with the path of an image in each line.")
+    flags.DEFINE_integer(
+        "max_image_pixels", MAX_PIXELS, "Largest width × height of an image to accept.", 1
+    )
+    flags.DEFINE_enum(
+        "on_error", "skip", ["skip", "fail"], "What to do about an image that cannot be used."
+    )
+
+
+def given_choices(**more: Any) -> Choices:
+    """Return what the flags choose of a file."""
+    preprocess = None if FLAGS.preprocess == "none" else FLAGS.preprocess
+    return Choices(FLAGS.tags, FLAGS.signature, preprocess, **more)
+
+
+def given_overrides(**more: Any) -> SpecOverrides:
+    """Return what the flags, and the script's own ones in `more`, say of a graph.
+
+    Raises:
+        InputError: flags do not go together.
+    """
+    raw = FLAGS.preprocess == "none"
+    if raw and (FLAGS.input_mean, FLAGS.input_std) != (None, None):
+        raise InputError(
+            f"{argument('preprocess')}=none does not scale: leave out {argument('input_mean')}, "
+            f"{argument('input_std')}."
+        )
+    names = ("input_layer", "input_height", "input_width", "input_mean", "input_std")
+    return SpecOverrides(raw_pixels=raw, **{name: FLAGS[name].value for name in names}, **more)
+
+
+def given_model(graph: str | None = None, **choices: Any) -> Model:
+    """Open what --graph, or another flag, names.
+
+    Raises:
+        InputError: see `open_model`.
+    """
+    return open_model(graph or FLAGS.graph, FLAGS.model_dir, given_choices(**choices))
+
+
+def given_frozen_graph(graph: str | None = None, **overrides: Any) -> FrozenGraph:
+    """Open and freeze what --graph, or another flag, names.
+
+    Raises:
+        InputError: see `open_model` and `Model.frozen`.
+    """
+    said = given_overrides(**overrides)
+    return given_model(graph).frozen(said)
+
+
+def given_images(words: Sequence[str]) -> list[str]:
+    """Return the images that --image_dir, --image_list and the words after the flags name.
+
+    Raises:
+        InputError: a folder or list is missing or names none, or nothing is named.
+    """
+    from retrain_tools.images.folders import find_images, images_at, read_image_list
+
+    paths = [image.path for image in find_images(FLAGS.image_dir)] if FLAGS.image_dir else []
+    if FLAGS.image_list:
+        paths += read_image_list(FLAGS.image_list)
+    paths += images_at(words)
+    if not paths:
+        raise InputError("Name images with --image_dir, with --image_list, or after the flags.")
+    return paths

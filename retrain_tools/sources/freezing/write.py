@@ -1,0 +1,44 @@
+"""Writes a model as a frozen GraphDef file."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from retrain_tools.graphdef.image_side import add_image_side
+from retrain_tools.graphdef.make_spec import make_spec
+from retrain_tools.graphdef.note import read_note
+from retrain_tools.graphdef.save import write_graph
+from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.sources.model import Model
+
+
+class Written(NamedTuple):
+    """The tensors that a frozen graph takes, the encoded image first, and those that it gives."""
+
+    inputs: list[str]
+    outputs: list[str]
+
+
+def write_frozen(model: Model, path: str, overrides: SpecOverrides | None = None) -> Written:
+    """Freeze a model into a file; a network of known scaling gets an encoded input where it lacks.
+
+    Args:
+        model: the model.
+        path: the file to write.
+        overrides: image size and the like; None for the model's own.
+
+    Raises:
+        InputError: it cannot be frozen, or would be larger than a GraphDef can be.
+    """
+    overrides = overrides or model.overrides
+    frozen = model.freeze((overrides.input_height, overrides.input_width))
+    inputs = list(frozen.inputs.values())
+    if read_note(frozen.graph_def) is not None:  # a network that takes images, of known scaling
+        spec, _ = make_spec(frozen.graph_def, str(model.path), model.entry, overrides)
+        if spec.encoded_input is None:
+            add_image_side(frozen.graph_def, spec)
+            spec, _ = make_spec(frozen.graph_def, str(model.path), model.entry, overrides)
+        if spec.encoded_input is not None and spec.encoded_input not in inputs:
+            inputs.insert(0, spec.encoded_input)
+    write_graph(path, frozen.graph_def)
+    return Written(inputs, list(frozen.outputs.values()))

@@ -1,0 +1,137 @@
+"""GraphDef files, binary or text: frozen ones, and ones whose variables are elsewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from google.protobuf.message import DecodeError
+
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.check import check_graph
+from retrain_tools.graphdef.navigate import nodes_by_op
+from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
+from retrain_tools.graphdef.view import GraphView, view_of
+from retrain_tools.sources.contents import Frozen, ImageSize, graph_variables
+from retrain_tools.sources.kinds import Kind, Place, foreign_kind, is_text_graph
+from retrain_tools.sources.messages import parse_text, read_bytes
+from retrain_tools.sources.model import Model
+
+# The op was removed for graphs made since GraphDef version 9 (TensorFlow's op registry); a file
+# that holds it and says otherwise was re-saved by a newer TensorFlow, with nothing else changed.
+_OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
+_LAST_VERSION_WITH_OLD_BATCH_NORM = 8
+_OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
+_WHY_NOT = (
+    "its variables have no values: a GraphDef does not hold them; pass the .meta file beside the "
+    "checkpoint, or the SavedModel, that belongs to it."
+)
+
+
+def open_graph_def(place: Place) -> Model:
+    """Open a GraphDef file; one with variables can be listed, but not frozen.
+
+    Raises:
+        InputError: see `read_graph_def`.
+    """
+    view = read_graph_def(place)
+    variables = graph_variables(view)
+
+    def freeze(_: ImageSize) -> Frozen:
+        tensors = list_tensors(view)
+        inputs, outputs = graph_inputs(view, tensors), graph_outputs(view, tensors)
+        return Frozen(view.proto, _by_name(inputs), _by_name(outputs))
+
+    return Model(
+        path=place.named,
+        kind=Kind.GRAPH_DEF,
+        description="GraphDef with variables" if variables else "frozen GraphDef",
+        stored=view,
+        variables=variables,
+        details={"producer version": str(view.versions.producer)},
+        freezer=None if variables else freeze,
+        why_not_frozen=_WHY_NOT if variables else "",
+    )
+
+
+def _by_name(tensors: list[Tensor]) -> dict[str, str]:
+    return {tensor.name.removesuffix(":0"): tensor.name for tensor in tensors}
+
+
+def read_graph_def(place: Place | str | Path) -> GraphView:
+    """Read a binary or text GraphDef, told apart by content, without TensorFlow.
+
+    Returns:
+        The graph as a view; the `schema.GraphDef` is its `proto`.
+
+    Raises:
+        InputError: the file is missing, is no GraphDef (it says what), is cut off, or its graph is
+            inconsistent: see `check_graph`.
+    """
+    place = place if isinstance(place, Place) else Place.of(place)
+    data = read_bytes(place, "a GraphDef")
+    if is_text_graph(data[:4096]):
+        graph = view_of(parse_text(data, schema.GraphDef, place, "a text GraphDef"))
+    else:
+        graph = _parse_binary(data, place)
+    check_graph(graph, str(place))
+    if _OLD_BATCH_NORM in nodes_by_op(graph):
+        versions = graph.versions
+        versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
+    return graph
+
+
+def _parse_binary(data: bytes, place: Place) -> GraphView:
+    try:
+        graph = view_of(schema.GraphDef.FromString(data))
+    except DecodeError as error:
+        reason = foreign_kind(data) or truncation(data) or "is not a GraphDef"
+        raise InputError(f"{place} {reason}.") from error
+    ops = nodes_by_op(graph)
+    if not ops or not all(map(_OP_NAME.fullmatch, ops)):
+        raise InputError(f"{place} is not a GraphDef, or one without nodes.")
+    return graph
+
+
+def truncation(data: bytes) -> str | None:
+    """Walk the top-level protobuf fields of `data` and say where a cut-off file ends.
+
+    Returns:
+        A clause that completes "FILE …", or None when the top level is not merely cut off.
+    """
+    position = fields = 0
+    while position < len(data):
+        tag, after_tag = _varint(data, position)
+        if tag is None or tag & 7 not in (0, 2) or not 1 <= tag >> 3 <= 5:
+            return _cut_off(fields, len(data), None) if tag is None and fields else None
+        value, after_value = _varint(data, after_tag)
+        if value is None:
+            return _cut_off(fields, len(data), None) if fields else None
+        position = after_value + (value if tag & 7 == 2 else 0)
+        if position > len(data):
+            return _cut_off(fields, len(data), position) if fields else None
+        fields += 1
+    return None
+
+
+def _cut_off(fields: int, size: int, needed: int | None) -> str:
+    least = f" of at least {needed:,}" if needed else ""
+    return (
+        f"is cut off: it ends after {fields} complete nodes ({size:,} bytes{least}); "
+        "download or copy it again"
+    )
+
+
+def _varint(data: bytes, position: int) -> tuple[int | None, int]:
+    """Read a base-128 number; (None, position) where the data end inside it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if position >= len(data):
+            return None, position
+        byte = data[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            break
+    return value, position

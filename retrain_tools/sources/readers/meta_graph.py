@@ -1,0 +1,104 @@
+"""MetaGraphs: the `.meta` file beside a checkpoint, and what they share with SavedModels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.check import check_graph
+from retrain_tools.graphdef.view import view_of
+from retrain_tools.sources.checkpoint_files import Checkpoint, checkpoint_there
+from retrain_tools.sources.contents import (
+    Choices,
+    Frozen,
+    ImageSize,
+    ReadValue,
+    graph_variables,
+)
+from retrain_tools.sources.freezing.freeze import freeze_signature
+from retrain_tools.sources.freezing.signatures import (
+    choose_signature,
+    forward_signature,
+    stated_signatures,
+)
+from retrain_tools.sources.freezing.variable_places import (
+    VariablePlace,
+    places_by_name,
+    restored_places,
+)
+from retrain_tools.sources.freezing.variable_values import stored_values
+from retrain_tools.sources.kinds import Kind, Place
+from retrain_tools.sources.messages import read_message
+from retrain_tools.sources.model import Model
+
+
+def open_meta_graph(place: Place, choices: Choices) -> Model:
+    """Open a `.meta` file; with its checkpoint beside it, it can be frozen.
+
+    Args:
+        place: the file; the checkpoint has its name without `.meta`.
+        choices: `signature` says which of its signatures to freeze; most MetaGraphs have none, and
+            are frozen from the images to the results.
+
+    Raises:
+        InputError: it is no MetaGraph, or its graph is inconsistent.
+    """
+    meta_graph = read_message(place, schema.MetaGraphDef, "a MetaGraph")
+    graph_def, where = meta_graph.graph_def, str(place)
+    check_graph(graph_def, where)
+    prefix = place.with_name(place.path.stem)
+    there = place.path.suffix == ".meta" and checkpoint_there(prefix.path)
+    signatures = stated_signatures(meta_graph)
+    values = graph_values(meta_graph, prefix, where)
+
+    def freeze(_: ImageSize) -> Frozen:
+        if signatures:
+            chosen = choose_signature(signatures, choices.signature, where)[1]
+        else:
+            chosen = forward_signature(graph_def, where)
+        return freeze_signature(graph_def, chosen, values, where)
+
+    variables = graph_variables(graph_def)
+    can_freeze = there or not variables
+    version = meta_graph.meta_info_def.tensorflow_version
+    beside = "with" if there else "without"
+    why_not = (
+        f"the values of its {len(variables)} variables are in a checkpoint that is not beside "
+        f"it ({prefix.path.name}.index); copy it there."
+    )
+    return Model(
+        path=place.named,
+        kind=Kind.META_GRAPH,
+        description=f"MetaGraph{f' of TensorFlow {version}' if version else ''}, {beside} its "
+        "checkpoint",
+        stored=view_of(graph_def),
+        variables=variables,
+        signatures=signatures,
+        details=meta_details(meta_graph),
+        reader=values if there else None,
+        freezer=freeze if can_freeze else None,
+        why_not_frozen="" if can_freeze else why_not,
+    )
+
+
+def graph_values(meta_graph: Any, prefix: Place, where: str) -> ReadValue:
+    """Return what reads the values of a MetaGraph's variables from the checkpoint `prefix`."""
+
+    def places(_: Checkpoint) -> Mapping[str, VariablePlace]:
+        names = [variable.name for variable in graph_variables(meta_graph.graph_def)]
+        return places_by_name(meta_graph, names) | restored_places(meta_graph, where)
+
+    return stored_values(prefix, places, where)
+
+
+def meta_details(meta_graph: Any) -> dict[str, str]:
+    """Say what else a MetaGraph tells about itself."""
+    details = {}
+    if meta_graph.meta_info_def.tensorflow_version:
+        details["written by TensorFlow"] = meta_graph.meta_info_def.tensorflow_version
+    if meta_graph.graph_def.library.function:
+        details["functions"] = str(len(meta_graph.graph_def.library.function))
+    if meta_graph.collection_def:
+        details["collections"] = ", ".join(sorted(meta_graph.collection_def))
+    return details

@@ -1,0 +1,191 @@
+"""SavedModel folders of TensorFlow 1 and 2, TF1 Hub modules among them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.check import check_graph
+from retrain_tools.graphdef.view import view_of
+from retrain_tools.sources.checkpoint_files import Checkpoint, checkpoint_there
+from retrain_tools.sources.contents import (
+    Choices,
+    Frozen,
+    ImageSize,
+    ReadValue,
+    Signature,
+    graph_variables,
+)
+from retrain_tools.sources.freezing.freeze import freeze_signature
+from retrain_tools.sources.freezing.object_graph import (
+    OBJECT_GRAPH_KEY,
+    CalledFunction,
+    call_function,
+    function_names,
+    is_reusable,
+    object_places,
+)
+from retrain_tools.sources.freezing.scaling_notes import attach_hub_note, attach_keras_note
+from retrain_tools.sources.freezing.signatures import (
+    choose_signature,
+    forward_signature,
+    stated_signatures,
+)
+from retrain_tools.sources.freezing.variable_places import VariablePlace, restored_places
+from retrain_tools.sources.freezing.variable_values import stored_values
+from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place
+from retrain_tools.sources.messages import read_message
+from retrain_tools.sources.model import Model
+from retrain_tools.sources.readers.meta_graph import graph_values, meta_details
+
+_SERVE = ["serve"]
+_HUB_FILE = "tfhub_module.pb"
+
+
+def open_saved_model(place: Place, choices: Choices) -> Model:
+    """Open a SavedModel, or a TF1 Hub module, which is one with a file more.
+
+    Args:
+        place: the folder, or the protobuf file in it.
+        choices: `tags` say which of its graphs; without them it is `serve`, a Hub module's graph
+            without tags, or the only one. `signature` names what to freeze: a signature, or a
+            function of the saved object; without it, `serving_default`, `default`, the only one,
+            or `__call__`.
+
+    Raises:
+        InputError: it is no SavedModel, a damaged one, or has no graph of these tags or no such
+            signature.
+    """
+    folder = place if place.path.is_dir() else place.parent
+    is_hub_module = (folder.path / _HUB_FILE).is_file()
+    where, signature = str(folder), choices.signature
+    meta_graph, others = _choose_tags(_read(place), choices.tags, where, is_hub_module)
+    check_graph(meta_graph.graph_def, where)
+    signatures, functions = stated_signatures(meta_graph), function_names(meta_graph)
+    _check_signature(signature, [*signatures, *functions], where)
+    called = None
+    if signature in functions or (not signatures and "__call__" in functions):
+        called = call_function(meta_graph, signature or "__call__", where)
+        signatures = {(signature or "__call__"): called.signature}
+    graph_def = called.graph_def if called else meta_graph.graph_def
+    variables = graph_variables(graph_def)
+    if called is None and (stored := restored_places(meta_graph, where)):
+        # Keras saves further copies of its variables, which have no values.
+        variables = tuple(variable for variable in variables if variable.name in stored)
+    prefix = folder / "variables" / "variables"
+    there = checkpoint_there(prefix.path)
+    can_freeze = there or not variables
+    values = _values(meta_graph, called, prefix, where)
+
+    def freeze(_: ImageSize) -> Frozen:
+        if signatures:
+            name, chosen = choose_signature(signatures, signature, where)
+        else:
+            name, chosen = "(none)", forward_signature(graph_def, where)
+        frozen = freeze_signature(graph_def, chosen, values, where)
+        what = "Hub module" if is_hub_module else "SavedModel"
+        source = f"{what} {folder.named.name}, signature {name}"
+        _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
+        return frozen
+
+    why_not = f"its variables are missing ({prefix}.index); copy the whole folder."
+    return Model(
+        path=folder.named,
+        kind=Kind.SAVED_MODEL,
+        description=_description(meta_graph, is_hub_module),
+        stored=view_of(graph_def),
+        variables=variables,
+        signatures=signatures,
+        details=_details(meta_graph, functions, others),
+        reader=values if there else None,
+        freezer=freeze if can_freeze else None,
+        why_not_frozen="" if can_freeze else why_not,
+    )
+
+
+def _check_signature(signature: str | None, known: Sequence[str], where: str) -> None:
+    if signature is not None and signature not in known:
+        hint, listed = did_you_mean(signature, known), ", ".join(known) or "none"
+        raise InputError(f"No signature {signature!r} in {where}.{hint} There are: {listed}.")
+
+
+def _details(
+    meta_graph: Any, functions: Sequence[str], other_tags: Sequence[str]
+) -> dict[str, str]:
+    more = {
+        "functions of the saved object": ", ".join(functions),
+        "other tag sets": "; ".join(other_tags),
+    }
+    return meta_details(meta_graph) | {label: text for label, text in more.items() if text}
+
+
+def _attach_note(
+    frozen: Frozen, meta_graph: Any, chosen: Signature, source: str, is_hub_module: bool
+) -> None:
+    """Attach what is known of the network's pixels to its frozen graph."""
+    if is_hub_module or is_reusable(meta_graph):
+        classifies = "image_classification" in meta_graph.signature_def
+        attach_hub_note(frozen, chosen, source, classifies)
+    elif meta_graph.object_graph_def.nodes:  # other people's networks have Keras's scopes, too
+        attach_keras_note(frozen, chosen, source)
+
+
+def _read(place: Place) -> Any:
+    if place.path.is_dir():
+        binary, text, chunks = (place / name for name in SAVED_MODEL_FILES)
+        if not binary.path.is_file() and not text.path.is_file() and chunks.path.is_file():
+            raise InputError(
+                f"{place} is a SavedModel split into chunks (saved_model.cpb); save it again "
+                "without experimental_image_format."
+            )
+        place = binary if binary.path.is_file() else text
+    model = read_message(place, schema.SavedModel, "a SavedModel")
+    if not model.meta_graphs:
+        raise InputError(f"{place} is damaged: a SavedModel without any graph; copy it again.")
+    return model
+
+
+def _choose_tags(
+    model: Any, tags: Sequence[str] | None, where: str, is_hub_module: bool
+) -> tuple[Any, list[str]]:
+    """Return the MetaGraph of the tags, and what the other ones are tagged."""
+    by_tags = {tuple(sorted(m.meta_info_def.tags)): m for m in model.meta_graphs}
+    usual: Sequence[str] = () if is_hub_module else _SERVE
+    wanted = tuple(sorted(usual if tags is None else tags))
+    if tags is None and wanted not in by_tags and len(by_tags) == 1:
+        wanted = next(iter(by_tags))
+    if wanted not in by_tags:
+        listed = "; ".join(_tag_text(known) for known in sorted(by_tags))
+        raise InputError(
+            f"No graph with tags {_tag_text(wanted)} in {where}; there are: {listed}. Name all of "
+            "one graph's tags."
+        )
+    return by_tags[wanted], [_tag_text(known) for known in sorted(by_tags) if known != wanted]
+
+
+def _tag_text(tags: Sequence[str]) -> str:
+    return ", ".join(tags) or "(none)"
+
+
+def _description(meta_graph: Any, is_hub_module: bool) -> str:
+    info = meta_graph.meta_info_def
+    tags = _tag_text(sorted(info.tags))
+    if is_hub_module:
+        return f"TF1 Hub module, tags {tags}"
+    what = "SavedModel (TF2 Hub interface)" if is_reusable(meta_graph) else "SavedModel"
+    return f"{what} of TensorFlow {info.tensorflow_version or '(unknown version)'}, tags {tags}"
+
+
+def _values(meta_graph: Any, called: CalledFunction | None, prefix: Place, where: str) -> ReadValue:
+    if called is None:
+        return graph_values(meta_graph, prefix, where)
+
+    def places(checkpoint: Checkpoint) -> Mapping[str, VariablePlace]:
+        if OBJECT_GRAPH_KEY not in checkpoint.shapes:
+            return {}
+        saved = checkpoint.read(OBJECT_GRAPH_KEY).item()
+        return object_places(meta_graph, called.objects, saved)
+
+    return stored_values(prefix, places, where)
