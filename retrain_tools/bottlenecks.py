@@ -75,12 +75,12 @@ def main(_: list[str]) -> None:
         ),
     )
     options = CacheOptions(
-        folder=_BOTTLENECK_DIR.value,
-        suffix=_SUFFIX.value,
+        bottleneck_dir=_BOTTLENECK_DIR.value,
+        bottleneck_suffix=_SUFFIX.value,
         pooling=_POOLING.value,
-        trust=_TRUST_CACHE.value,
-        fail_on_error=_ON_ERROR.value == "fail",
-        max_pixels=_MAX_PIXELS.value,
+        trust_cache=_TRUST_CACHE.value,
+        on_error=_ON_ERROR.value,
+        max_image_pixels=_MAX_PIXELS.value,
     )
     print(fill_cache(frozen, images, options).summary())
 

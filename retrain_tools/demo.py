@@ -50,7 +50,7 @@ def main(_: list[str]) -> None:
     log.info("Computing bottlenecks and retraining")
     settings = RetrainSettings(
         image_dir=str(photos),
-        cache=CacheOptions(folder=str(place / "bottlenecks")),
+        cache=CacheOptions(bottleneck_dir=str(place / "bottlenecks")),
         output_graph=str(place / "output_graph.pb"),
         output_labels=str(place / "output_labels.txt"),
         metrics=str(place / "metrics.json"),
@@ -69,7 +69,7 @@ def main(_: list[str]) -> None:
     print("New images (folder name = what was drawn):")
     for image in labelled:
         label, score = image.best[0]
-        print(f"  {image.path}: {label} ({score:.2f})")
+        print(f"  {image.image}: {label} ({score:.2f})")
     count = int(result.test.confusion.sum())
     print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
     print("Made:")
@@ -85,7 +85,7 @@ def main(_: list[str]) -> None:
 
 def _results(settings: RetrainSettings) -> list[str]:
     return [
-        settings.cache.folder,
+        settings.cache.bottleneck_dir,
         settings.output_graph,
         settings.output_labels,
         settings.saved_model_dir,

@@ -101,7 +101,7 @@ def main(arguments: list[str]) -> None:
         pooling=None if _POOLING.value == "none" else _POOLING.value,
         raw_pixels=raw,
         overwrite=_OVERWRITE.value,
-        max_pixels=_MAX_PIXELS.value,
+        max_image_pixels=_MAX_PIXELS.value,
     )
     print(fetch_tensors(frozen, tensors, paths, options).summary())
 

@@ -71,7 +71,7 @@ def main(arguments: list[str]) -> None:
     {"text": _print_text, "json": _print_json, "csv": _print_csv}[_FORMAT.value](results)
     failed = [result for result in results if result.error is not None]
     for result in failed:
-        print(f"warning: {result.path} {result.error}", file=sys.stderr)
+        print(f"warning: {result.image} {result.error}", file=sys.stderr)
     if len(failed) == len(results):
         raise InputError("No image could be labelled.")
 
@@ -79,7 +79,7 @@ def main(arguments: list[str]) -> None:
 def _print_text(results: list[Labelled]) -> None:
     for result in results:
         if len(results) > 1 and result.error is None:
-            print(result.path)
+            print(result.image)
         for label, score in result.best:
             print(f"{label} {score:.5f}")
 
@@ -87,7 +87,7 @@ def _print_text(results: list[Labelled]) -> None:
 def _print_json(results: list[Labelled]) -> None:
     def as_dict(result: Labelled) -> dict[str, Any]:
         best = [{"label": label, "score": score} for label, score in result.best]
-        return {"image": result.path, "labels": best, "error": result.error}
+        return {"image": result.image, "labels": best, "error": result.error}
 
     print(json.dumps([as_dict(result) for result in results], indent=1, ensure_ascii=False))
 
@@ -97,7 +97,7 @@ def _print_csv(results: list[Labelled]) -> None:
     writer.writerow(["image", "rank", "label", "score"])
     for result in results:
         for rank, (label, score) in enumerate(result.best, start=1):
-            writer.writerow([result.path, rank, label, score])
+            writer.writerow([result.image, rank, label, score])
 
 
 def script() -> None:

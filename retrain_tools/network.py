@@ -7,7 +7,7 @@ import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.file_kind import foreign_kind
@@ -16,10 +16,10 @@ from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.graphdef.view import view_of
 
 if TYPE_CHECKING:  # a plain graph is listed in the time that NumPy takes to be imported
-    import numpy as np
     import numpy.typing as npt
 
     from retrain_tools.catalog_entry import CatalogEntry
+    from retrain_tools.features.in_memory import Features
     from retrain_tools.graphdef.load import FrozenGraph
     from retrain_tools.graphdef.spec import SpecOverrides
     from retrain_tools.listing.shown import ShownSummary
@@ -29,20 +29,6 @@ if TYPE_CHECKING:  # a plain graph is listed in the time that NumPy takes to be 
 log = logging.getLogger(__name__)
 
 _GRAPH_FILE = "frozen GraphDef"
-
-
-class Features(NamedTuple):
-    """What `Network.fetch` fetched.
-
-    Attributes:
-        images: the image files, one for each row, in the order that they were asked for.
-        values: float32 [len(images), ...] by the names that were asked for.
-        failed: why an image has no row, by its file.
-    """
-
-    images: list[str]
-    values: dict[str, npt.NDArray[np.float32]]
-    failed: dict[str, str]
 
 
 class Network:
@@ -205,7 +191,7 @@ class Network:
         for place in map(str, places):
             paths += [i.path for i in find_images(place)] if Path(place).is_dir() else [place]
         wanted = [names] if isinstance(names, str) else list(names)
-        return Features(*fetch_in_memory(self.frozen, wanted, paths, pooling))
+        return fetch_in_memory(self.frozen, wanted, paths, pooling)
 
     def __repr__(self) -> str:
         return f"<Network {self.path}: {self.kind}>"

@@ -161,11 +161,11 @@ def _settings(given: dict[str, Any]) -> RetrainSettings:
             "training": TrainingSettings(**fields(TrainingSettings)),
             "distortions": Distortions(**fields(Distortions)),
             "cache": CacheOptions(
-                folder=place("bottleneck_dir", "bottlenecks"),
-                suffix=given["bottleneck_suffix"],
+                bottleneck_dir=place("bottleneck_dir", "bottlenecks"),
+                bottleneck_suffix=given["bottleneck_suffix"],
                 preferred_suffix=_suffix(given),
                 pooling=given["pooling"],
-                trust=given["trust_cache"],
+                trust_cache=given["trust_cache"],
             ),
         }
     )

@@ -16,7 +16,7 @@ import numpy as np
 from retrain_tools import __version__, files
 from retrain_tools.errors import InputError
 from retrain_tools.features.distorted import DistortedImages
-from retrain_tools.features.fill import CacheOptions, FillReport
+from retrain_tools.features.fill import CacheOptions, FilledCache
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.weights import light_copy
@@ -112,7 +112,7 @@ class RetrainResult:
     labels: list[str]
     test: Evaluation
     misclassified: list[tuple[str, str]]
-    report: FillReport
+    report: FilledCache
 
 
 def retrain(frozen: FrozenGraph, settings: RetrainSettings) -> RetrainResult:
@@ -227,7 +227,7 @@ def _write(
             "computed": result.report.computed,
             "reused": result.report.reused,
             "repaired": result.report.repaired,
-            "failed": [[image.path, reason] for image, reason in result.report.failed],
+            "failed": sorted(result.report.failed.items()),
         },
         "labels": result.labels,
         "images": {
