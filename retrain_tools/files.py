@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Writing files so that nobody ever sees half of one; and whether they can be written at all."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from retrain_tools.errors import InputError
 
 # mkstemp makes private files whatever the umask says. Reading the umask takes setting it, which is
 # only safe while there is one thread: at import.
@@ -39,3 +41,12 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file in one step; file names in it that are no UTF-8 keep their bytes."""
     with replacing(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise InputError if results cannot be written to a folder, which need not be there yet."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"{there} is a file; results cannot be written to {folder}.")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"{there} is not writable; results cannot be written to {folder}.")

@@ -123,7 +123,7 @@ def new_training() -> dict[str, float]:
     settings = TrainingSettings(how_many_training_steps=_STEPS)
 
     def job() -> None:
-        cache = CacheOptions(_FOLDER.value, trust=True)
+        cache = CacheOptions(_FOLDER.value, trust_cache=True)
         data, _ = make_dataset(frozen, splits, (10, 10, "path"), cache)
         head = initial_head(rng, data.vectors.shape[1], len(data.labels))
         with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as summaries:

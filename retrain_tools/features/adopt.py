@@ -9,9 +9,9 @@ from typing import NoReturn
 
 import numpy as np
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Cache
-from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.features.extractor import Extractor
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.folders import ImageFile
 
@@ -32,15 +32,13 @@ def refuse_other_depth(cache: Cache, depths: Counter[int], tensor: str) -> NoRet
     raise InputError(
         f"{cache.folder} holds {count} bottlenecks of {found} values and none of {cache.depth}, "
         f"which {tensor!r} of this graph has: they were made by another graph, or from another "
-        "tensor. Use another --bottleneck_dir or another --bottleneck_suffix, or remove them."
+        f"tensor. Use another {argument('bottleneck_dir')} or another "
+        f"{argument('bottleneck_suffix')}, or remove them."
     )
 
 
 def adopt(
-    cache: Cache,
-    cached: Sequence[ImageFile],
-    trust: bool,
-    extractor: Callable[[], Extractor],
+    cache: Cache, cached: Sequence[ImageFile], trust: bool, extractor: Callable[[], Extractor]
 ) -> dict[str, object] | None:
     """Compute a few images of a cache without manifest again, and compare.
 
@@ -62,35 +60,39 @@ def adopt(
         log.info("%d bottlenecks without a manifest are taken unchecked", len(cached))
         return {"bottlenecks": len(cached), "checked": 0}
     step = max(1, len(cached) // _IMAGES_TO_SPOT_CHECK)
-    chosen = {image.path: image for image in cached[::step][:_IMAGES_TO_SPOT_CHECK]}
-    results: dict[str, Result] = {}
-    for _ in extractor().map_batches(chosen, results.update):
-        pass
-    errors = {}
-    lines = []
-    for path, result in results.items():
-        if isinstance(result, ImageError):
-            continue
-        old, new = cache.read(chosen[path]), result[0]
-        assert old is not None  # noqa: S101 - it was read a moment ago
-        errors[path] = float(np.linalg.norm(new - old) / max(float(np.linalg.norm(old)), 1e-30))
-        shown = [", ".join(f"{value:.4g}" for value in v[:3]) for v in (old, new)]
-        lines.append(
-            f"{chosen[path].relative}: {errors[path]:.1%} (cached {shown[0]}, …; now {shown[1]}, …)"
+    differences = _differences(cache, cached[::step][:_IMAGES_TO_SPOT_CHECK], extractor())
+    take_them = f"{argument('trust_cache')} to take them as they are."
+    if not differences:
+        raise InputError(
+            f"The bottlenecks in {cache.folder} have no manifest and cannot be checked: none of "
+            f"the images tried can be read. Pass {take_them}"
         )
-    if any(error > _SAME_NETWORK for error in errors.values()):
+    worst = max(error for error, _ in differences)
+    if worst > _SAME_NETWORK:
         raise InputError(
             f"The {len(cached)} bottlenecks in {cache.folder} have no manifest and do not agree "
             f"with this graph; images computed again differ by more than {_SAME_NETWORK:.0%}: "
-            f"{'; '.join(sorted(lines))}. Use another --bottleneck_dir, or pass --trust_cache "
-            "to take them as they are."
+            f"{'; '.join(line for _, line in differences)}. Use another "
+            f"{argument('bottleneck_dir')}, or pass {take_them}"
         )
-    if not errors:
-        raise InputError(
-            f"The bottlenecks in {cache.folder} have no manifest and cannot be checked: none of "
-            "the images tried can be read. Pass --trust_cache to take them as they are."
-        )
-    worst = max(errors.values())
     log.info("%d bottlenecks adopted; %d computed again, worst difference %.2g %%",
-             len(cached), len(errors), 100 * worst)  # fmt: skip
-    return {"bottlenecks": len(cached), "checked": len(errors), "worst_relative_error": worst}
+             len(cached), len(differences), 100 * worst)  # fmt: skip
+    return {"bottlenecks": len(cached), "checked": len(differences), "worst_relative_error": worst}
+
+
+def _differences(
+    cache: Cache, images: Sequence[ImageFile], extractor: Extractor
+) -> list[tuple[float, str]]:
+    """Return for each usable image the relative L2 error of its bottleneck, and a line on it."""
+    differences = []
+    results = extractor.extract([image.path for image in images])
+    for image, (_, result) in zip(images, results, strict=True):
+        if isinstance(result, ImageError):
+            continue
+        old, new = cache.read(image), result[0]
+        assert old is not None  # noqa: S101 - it was read a moment ago
+        error = float(np.linalg.norm(new - old) / max(float(np.linalg.norm(old)), 1e-30))
+        then, now = (", ".join(f"{value:.4g}" for value in v[:3]) for v in (old, new))
+        line = f"{image.relative}: {error:.1%} (cached {then}, …; now {now}, …)"
+        differences.append((error, line))
+    return differences

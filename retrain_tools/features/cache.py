@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools import __version__, files
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import nodes_by_name, upstream
 from retrain_tools.images.folders import ImageFile
@@ -168,7 +168,7 @@ def find_suffix(folder: Path, images: Sequence[ImageFile], preferred: str) -> st
     if len(found) > 1:
         raise InputError(
             f"{folder} holds bottlenecks of several namings: {sorted(found)}. "
-            "Choose one with --bottleneck_suffix."
+            f"Choose one with {argument('bottleneck_suffix')}."
         )
     return next(iter(found))
 
@@ -229,7 +229,7 @@ def refuse_another(folder: Path, suffix: str, manifest: dict[str, Any], identity
             f"The bottlenecks in {folder} were made by another graph or in another way "
             f"({manifest.get('graph')}; {manifest_path(folder, suffix).name}): "
             f"{'; '.join(differences)}. "
-            "Use another --bottleneck_dir or another --bottleneck_suffix."
+            f"Use another {argument('bottleneck_dir')} or another {argument('bottleneck_suffix')}."
         )
 
 

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.session import session_on
 from retrain_tools.errors import InputError
-from retrain_tools.features.cache import Vector
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
+from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
@@ -53,45 +52,41 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
             InputError: a file cannot be decoded any more.
         """
         if self._extractor is None:
-            tensor = self._frozen.spec.bottleneck
-            new = Extractor(self._frozen, [tensor], self._options.pooling, self._options.max_pixels)
+            options = self._options
+            new = Extractor(
+                self._frozen,
+                [self._frozen.spec.bottleneck],
+                options.pooling,
+                options.max_image_pixels,
+            )
             self._extractor = self._opened.enter_context(new)
             self._resize = self._opened.enter_context(_resizer())
-        draws = [draw(rng, self._wanted, self._size) for _ in paths]
-        size = self._extractor.batch_size
-        starts = range(0, len(paths), size)
-        with ThreadPoolExecutor(os.cpu_count()) as workers:
-            parts = workers.map(
-                partial(self._run, self._extractor),
-                [paths[i : i + size] for i in starts],
-                [draws[i : i + size] for i in starts],
-            )
-            return np.concatenate(list(parts))
+        drawn = [(path, draw(rng, self._wanted, self._size)) for path in paths]
+        prepare = partial(self._distort, self._extractor.image_side)
+        rows = []
+        for (path, _), result in self._extractor.results(drawn, prepare):
+            if isinstance(result, ImageError):
+                raise InputError(
+                    f"{path} {result}. It has a cached bottleneck, but distortions take the image "
+                    "itself; remove it, or train without distortions."
+                ) from result
+            rows.append(result[0])
+        return np.stack(rows)
 
-    def _run(self, extractor: Extractor, paths: Sequence[str], draws: Sequence[Draw]) -> Vector:
-        pixels = [self._distort(extractor, *pair) for pair in zip(paths, draws, strict=True)]
-        return extractor.run(np.stack(pixels))[0]
-
-    def _distort(self, extractor: Extractor, path: str, numbers: Draw) -> Vector:
-        try:
-            image = extractor.decode(path).astype(np.float32)
-        except ImageError as error:
-            raise InputError(
-                f"{path} {error}. It has a cached bottleneck, but distortions take the image "
-                "itself; remove it, or train without distortions."
-            ) from error
+    def _distort(self, side: ImagePreparation, drawn: tuple[str, Draw]) -> Prepared:
+        path, numbers = drawn
+        image = side.decode(path).astype(np.float32)
         resized = self._resize(image[np.newaxis], numbers.precrop)[0]
-        return extractor.scale(crop_and_light(resized, numbers, self._size))
+        return side.scale(crop_and_light(resized, numbers, self._size))
 
 
 @contextlib.contextmanager
-def _resizer() -> Iterator[Callable[..., Vector]]:
+def _resizer() -> Iterator[Callable[..., npt.NDArray[np.float32]]]:
     """Yield a function (float32 [1, H, W, 3], (h, w)) -> [1, h, w, 3], as TensorFlow 1 resizes."""
     graph = tf.Graph()
     with graph.as_default():
         image = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
         size = tf.compat.v1.placeholder(tf.int32, [2])
         resized = tf.raw_ops.ResizeBilinear(images=image, size=size)
-    # Not `with Session(…)`, which would make it the caller's default session.
-    with contextlib.closing(tf.compat.v1.Session(graph=graph)) as session:
+    with session_on(graph) as session:
         yield session.make_callable(resized, [image, size])

@@ -1,55 +1,40 @@
-"""Runs a graph on image files: its image side per image, its body in batches, in parallel."""
+"""Runs a graph on images: its image side per image, its body in batches, one worker per core."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
-import logging
-import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import (
-    FIRST_COMPLETED,
-    Future,
-    ThreadPoolExecutor,
-    as_completed,
-    wait,
-)
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.errors import InputError
+from retrain_tools.engine.body import Body
+from retrain_tools.engine.session import EngineError, usable_cores
+from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
-from retrain_tools.features.session import first_sentence, naming, network_graph, session_on
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.graphdef.sides import body, image_side
-from retrain_tools.images.decode import (
-    MAX_PIXELS,
-    ImageError,
-    decode_with_pillow,
-    read_image,
-    resize_with_pillow,
-)
-from retrain_tools.quiet_tensorflow import tf
-
-log = logging.getLogger(__name__)
+from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike
+from retrain_tools.progress import progress
 
 Vector = npt.NDArray[np.float32]
 Result = list[Vector] | ImageError
-"""One image's values, one vector per fetch, or why there are none."""
+"""One image's values, float32, one array per fetch; or why there are none."""
 
-_BATCH_SIZE = 4  # more is no faster when every core works on a batch of its own, and takes memory
-_SAME_IN_A_BATCH = 1e-4  # relative to the largest value; float32 kernels differ by about 1e-6
+Image = TypeVar("Image", bound=ImageLike)
+Item = TypeVar("Item")
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
-    """A graph ready to run on images. Safe to use from several threads; close it after use.
+    """A graph ready to run on images. Close it after use.
 
     Attributes:
+        image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
-        batch_size: how many images it takes at a time.
+        batch_size: how many images go through the body at a time.
     """
 
     def __init__(
@@ -57,239 +42,106 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         frozen: FrozenGraph,
         fetches: Sequence[str],
         pooling: str | None = "avg",
-        max_pixels: int = MAX_PIXELS,
+        max_image_pixels: int = MAX_PIXELS,
         raw_pixels: bool = False,
     ) -> None:
-        """Open the graph and find out whether it takes batches.
+        """Open the graph.
 
         Args:
             frozen: the graph; it is not kept.
             fetches: full tensor names.
             pooling: for fetches of rank above 2, see `pooling.pool`; None keeps their shape.
-            max_pixels: largest image to accept.
+            max_image_pixels: largest image to accept.
             raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
 
         Raises:
             InputError: a fetch is not computed from images, or is not of numbers; or the graph
                 cannot be run.
         """
-        self._size = frozen.spec.image_size
         self._pooling = pooling
-        self._max_pixels = max_pixels
-        self._raw_pixels = raw_pixels
-        where = str(frozen.path)
-        self._workers = _usable_cores()
-        side = image_side(frozen.graph_def, frozen.spec)
-        self._side = side
-        self._sessions = contextlib.ExitStack()
-        try:
-            graph = tf.Graph()
-            with graph.as_default(), naming(where):
-                tf.compat.v1.import_graph_def(side.graph_def, name="")
-                contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
-                image = tf.io.decode_image(contents, channels=3, expand_animations=False)
-            self._contents, self._decoded = contents, image
-            self._images = self._sessions.enter_context(session_on(graph, self._workers))
-            light, weights = body(frozen.graph_def, frozen.spec, fetches)
-            with naming(where):
-                graph, assignments, tensors = network_graph(
-                    light, weights, [frozen.spec.pixel_input, *fetches]
-                )
-            self._network = self._sessions.enter_context(session_on(graph, self._workers))
-            for assign, value, array in assignments:
-                self._network.run(assign, {value: array})
-            self._entrance, *self._fetches = tensors
-            for fetch, tensor in zip(fetches, self._fetches, strict=True):
-                dtype = tensor.dtype
-                if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-                    raise InputError(
-                        f"{fetch!r} is of type {dtype.name}, and no real numbers; choose another "
-                        "tensor."
-                    )
-            self.batch_size = _BATCH_SIZE if self._takes_batches() else 1
-            for fetch, shape in zip(fetches, self.shapes, strict=True):
-                if 0 in shape:
-                    raise InputError(
-                        f"{fetch!r} has no values for an image: its shape is {list(shape)}."
-                    )
-        except BaseException:
-            self._sessions.close()
-            raise
+        with contextlib.ExitStack() as opened:
+            side = ImagePreparation(frozen, raw_pixels, max_image_pixels)
+            self.image_side = opened.enter_context(side)
+            self._body = opened.enter_context(Body(frozen, fetches))
+            self.batch_size = self._body.batch_size
+            empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
+            self.shapes = [self._pooled(value).shape for value in empty]
+            self._worker_count = usable_cores()
+            self._workers = ThreadPoolExecutor(self._worker_count)
+            opened.callback(self._workers.shutdown, cancel_futures=True)
+            self._closing = opened.pop_all()
 
     def __exit__(self, *_: object) -> None:
-        self._sessions.close()
+        self._closing.close()
 
-    def prepare(self, path: str) -> npt.NDArray[np.float32]:
-        """Read one image file and prepare its pixels with the graph's own image side.
-
-        JPEG goes through the graph's own decoder; other formats enter behind it.
-
-        Returns:
-            float32 [h, w, 3].
-
-        Raises:
-            ImageError: the file cannot be used.
-        """
-        data, found = read_image(path, self._max_pixels)
-        if self._raw_pixels:
-            return resize_with_pillow(data, self._size).astype(np.float32)
-        if found == "JPEG":
-            return self._run_side(self._side.pixels, {self._side.encoded: data})
-        return self._run_side(self._side.pixels, {self._side.decoded: self._decode(data, found)})
-
-    def decode(self, path: str) -> npt.NDArray[np.uint8]:
-        """Read and decode one image file as `prepare` does; uint8 [H, W, 3]."""
-        data, found = read_image(path, self._max_pixels)
-        if found == "JPEG":
-            return np.asarray(
-                self._run(self._images, self._side.decoded, {self._side.encoded: data})
-            )
-        return self._decode(data, found)
-
-    def scale(self, resized: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Prepare a distorted image: float32 [h, w, 3], 0 to 255, of the graph's size already."""
-        if self._side.resized is None:
-            raise InputError("Distortions need a graph whose image side has one resize node.")
-        return self._run_side(self._side.pixels, {self._side.resized: resized[np.newaxis]})
-
-    def _decode(self, data: bytes, found: str) -> npt.NDArray[np.uint8]:
-        if found in ("BMP", "WEBP"):
-            return decode_with_pillow(data)
-        return np.asarray(self._run(self._images, self._decoded, {self._contents: data}))
-
-    def _run_side(self, fetch: str, feeds: dict[Any, Any]) -> npt.NDArray[np.float32]:
-        pixels = np.asarray(self._run(self._images, fetch, feeds), np.float32)
-        if pixels.size != math.prod((*self._size, 3)):
-            raise ImageError(
-                f"comes out of the graph's image side as {list(pixels.shape)} "
-                f"instead of {[1, *self._size, 3]}"
-            )
-        return pixels.reshape(*self._size, 3)
-
-    @staticmethod
-    def _run(session: Any, fetch: Any, feeds: dict[Any, Any]) -> Any:
-        try:
-            return session.run(fetch, feeds)
-        # A ValueError: the graph's decoder gives another number of channels than was decoded.
-        except (ValueError, tf.errors.OpError) as error:
-            raise ImageError(f"cannot be decoded: {first_sentence(error)}") from error
-
-    def run(self, pixels: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
-        """Fetch the tensors for prepared pixels.
+    def extract(self, images: Collection[Image]) -> Iterator[tuple[Image, Result]]:
+        """Fetch the tensors for images, and show the progress.
 
         Args:
-            pixels: float32 [N, h, w, 3].
-
-        Returns:
-            One float32 [N, depth] per fetch, or [N, ...] without pooling.
-
-        Raises:
-            ValueError: a value has not one row per image. That is all right for one image: a
-                graph that was made for one may have squeezed the rows away.
-        """
-        count = len(pixels)
-        results = []
-        for value in self._network.run(self._fetches, {self._entrance: pixels}):
-            rows = np.asarray(value, np.float32)
-            if rows.ndim == 0 or len(rows) != count:
-                if count > 1:
-                    raise ValueError(f"{list(rows.shape)} is not a row for each of {count}")
-                rows = rows[np.newaxis]
-            results.append(rows if self._pooling is None else pool(rows, self._pooling))
-        return results
-
-    def _takes_batches(self) -> bool:
-        """Compare two images in a batch with the same two alone.
-
-        Raises:
-            InputError: the graph cannot be run even on one image.
-        """
-        rng = np.random.default_rng(0)
-        pair = rng.uniform(-1.0, 1.0, (2, *self._size, 3)).astype(np.float32)
-        try:
-            alone = [self.run(pair[i : i + 1]) for i in range(2)]
-        except tf.errors.OpError as error:
-            raise InputError(f"The graph cannot be run: {first_sentence(error)}") from error
-        try:
-            together = self.run(pair)
-        except (tf.errors.OpError, ValueError):
-            together = []
-        same = bool(together) and all(
-            both.shape == (2, *one.shape[1:])
-            and np.abs(both - np.concatenate([one, two])).max(initial=0)
-            <= _SAME_IN_A_BATCH * max(np.abs(one).max(initial=0), np.abs(two).max(initial=0))
-            for both, one, two in zip(together, *alone, strict=True)
-        )
-        if not same:
-            log.info("this graph gives other values in a batch; its images are run one by one")
-        self.shapes = [value.shape[1:] for value in alone[0]]
-        return same
-
-    def map_batches(
-        self, paths: Iterable[str], handle: Callable[[list[tuple[str, Result]]], None]
-    ) -> Iterator[int]:
-        """Fetch the tensors for image files, in batches, one worker per core.
-
-        Args:
-            paths: image files; they are read as they are needed.
-            handle: gets each finished batch of (path, result) in its worker thread; batches
-                finish in any order. An exception in it ends the job.
+            images: files are read as they are needed, whatever the number of images.
 
         Yields:
-            How many images were handled, batch by batch.
+            Each image and its result, in the order of `images`.
         """
+        with progress(len(images), "images") as advance:
+            for pair in self.results(images, self.image_side.prepare):
+                yield pair
+                advance(1)
 
-        def work(batch: Sequence[str]) -> int:
-            handle(self._results(batch))
-            return len(batch)
+    def results(
+        self, items: Iterable[Item], prepare: Callable[[Item], Prepared]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Fetch the tensors for whatever `prepare` makes pixels of; otherwise as `extract`.
 
-        waiting = iter(paths)
-        running: set[Future[int]] = set()
-        with ThreadPoolExecutor(self._workers) as workers:
+        An exception of `prepare` other than ImageError ends the job. Where the caller stops, what
+        is waiting for a worker is cancelled, here or when the extractor is closed.
+        """
+        waiting = iter(items)
+        window: collections.deque[tuple[list[Item], Future[list[Result]]]] = collections.deque()
+        try:
+            while True:
+                while len(window) < 2 * self._worker_count:
+                    if not (batch := list(itertools.islice(waiting, self.batch_size))):
+                        break
+                    window.append((batch, self._workers.submit(self._batch, batch, prepare)))
+                if not window:
+                    return
+                batch, future = window.popleft()
+                yield from zip(batch, future.result(), strict=True)
+        finally:
+            for _, future in window:
+                future.cancel()
+
+    def _batch(self, items: Sequence[Item], prepare: Callable[[Item], Prepared]) -> list[Result]:
+        def attempt(item: Item) -> Prepared | ImageError:
             try:
-                while batch := list(itertools.islice(waiting, self.batch_size)):
-                    running.add(workers.submit(work, batch))
-                    if len(running) == 2 * self._workers:
-                        done, running = wait(running, return_when=FIRST_COMPLETED)
-                        yield from (future.result() for future in done)
-                yield from (future.result() for future in as_completed(running))
-            finally:
-                for future in running:
-                    future.cancel()
-
-    def _results(self, paths: Sequence[str]) -> list[tuple[str, Result]]:
-        results: dict[int, Result] = {}
-        pixels: dict[int, npt.NDArray[np.float32]] = {}
-        for index, path in enumerate(paths):
-            try:
-                pixels[index] = self.prepare(path)
+                return prepare(item)
             except ImageError as error:
-                results[index] = error
-        results.update(zip(pixels, self._vectors(list(pixels.values())), strict=True))
-        return [(path, results[index]) for index, path in enumerate(paths)]
+                return error
 
-    def _vectors(self, pixels: Sequence[npt.NDArray[np.float32]]) -> list[Result]:
+        prepared = [attempt(item) for item in items]
+        values = iter(self._values([one for one in prepared if not isinstance(one, ImageError)]))
+        return [one if isinstance(one, ImageError) else next(values) for one in prepared]
+
+    def _values(self, pixels: Sequence[Prepared]) -> list[Result]:
         """Run prepared images in one batch; if that fails, one by one, to blame the right one."""
         if not pixels:
             return []
         try:
-            values = self.run(np.stack(pixels))
-        except (ValueError, tf.errors.OpError) as error:
+            values = self._body.run(np.stack(pixels))
+        except EngineError as error:
             if len(pixels) == 1:
-                return [ImageError(f"makes the graph fail: {first_sentence(error)}")]
-            return [result for one in pixels for result in self._vectors([one])]
+                return [ImageError(f"makes the graph fail: {error}")]
+            return [result for one in pixels for result in self._values([one])]
         results: list[Result] = []
         for row in range(len(pixels)):
-            vectors = [value[row] for value in values]
+            vectors = [self._pooled(value[row]) for value in values]
             finite = all(np.isfinite(vector).all() for vector in vectors)
             results.append(
                 vectors if finite else ImageError("gives values that are not finite numbers")
             )
         return results
 
-
-def _usable_cores() -> int:
-    """Return how many cores this process may use, which on a shared machine is not all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    def _pooled(self, value: Vector) -> Vector:
+        """Pool one image's values: NumPy adds up in another order where there are several."""
+        return value if self._pooling is None else pool(value[np.newaxis], self._pooling)[0]

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 import dataclasses
-import io
 import json
 import logging
-import threading
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import filelock
 
 from retrain_tools import files
-from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features.cache import Identity, fingerprint
-from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch_record import Record, read_record, write_record
-from retrain_tools.features.rows import Row, RowFiles, Source
+from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
+from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import (
     DAMAGE,
     Column,
-    Format,
     Rows,
     Table,
     check_names,
@@ -34,7 +30,6 @@ from retrain_tools.features.stores import (
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
-from retrain_tools.progress import progress
 
 log = logging.getLogger(__name__)
 
@@ -46,41 +41,49 @@ _WRITING = "writing"
 
 @dataclasses.dataclass(frozen=True)
 class FetchOptions:
-    """How to fetch.
+    """How to fetch. The fields are called as the scripts' flags.
 
     Attributes:
         output: the file of features; its suffix chooses the format.
         pooling: how values of rank above 2 become a vector; None to keep their shape.
         raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
         overwrite: replace an output that was made in another way.
-        max_pixels: largest image to accept.
+        on_error: what to do about an image that cannot be used.
+        max_image_pixels: largest image to accept.
     """
 
     output: str
     pooling: str | None = None
     raw_pixels: bool = False
     overwrite: bool = False
-    max_pixels: int = MAX_PIXELS
+    on_error: OnError = "skip"
+    max_image_pixels: int = MAX_PIXELS
 
 
-@dataclasses.dataclass
-class FetchReport:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FetchedTensors(Outcome):
     """What became of the images, and the shape of each tensor's values for one of them."""
 
     output: Path
-    columns: list[Column]
-    computed: int = 0
-    reused: int = 0
-    failed: dict[str, str] = dataclasses.field(default_factory=dict)
-    seconds: float = 0.0
+    columns: Sequence[Column]
 
     def summary(self) -> str:
         """One line for people."""
-        counts = f"{self.computed} computed, {self.reused} reused, {len(self.failed)} failed"
-        fast = self.computed and self.seconds
-        speed = f" ({self.computed / self.seconds:.1f} images/s)" if fast else ""
         shapes = ", ".join(f"{name} {list(shape)}" for name, shape in self.columns)
-        return f"{counts}{speed}: {self.output}: {shapes}"
+        return self.closing_line(f"{self.output}: {shapes}")
+
+
+def check_options(options: FetchOptions) -> None:
+    """Check what takes no graph and no images.
+
+    Raises:
+        InputError: the output has no known format, is a folder, or cannot be written.
+    """
+    store_format(options.output)
+    output = Path(options.output)
+    if output.is_dir():
+        raise InputError(f"{output} is a folder; {argument('output')} takes a file to write.")
+    files.check_writable(output.parent)
 
 
 def named_tensor(frozen: FrozenGraph, name: str) -> str:
@@ -102,7 +105,7 @@ def named_tensor(frozen: FrozenGraph, name: str) -> str:
 
 def fetch_tensors(
     frozen: FrozenGraph, tensors: Mapping[str, str], paths: Sequence[str], options: FetchOptions
-) -> FetchReport:
+) -> FetchedTensors:
     """Write the values of tensors for images, in the order of `paths`.
 
     Beside the output stands OUTPUT.json: what the values depend on and which file each row is of,
@@ -117,16 +120,17 @@ def fetch_tensors(
         options: where and how.
 
     Raises:
-        InputError: see `stores`; a tensor is not computed from images; the output, or what an
-            unfinished run left of one, was made in another way; or no image can be used.
+        InputError: see `check_options` and `stores`; a tensor is not computed from images; the
+            output, or what an unfinished run left of one, was made in another way; no image can
+            be used, or one cannot and `on_error` is `fail`.
     """
+    check_options(options)
     output = Path(options.output)
-    store = store_format(options.output)
     check_names(output, list(tensors))
     paths = list(dict.fromkeys(paths))
     check_paths(output, paths)
     identities = _identities(frozen, tensors, options)
-    with _part(output) as part, contextlib.ExitStack() as stack:
+    with _part(output) as part:
         # An output that this very job was stopped at is ours, whatever its record says of it.
         ours = (part / _WRITING).exists() and _made_by(part) == _as_text(identities)
         old = read_record(output, identities, options.overwrite or ours)
@@ -134,40 +138,62 @@ def fetch_tensors(
         if old is not None and old.sources == sources:
             if ours:
                 _empty(part)
-            report = FetchReport(output, old.columns, reused=len(sources))
-            _report_failures(report, len(sources))
-            return report
+            fetched = FetchedTensors(reused=len(sources), output=output, columns=old.columns)
+        else:
+            fetched = _fetch(frozen, identities, sources, options, old, part)
+            _empty(part)
+        report_failures(fetched.failed, len(sources), Path(f"{output}.failures.csv"))
+    return fetched
+
+
+def _fetch(
+    frozen: FrozenGraph,
+    identities: dict[str, Identity],
+    sources: Sequence[Source],
+    options: FetchOptions,
+    old: Record | None,
+    part: Path,
+) -> FetchedTensors:
+    """Compute what neither the earlier output nor the unfinished run has, and write all of it."""
+    output = Path(options.output)
+    with contextlib.ExitStack() as stack:
         extractor = stack.enter_context(
             Extractor(
                 frozen,
-                list(tensors.values()),
+                [identity.tensor for identity in identities.values()],
                 options.pooling,
-                options.max_pixels,
+                options.max_image_pixels,
                 options.raw_pixels,
             )
         )
-        columns = list(map(Column, tensors, extractor.shapes))
+        columns = list(map(Column, identities, extractor.shapes))
         rows = _open_rows(part, identities, columns)
         stack.callback(rows.close)
-        report = FetchReport(output, columns)
         known = set(old.sources) if old else set()
         new = [source for source in sources if source not in known]
-        _compute(extractor, rows, new, report)
+        first = _compute(extractor, rows, columns, new, options.on_error)
+        again = Outcome()
         same = old is not None and old.sources == [s for s in sources if s in known]
         if not same or any(source in rows for source in new):
-            if old is not None and store.read:
-                pieces = store.read(output, old.columns, len(old.sources))
-                _take_over(rows, old, pieces, set(sources))
-            rest = [source for source in sources if source.path not in report.failed]
-            _compute(extractor, rows, rest, report)
-            if any(source in rows for source in rest):
+            if old is not None:
+                _take_over(rows, old, output, set(sources))
+            rest = [source for source in sources if source.path not in first.failed]
+            again = _compute(extractor, rows, columns, rest, options.on_error)
+            done = [source for source in rest if source in rows]
+            if done:
                 (part / _WRITING).touch()
-                _finish(frozen, identities, rows, rest, report, store)
-        report.reused = len(sources) - report.computed - len(report.failed)
+                _write(output, rows, Record(identities, columns, done), str(frozen.path))
         rows.delete()
-        _empty(part)
-        _report_failures(report, len(sources))
-    return report
+    failed = {**first.failed, **again.failed}
+    computed = first.computed + again.computed
+    return FetchedTensors(
+        computed=computed,
+        reused=len(sources) - computed - len(failed),
+        failed=failed,
+        seconds=first.seconds + again.seconds,
+        output=output,
+        columns=columns,
+    )
 
 
 @contextlib.contextmanager
@@ -231,19 +257,21 @@ def _open_rows(part: Path, identities: Mapping[str, Identity], columns: list[Col
     if _made_by(part) not in (None, text):
         raise InputError(
             f"{part} holds what an unfinished run has fetched with other tensors, another graph or "
-            "other settings. Finish that run, remove the folder, or choose another --output."
+            "other settings. Finish that run, remove the folder, or choose another "
+            f"{argument('output')}."
         )
     files.write_text(part / _MADE_BY, text)
     return RowFiles(part, [column.shape for column in columns])
 
 
-def _take_over(
-    rows: RowFiles, old: Record, pieces: Iterator[list[Rows]], wanted: set[Source]
-) -> None:
+def _take_over(rows: RowFiles, old: Record, output: Path, wanted: set[Source]) -> None:
     """Copy the rows of a finished run for images that are still the same."""
+    read = store_format(output).read
+    if read is None:
+        return
     waiting = iter(old.sources)
     try:
-        for piece in pieces:
+        for piece in read(output, old.columns, len(old.sources)):
             for row in zip(*piece, strict=True):
                 source = next(waiting)
                 if source in wanted and source not in rows:
@@ -253,74 +281,31 @@ def _take_over(
 
 
 def _compute(
-    extractor: Extractor, rows: RowFiles, sources: Sequence[Source], report: FetchReport
-) -> None:
-    waiting = {source.path: source for source in sources if source not in rows}
-    if not waiting:
-        return
-    one_at_a_time = threading.Lock()  # `keep` runs in the extractor's threads
-
-    def keep(results: list[tuple[str, Result]]) -> None:
-        with one_at_a_time:
-            for path, result in results:
-                if isinstance(result, ImageError):
-                    report.failed[path] = str(result)
-                elif other := _other_shape(report.columns, result):
-                    report.failed[path] = other
-                else:
-                    rows.append(waiting[path], result)
-                    report.computed += 1
-
-    start = time.monotonic()
-    try:
-        with progress(len(waiting), "images") as advance:
-            for count in extractor.map_batches(waiting, keep):
-                advance(count)
-    except KeyboardInterrupt:
-        log.info("stopped after %d of %d images; run again to go on", report.computed, len(waiting))
-        raise
-    finally:
-        report.seconds += time.monotonic() - start
-
-
-def _other_shape(columns: Sequence[Column], row: Row) -> str:
-    """Say what is of another shape than a row of the file, which would shift all after it."""
-    for (name, shape), values in zip(columns, row, strict=True):
-        if values.shape != shape:
-            return f"gives values of shape {list(values.shape)} for {name!r}, not {list(shape)}"
-    return ""
-
-
-def _report_failures(report: FetchReport, count: int) -> None:
-    """Name the failed images on stderr and beside the output; an earlier list is replaced."""
-    path = Path(f"{report.output}.failures.csv")
-    path.unlink(missing_ok=True)
-    if not report.failed:
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "reason"])
-    for image, reason in sorted(report.failed.items()):
-        writer.writerow([image, reason])
-        log.warning("%s %s", image, reason)
-    files.write_text(path, text.getvalue())
-    if len(report.failed) == count:
-        raise InputError(f"None of the {count} images can be used; the reasons are in {path}.")
-
-
-def _finish(
-    frozen: FrozenGraph,
-    identities: Mapping[str, Identity],
+    extractor: Extractor,
     rows: RowFiles,
+    columns: Sequence[Column],
     sources: Sequence[Source],
-    report: FetchReport,
-    store: Format,
-) -> None:
-    """Write the output, in the order of the images, and its record."""
-    done = [source for source in sources if source in rows]
+    on_error: OnError,
+) -> Outcome:
+    """Compute the rows that are not there."""
+    waiting = {source.path: source for source in sources if source not in rows}
+
+    def keep(path: str, values: list[Vector]) -> None:
+        for (name, shape), value in zip(columns, values, strict=True):
+            if value.shape != shape:  # which would shift all rows after it
+                found = f"gives values of shape {list(value.shape)} for {name!r}"
+                raise ImageError(f"{found}, not {list(shape)}")
+        rows.append(waiting[path], values)
+
+    return compute(extractor, list(waiting), keep, on_error)
+
+
+def _write(output: Path, rows: RowFiles, record: Record, graph: str) -> None:
+    """Write the output, in the order of the record's images, and the record."""
 
     def values(column: int, start: int, stop: int) -> Rows:
-        return rows.read(column, done[start:stop])
+        return rows.read(column, record.sources[start:stop])
 
-    store.write(report.output, Table([source.path for source in done], report.columns, values))
-    write_record(report.output, Record(dict(identities), report.columns, done), str(frozen.path))
+    images = [source.path for source in record.sources]
+    store_format(output).write(output, Table(images, record.columns, values))
+    write_record(output, record, graph)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain_tools import __version__, files
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.rows import Source
 from retrain_tools.features.stores import Column, written_files
@@ -84,7 +84,8 @@ def read_record(
         return None
     if difference:
         raise InputError(
-            f"{output} {difference}. Choose another --output, or replace it with --overwrite."
+            f"{output} {difference}. Choose another {argument('output')}, or replace it with "
+            f"{argument('overwrite')}."
         )
     return Record(identities, columns, sources)
 

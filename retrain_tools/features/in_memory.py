@@ -3,33 +3,48 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch import named_tensor
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.images.decode import ImageError
+from retrain_tools.images.decode import ImageError, ImageLike, named_images
 
 _REASONS = 5  # of as many images an error says what is wrong with them
 
 
+class Features(NamedTuple):
+    """The values of tensors for images.
+
+    Attributes:
+        images: the images that have a row, in their order: paths as str, others as they were given.
+        values: float32 [len(images), ...] by the names that were asked for.
+        failed: why an image has no row, by its path, or `images[N]` for the N-th, from 0, that was
+            given without one.
+    """
+
+    images: list[ImageLike]
+    values: dict[str, npt.NDArray[np.float32]]
+    failed: dict[str, str]
+
+
 def fetch_in_memory(
-    frozen: FrozenGraph, names: Sequence[str], paths: Sequence[str], pooling: str | None = None
-) -> tuple[list[str], dict[str, npt.NDArray[np.float32]], dict[str, str]]:
+    frozen: FrozenGraph,
+    names: Sequence[str],
+    images: Sequence[ImageLike],
+    pooling: str | None = None,
+) -> Features:
     """Fetch tensors for images.
 
     Args:
         frozen: the graph.
         names: tensors, nodes, or end points.
-        paths: image files.
+        images: the images; a path that is there twice counts once.
         pooling: how values of rank above 2 become a vector; None to keep their shape.
-
-    Returns:
-        The images with a row, in their order; float32 [images, ...] by name; and why an image
-        has no row.
 
     Raises:
         InputError: a tensor is not there or not computed from images, its values are of other
@@ -37,28 +52,31 @@ def fetch_in_memory(
     """
     if not names:
         raise InputError("No tensor is named that should be fetched.")
-    if not paths:
+    if not images:
         raise InputError("No image is named to fetch tensors for.")
     tensors = {name: named_tensor(frozen, name) for name in names}
-    results: dict[str, Result] = {}
+    given = named_images(images)
+    rows: dict[str, list[Vector]] = {}
+    failed: dict[str, str] = {}
     with Extractor(frozen, list(tensors.values()), pooling) as extractor:
-        for _ in extractor.map_batches(dict.fromkeys(paths), results.update):
-            pass
-    rows = {path: row for path in paths if not isinstance(row := results[path], ImageError)}
-    # In the order asked for: batches finish in any.
-    failed = {path: str(results[path]) for path in paths if path not in rows}
+        results = extractor.extract(given.values())
+        for name, (_, result) in zip(given, results, strict=True):
+            if isinstance(result, ImageError):
+                failed[name] = str(result)
+            else:
+                rows[name] = result
     if not rows:
-        reasons = "; ".join(f"{path} {why}" for path, why in list(failed.items())[:_REASONS])
+        reasons = "; ".join(f"{name} {why}" for name, why in list(failed.items())[:_REASONS])
         more = f"; and {len(failed) - _REASONS} more" if len(failed) > _REASONS else ""
-        raise InputError(f"None of the {len(results)} images can be used: {reasons}{more}.")
+        raise InputError(f"None of the {len(given)} images can be used: {reasons}{more}.")
     values = {
         name: _stacked(name, [row[index] for row in rows.values()])
         for index, name in enumerate(tensors)
     }
-    return list(rows), values, failed
+    return Features([given[name] for name in rows], values, failed)
 
 
-def _stacked(name: str, values: Sequence[npt.NDArray[np.float32]]) -> npt.NDArray[np.float32]:
+def _stacked(name: str, values: Sequence[Vector]) -> npt.NDArray[np.float32]:
     try:
         return np.stack(values)
     except ValueError as error:

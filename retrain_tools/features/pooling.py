@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 
 POOLINGS = ("avg", "max", "flatten", "none")
 
@@ -31,7 +31,7 @@ def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float3
         shape = ", ".join(str(size) for size in values.shape[1:])
         raise InputError(
             f"The tensor has [{shape}] values per image, not a vector: "
-            "choose --pooling=avg, max or flatten."
+            f"choose {argument('pooling')}=avg, max or flatten."
         )
     between = tuple(range(1, values.ndim - 1))
     return values.mean(between) if pooling == "avg" else values.max(between)

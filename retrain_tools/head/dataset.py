@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import threading
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.features.fill import CacheOptions, FillReport, fill_cache
+from retrain_tools.features.fill import CacheOptions, FilledCache, fill_cache
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.head.training import Batch, Classes, Vectors
 from retrain_tools.images.folders import ImageFile
@@ -40,7 +39,7 @@ class Dataset:
 
 def make_dataset(
     frozen: FrozenGraph, splits: Splits, split: tuple[int, int, str], cache: CacheOptions
-) -> tuple[Dataset, FillReport]:
+) -> tuple[Dataset, FilledCache]:
     """Cache all bottlenecks and gather those of the usable images.
 
     Args:
@@ -58,16 +57,14 @@ def make_dataset(
     row_of = {image: row for row, image in enumerate(images)}
     matrix: list[Vectors] = []  # one, made when the depth is known
     usable = np.zeros(len(images), np.bool_)
-    one_at_a_time = threading.Lock()
 
     def keep(image: ImageFile, vector: Vectors) -> None:
-        with one_at_a_time:
-            if not matrix:
-                matrix.append(np.zeros((len(images), len(vector)), np.float32))
+        if not matrix:
+            matrix.append(np.zeros((len(images), len(vector)), np.float32))
         matrix[0][row_of[image]] = vector
         usable[row_of[image]] = True
 
-    report = fill_cache(frozen, images, cache, keep=keep)
+    report = fill_cache(frozen, images, cache, keep)
     if report.failed:
         left = {
             label: {name: [i for i in parts[name] if usable[row_of[i]]] for name in SPLITS}

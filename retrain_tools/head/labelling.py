@@ -5,10 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.images.decode import ImageError
+from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,49 +17,57 @@ class Labelled:
     """One image's labels.
 
     Attributes:
-        path: the image.
+        image: its path, or `images[N]` for the N-th, from 0, that was given without one.
         best: (label, score), best first; empty if the image cannot be used.
         error: why it cannot be used, or None.
     """
 
-    path: str
+    image: str
     best: list[tuple[str, float]]
     error: str | None = None
 
 
 def label_images(
     frozen: FrozenGraph,
-    read_labels: Callable[[int], list[str]],
-    paths: Sequence[str],
+    labels_for: Callable[[int], list[str]],
+    images: Sequence[ImageLike],
     top_k: int = 5,
+    on_error: OnError = "skip",
+    max_image_pixels: int = MAX_PIXELS,
 ) -> list[Labelled]:
-    """Return each image's best labels, in the order of `paths`.
+    """Return each image's best labels, in the order of `images`.
 
     Args:
         frozen: the graph; `spec.final` gives the scores.
-        read_labels: gives the labels for a number of scores.
-        paths: image files.
+        labels_for: gives the labels for a number of scores.
+        images: the images.
         top_k: how many labels to give.
+        on_error: what to do about an image that cannot be used.
+        max_image_pixels: largest image to accept.
 
     Raises:
-        InputError: the graph has no scores, or the labels do not fit them.
+        InputError: the graph has no scores, the labels do not fit them, or an image cannot be used
+            and `on_error` is `fail`.
     """
     if frozen.spec.final is None:
         raise InputError(
-            f"Which tensor of {frozen.path} gives the scores? Name it with --output_layer. "
-            f"List them: list_tensors --graph={frozen.path} --outputs"
+            f"Which tensor of {frozen.path} gives the scores? Name it with "
+            f"{argument('output_layer')}. List them: list_tensors --graph={frozen.path} --outputs"
         )
-    results: dict[str, Result] = {}
-    with Extractor(frozen, [frozen.spec.final], pooling="flatten") as extractor:
-        labels = read_labels(extractor.shapes[0][0])
-        for _ in extractor.map_batches(dict.fromkeys(paths), results.update):
-            pass
-    return [_labelled(path, results[path], labels, top_k) for path in paths]
+    labelled = []
+    with Extractor(frozen, [frozen.spec.final], "flatten", max_image_pixels) as extractor:
+        labels = labels_for(extractor.shapes[0][0])
+        for index, (image, result) in enumerate(extractor.extract(images)):
+            name = image_name(image, index)
+            if isinstance(result, ImageError) and on_error == "fail":
+                raise InputError(f"{name} {result}.")
+            labelled.append(_labelled(name, result, labels, top_k))
+    return labelled
 
 
-def _labelled(path: str, result: Result, labels: list[str], top_k: int) -> Labelled:
+def _labelled(name: str, result: Result, labels: list[str], top_k: int) -> Labelled:
     if isinstance(result, ImageError):
-        return Labelled(path, [], str(result))
+        return Labelled(name, [], str(result))
     scores = result[0]
     order = (-scores).argsort(kind="stable")[:top_k]
-    return Labelled(path, [(labels[i], float(scores[i])) for i in order])
+    return Labelled(name, [(labels[i], float(scores[i])) for i in order])

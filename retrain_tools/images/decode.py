@@ -1,16 +1,54 @@
-"""From the bytes of an image file to what TensorFlow would decode, whatever the format."""
+"""The image formats, and what a program may call an image: how each becomes RGB pixels."""
 
 from __future__ import annotations
 
+import enum
 import io
+import threading
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
-FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP")
+ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
+"""An image: a file, an encoded image, a Pillow image, or pixels, uint8 [H, W, 3]."""
+
+Pixels = npt.NDArray[np.uint8]
+
+
+class Decoder(enum.Enum):
+    """What decodes a format."""
+
+    GRAPH = "the graph's own DecodeJpeg, as the network was trained with"
+    TENSORFLOW = "tf.io.decode_image"
+    PILLOW = "Pillow, for what TensorFlow decodes only in part, or not in every version"
+
+
+class ImageFormat(NamedTuple):
+    """A format: its name, Pillow's name for it, the ends of file names, and what decodes it."""
+
+    name: str
+    pillow: str
+    extensions: tuple[str, ...]
+    decoder: Decoder
+
+
+FORMATS = (
+    ImageFormat("JPEG", "JPEG", (".jpg", ".jpeg"), Decoder.GRAPH),
+    ImageFormat("PNG", "PNG", (".png",), Decoder.TENSORFLOW),
+    ImageFormat("GIF", "GIF", (".gif",), Decoder.TENSORFLOW),
+    ImageFormat("BMP", "BMP", (".bmp",), Decoder.PILLOW),
+    ImageFormat("WebP", "WEBP", (".webp",), Decoder.PILLOW),
+)
+EXTENSIONS = tuple(extension for form in FORMATS for extension in form.extensions)
+
+_BY_PILLOW_NAME = {form.pillow: form for form in FORMATS}
+# A phone's JPEG with a second image in it: Pillow opens it as JPEG and then gives it this name.
+_BY_PILLOW_NAME_FOUND = {**_BY_PILLOW_NAME, "MPO": _BY_PILLOW_NAME["JPEG"]}
 
 # Where Pillow starts to suspect a decompression bomb. As float32 RGB it is 1 GiB.
 MAX_PIXELS = 89_478_485
@@ -19,49 +57,102 @@ _PILLOW_REFUSES_ABOVE = 2 * MAX_PIXELS
 # Sizes are checked here. Once at import, because catch_warnings is not safe in several threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
+_DAMAGE = (OSError, ValueError, SyntaxError, EOFError)  # what Pillow raises on a damaged file
+
+# A Pillow image reads its file when it is first used, which two threads must not do at once.
+_loading = threading.Lock()
+
 
 class ImageError(Exception):
     """An image cannot be used; the message is the reason, for `failures.csv`."""
 
 
-def read_image(path: str, max_pixels: int = MAX_PIXELS) -> tuple[bytes, str]:
-    """Read an image file and tell its format by content, without decoding it.
+class EncodedImage(NamedTuple):
+    """The bytes of an image file, and their format."""
+
+    data: bytes
+    form: ImageFormat
+
+
+def image_name(image: ImageLike, index: int) -> str:
+    """Return how messages call an image: its path, or `images[index]` if it has none."""
+    return str(image) if isinstance(image, (str, Path)) else f"images[{index}]"
+
+
+def named_images(images: Sequence[ImageLike]) -> dict[str, ImageLike]:
+    """Return images by their names (see `image_name`), paths as str, each path once."""
+    paths = [str(image) if isinstance(image, Path) else image for image in images]
+    return {image_name(image, index): image for index, image in enumerate(paths)}
+
+
+def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> EncodedImage | Pixels:
+    """Read an image; what is encoded stays so, and its format is told by content.
 
     Args:
-        path: the file.
+        image: the image.
         max_pixels: the largest width × height to accept: a small file can claim to be huge.
-            Pillow accepts no more than 178,956,970, whatever is given here.
+            Pillow accepts no more than 178,956,970 of an encoded image, whatever is given here.
 
     Returns:
-        The bytes and one of FORMATS.
+        The bytes and their format; or pixels, uint8 [H, W, 3], without transparency.
 
     Raises:
-        ImageError: unreadable, empty, not an image of these formats, or too large.
+        ImageError: unreadable, empty, not an image of these formats, too large, or of another
+            Python type, dtype or shape.
     """
-    try:
-        data = Path(path).read_bytes()
-    except OSError as error:
-        raise ImageError(f"cannot be read: {error.strerror}") from error
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+            shape = list(image.shape)
+            raise ImageError(f"is an array of {image.dtype} {shape}; it takes uint8 [H, W, 3]")
+        _check_size(image.shape[1], image.shape[0], max_pixels)
+        return image
+    if isinstance(image, Image.Image):
+        _check_size(*image.size, max_pixels)
+        with _loading:
+            return _rgb(image)
+    if isinstance(image, (str, Path)):
+        try:
+            image = Path(image).read_bytes()
+        except OSError as error:
+            raise ImageError(f"cannot be read: {error.strerror}") from error
+        except ValueError as error:  # a null byte in the path
+            raise ImageError(f"cannot be read: {error}") from error
+    if not isinstance(image, bytes):
+        raise ImageError(
+            f"is of type {type(image).__name__}; it takes a path, bytes, a Pillow image or a "
+            "uint8 array [H, W, 3]"
+        )
+    return EncodedImage(image, _format_of(image, max_pixels))
+
+
+def _format_of(data: bytes, max_pixels: int) -> ImageFormat:
     if not data:
         raise ImageError("is empty")
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-            found = "JPEG" if image.format == "MPO" else str(image.format)
+        with Image.open(io.BytesIO(data), formats=tuple(_BY_PILLOW_NAME)) as image:
+            size, found = image.size, _BY_PILLOW_NAME_FOUND[str(image.format)]
     except UnidentifiedImageError as error:
-        raise ImageError("is not a JPEG, PNG, GIF, BMP or WebP image") from error
+        *names, last = (form.name for form in FORMATS)
+        raise ImageError(f"is not a {', '.join(names)} or {last} image") from error
     except Image.DecompressionBombError as error:
         limit = min(max_pixels, _PILLOW_REFUSES_ABOVE)
         raise ImageError(f"is larger than the limit of {limit:,} pixels") from error
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+    except _DAMAGE as error:
         raise ImageError(f"has a damaged header: {error}") from error
+    _check_size(*size, max_pixels)
+    return found
+
+
+def _check_size(width: int, height: int, max_pixels: int) -> None:
     if width * height > max_pixels:
         raise ImageError(f"is {width} × {height}, more than the limit of {max_pixels:,} pixels")
-    return data, found
 
 
-def decode_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
-    """Decode a BMP or WebP image to RGB; transparency is dropped, as TensorFlow's decoders do.
+def decode_with_pillow(data: bytes) -> Pixels:
+    """Decode an image to RGB; transparency is dropped, as TensorFlow's decoders do.
+
+    Args:
+        data: an encoded image of one of FORMATS.
 
     Returns:
         uint8 [H, W, 3].
@@ -70,32 +161,32 @@ def decode_with_pillow(data: bytes) -> npt.NDArray[np.uint8]:
         ImageError: the data are damaged or cut off.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            # By way of RGBA: Pillow's direct conversion may blend, and palettes may hold alpha.
-            return np.asarray(image.convert("RGBA"))[:, :, :3]
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
+        with Image.open(io.BytesIO(data), formats=tuple(_BY_PILLOW_NAME)) as image:
+            return _rgb(image)
+    except _DAMAGE as error:
         raise ImageError(f"cannot be decoded: {error}") from error
 
 
-def resize_with_pillow(data: bytes, size: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    """Decode an image to RGB and resize it, aspect not kept, all as SciPy's imresize did.
+def _rgb(image: Image.Image) -> Pixels:
+    try:
+        # By way of RGBA: Pillow's direct conversion may blend, and palettes may hold alpha.
+        return np.asarray(image.convert("RGBA"))[:, :, :3]
+    except _DAMAGE as error:
+        raise ImageError(f"cannot be decoded: {error}") from error
+
+
+def resize_with_pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
+    """Resize an image, aspect not kept, as SciPy's imresize did.
 
     That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels.
 
     Args:
-        data: the file's bytes.
+        pixels: uint8 [H, W, 3].
         size: (height, width) wanted.
 
     Returns:
         uint8 [height, width, 3].
-
-    Raises:
-        ImageError: the data are damaged or cut off.
     """
     height, width = size
-    try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            rgb = image.convert("RGBA").convert("RGB")
-            return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR))
-    except (OSError, ValueError, SyntaxError, EOFError) as error:
-        raise ImageError(f"cannot be decoded: {error}") from error
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))

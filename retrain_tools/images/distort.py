@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Distortions:
     def __post_init__(self) -> None:
         for name in ("random_crop", "random_scale", "random_brightness"):
             if getattr(self, name) < 0:
-                raise InputError(f"--{name} is a percentage and cannot be negative.")
+                raise InputError(f"{argument(name)} is a percentage and cannot be negative.")
 
     @property
     def any(self) -> bool:

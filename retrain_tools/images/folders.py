@@ -10,11 +10,10 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
+from retrain_tools.images.decode import EXTENSIONS
 
 log = logging.getLogger(__name__)
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
 
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")  # retrain.py
 
@@ -49,11 +48,13 @@ def find_images(image_dir: str) -> list[ImageFile]:
         InputError: the folder does not exist, is a file, or holds no image.
     """
     if not image_dir:
-        raise InputError("Name the folder of images with --image_dir.")
+        raise InputError(f"Name the folder of images with {argument('image_dir')}.")
     if not Path(image_dir).exists():
-        raise InputError(f"No such folder: {image_dir} (--image_dir)")
+        raise InputError(f"No such folder: {image_dir} ({argument('image_dir')})")
     if not Path(image_dir).is_dir():
-        raise InputError(f"{image_dir} is a file; --image_dir takes a folder of images.")
+        raise InputError(
+            f"{image_dir} is a file; {argument('image_dir')} takes a folder of images."
+        )
     images = []
     visited: set[str] = set()
     for folder, subfolders, names in os.walk(image_dir, onerror=_warn, followlinks=True):
@@ -84,16 +85,17 @@ def read_image_list(path: str) -> list[str]:
     Raises:
         InputError: there is no such file, it names nothing, or holds bytes that no path can.
     """
+    where = f"{path} ({argument('image_list')})"
     try:
         text = Path(path).read_bytes()
     except OSError as error:
-        raise InputError(f"{path} (--image_list) cannot be read: {error.strerror}") from error
+        raise InputError(f"{where} cannot be read: {error.strerror}") from error
     if b"\0" in text:
-        raise InputError(f"{path} (--image_list) is not a text file of paths.")
+        raise InputError(f"{where} is not a text file of paths.")
     lines = text.removeprefix(codecs.BOM_UTF8).splitlines()  # the mark is of Windows' editor
     paths = [os.fsdecode(line) for line in lines if line.strip()]
     if not paths:
-        raise InputError(f"{path} (--image_list) names no images.")
+        raise InputError(f"{where} names no images.")
     return paths
 
 
@@ -131,14 +133,15 @@ def images_by_label(
         if label in by_label:
             raise InputError(
                 f"The folders {named[label]!r} and {folder!r} both give the label {label!r}. "
-                "Rename one, or pass --keep_folder_names to use the names as they are."
+                f"Rename one, or pass {argument('keep_folder_names')} to use the names as they are."
             )
         named[label] = folder
         by_label[label] = folders[folder]
     if len(by_label) < 2:
         found = f"only one ({next(iter(by_label))!r})" if by_label else "none"
+        above = "" if by_label else " If these are the images of one class, name the folder above."
         raise InputError(
             f"Training takes at least two classes, one folder of images each, below "
-            f"--image_dir; there is {found}."
+            f"{argument('image_dir')}; there is {found}.{above}"
         )
     return by_label

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.images.folders import ImageFile
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,18 @@ def split_percentage(key: str) -> float:
     return (int(digest.hexdigest(), 16) % _HASH_RANGE) * (100.0 / (_HASH_RANGE - 1))
 
 
+def check_percentages(testing_percentage: int, validation_percentage: int) -> None:
+    """Raise InputError if the percentages are negative, or leave nothing to train on."""
+    if min(testing_percentage, validation_percentage) < 0 or (
+        testing_percentage + validation_percentage >= 100
+    ):
+        raise InputError(
+            f"{argument('testing_percentage')}={testing_percentage} and "
+            f"{argument('validation_percentage')}={validation_percentage} must not be negative and "
+            "must add up to less than 100."
+        )
+
+
 def split_images(
     by_label: Mapping[str, Sequence[ImageFile]],
     testing_percentage: int,
@@ -52,15 +64,9 @@ def split_images(
             split); `basename`: the file name only.
 
     Raises:
-        InputError: the percentages leave nothing to train on, or a class is too small.
+        InputError: see `check_percentages`.
     """
-    if min(testing_percentage, validation_percentage) < 0 or (
-        testing_percentage + validation_percentage >= 100
-    ):
-        raise InputError(
-            f"--testing_percentage={testing_percentage} and --validation_percentage="
-            f"{validation_percentage} must not be negative and must add up to less than 100."
-        )
+    check_percentages(testing_percentage, validation_percentage)
     splits: Splits = {}
     for label, images in by_label.items():
         splits[label] = {name: [] for name in SPLITS}

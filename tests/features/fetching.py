@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 
 import numpy as np
-from retrain_tools.graphdef.load import FrozenGraph
 
-from retrain_tools.features.fetch import FetchOptions, FetchReport, fetch_tensors, named_tensor
+from retrain_tools.features.fetch import FetchedTensors, FetchOptions, fetch_tensors, named_tensor
+from retrain_tools.graphdef.load import FrozenGraph
 
 from . import tiny
 
@@ -18,12 +18,12 @@ EXACT = 1e-4
 
 def fetch(
     frozen: FrozenGraph, paths: list[str], output: Path | str, names=None, **options
-) -> FetchReport:
+) -> FetchedTensors:
     tensors = {name: named_tensor(frozen, name) for name in names or FETCHES}
     return fetch_tensors(frozen, tensors, paths, FetchOptions(str(output), **options))
 
 
-def counts(report: FetchReport) -> tuple[int, int, int]:
+def counts(report: FetchedTensors) -> tuple[int, int, int]:
     return report.computed, report.reused, len(report.failed)
 
 

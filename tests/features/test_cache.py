@@ -169,7 +169,7 @@ def test_several_namings_are_listed(tmp_path):
         find_suffix(tmp_path, [image("a/1.jpg")], "")
     assert str(error.value) == (
         f"{tmp_path} holds bottlenecks of several namings: ['_x', '_y']. "
-        "Choose one with --bottleneck_suffix."
+        "Choose one with bottleneck_suffix."
     )
 
 
@@ -257,7 +257,7 @@ def test_another_graph_or_way_is_refused_by_what_differs(tmp_path, change, said)
     assert str(error.value) == (
         f"The bottlenecks in {tmp_path} were made by another graph or in another way "
         f"(old.pb; manifest_m.json): {said}. "
-        "Use another --bottleneck_dir or another --bottleneck_suffix."
+        "Use another bottleneck_dir or another bottleneck_suffix."
     )
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from PIL import Image
 
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.features.pooling import pool
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.folders import find_images
@@ -22,10 +25,10 @@ EXACT = 1e-4
 
 
 def results_of(extractor, paths):
-    collected = {}
-    counts = list(extractor.map_batches([str(path) for path in paths], collected.update))
-    assert sum(counts) == len(paths)
-    return collected
+    paths = [str(path) for path in paths]
+    results = list(extractor.extract(paths))
+    assert [path for path, _ in results] == paths
+    return dict(results)
 
 
 def open_2015(path):
@@ -149,7 +152,7 @@ AS_TENSORFLOW = {
 def test_lossless_formats_decode_to_their_pixels(pixel_extractor, tmp_path, kind):
     data, image = AS_PILLOW[kind]
     (tmp_path / "image.jpg").write_bytes(data)
-    decoded = pixel_extractor.decode(str(tmp_path / "image.jpg"))
+    decoded = pixel_extractor.image_side.decode(str(tmp_path / "image.jpg"))
     assert decoded.dtype == np.uint8
     np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
 
@@ -165,7 +168,7 @@ def test_other_formats_decode_as_tensorflow_decodes(pixel_extractor, tmp_path, k
     if "WebP" in kind and not hasattr(tf.raw_ops, "DecodeWebP"):
         pytest.skip("this TensorFlow decodes no WebP to compare with")
     (tmp_path / "image.png").write_bytes(AS_TENSORFLOW[kind])
-    decoded = pixel_extractor.decode(str(tmp_path / "image.png"))
+    decoded = pixel_extractor.image_side.decode(str(tmp_path / "image.png"))
     expected = tf.io.decode_image(AS_TENSORFLOW[kind], channels=3, expand_animations=False)
     np.testing.assert_array_equal(decoded, expected)
 
@@ -173,7 +176,7 @@ def test_other_formats_decode_as_tensorflow_decodes(pixel_extractor, tmp_path, k
 def test_an_orientation_is_not_applied(pixel_extractor, tmp_path):
     """TensorFlow never applied it, so neither the networks nor the caches know turned photos."""
     (tmp_path / "turned.jpg").write_bytes(AS_TENSORFLOW["JPEG with an orientation"])
-    assert pixel_extractor.decode(str(tmp_path / "turned.jpg")).shape == (23, 17, 3)
+    assert pixel_extractor.image_side.decode(str(tmp_path / "turned.jpg")).shape == (23, 17, 3)
 
 
 @pytest.mark.parametrize("kind", ["PNG colour", "GIF", "BMP", "WebP"])
@@ -201,7 +204,7 @@ def test_other_formats_enter_behind_the_jpeg_decoder(graph_2015, tmp_path, kind)
 def test_why_an_image_cannot_be_used(pixel_extractor, tmp_path, data, reason):
     (tmp_path / "image.jpg").write_bytes(data)
     with pytest.raises(ImageError, match=reason) as error:
-        pixel_extractor.prepare(str(tmp_path / "image.jpg"))
+        pixel_extractor.image_side.prepare(str(tmp_path / "image.jpg"))
     assert "{{" not in str(error.value)
     assert "\n" not in str(error.value)
 
@@ -210,10 +213,10 @@ def test_too_large_an_image(pixel_graph, tmp_path):
     (tmp_path / "1.png").write_bytes(AS_PILLOW["PNG colour"][0])
     frozen = tiny.opened(pixel_graph, tiny.BOTTLENECK_PIXELS)
     with (
-        Extractor(frozen, [tiny.BOTTLENECK_PIXELS], max_pixels=100) as extractor,
+        Extractor(frozen, [tiny.BOTTLENECK_PIXELS], max_image_pixels=100) as extractor,
         pytest.raises(ImageError, match="is 17 × 23, more than the limit of 100 pixels"),
     ):
-        extractor.decode(str(tmp_path / "1.png"))
+        extractor.image_side.decode(str(tmp_path / "1.png"))
 
 
 def test_a_decoder_of_another_number_of_channels_fails_only_its_images(tmp_path, graph_2015):
@@ -239,9 +242,9 @@ def test_a_decoder_of_another_number_of_channels_fails_only_its_images(tmp_path,
 def test_scale_takes_resized_images(graph_2015, pixel_extractor):
     resized = np.random.default_rng(3).uniform(0, 255, (16, 16, 3)).astype(np.float32)
     with open_2015(graph_2015) as extractor:
-        np.testing.assert_allclose(extractor.scale(resized), (resized - 128) / 128, atol=1e-6)
+        np.testing.assert_allclose(extractor.image_side.scale(resized), (resized - 128) / 128, atol=1e-6)
     expected = (resized - 127.5) / 127.5
-    np.testing.assert_allclose(pixel_extractor.scale(resized), expected, atol=1e-6)
+    np.testing.assert_allclose(pixel_extractor.image_side.scale(resized), expected, atol=1e-6)
 
 
 # --- pooling ---
@@ -274,7 +277,7 @@ def test_a_feature_map_without_pooling_names_the_choices(pixel_graph):
         open_pixels(pixel_graph, "none", "maps:0")
     assert str(error.value) == (
         "The tensor has [8, 8, 4] values per image, not a vector: "
-        "choose --pooling=avg, max or flatten."
+        "choose pooling=avg, max or flatten."
     )
 
 
@@ -298,7 +301,7 @@ def test_raw_pixels_are_resized_by_pillow_and_not_scaled(graph_2015, pixel_graph
     for graph, fetch in ((graph_2015, tiny.BOTTLENECK_2015), (pixel_graph, "maps:0")):
         frozen = tiny.opened(graph, fetch)
         with Extractor(frozen, [fetch], None, raw_pixels=True) as extractor:
-            pixels = extractor.prepare(str(tmp_path / "1.jpg"))
+            pixels = extractor.image_side.prepare(str(tmp_path / "1.jpg"))
             assert pixels.dtype == np.float32
             np.testing.assert_array_equal(pixels, expected)
             [value] = results_of(extractor, [tmp_path / "1.jpg"])[str(tmp_path / "1.jpg")]
@@ -481,10 +484,10 @@ def test_after_closing_nothing_runs(pixel_graph, photos):
     with open_pixels(pixel_graph) as extractor:
         pass
     for use in (
-        lambda: extractor.run(np.zeros((1, 16, 16, 3), np.float32)),
-        lambda: extractor.prepare(str(photos / "a/0.jpg")),
+        lambda: next(extractor.extract([str(photos / "a/0.jpg")])),
+        lambda: extractor.image_side.prepare(str(photos / "a/0.jpg")),
     ):
-        with pytest.raises(RuntimeError, match="closed Session"):
+        with pytest.raises(RuntimeError, match=r"closed Session|after shutdown"):
             use()
 
 
@@ -498,33 +501,117 @@ def test_no_default_graph_or_session_is_left_behind(pixel_graph):
 # --- the job ---
 
 
-def test_an_exception_of_the_handler_ends_the_job(pixel_extractor, photos):
-    def fail(results):
-        raise InputError("enough")
+class Endless:
+    """The same image over and over, and how often it was taken."""
 
-    paths = [image.path for image in find_images(str(photos))]
+    def __init__(self, path):
+        self.path, self.taken = str(path), 0
+
+    def __len__(self):
+        return 10_000
+
+    def __iter__(self):
+        for _ in range(len(self)):
+            self.taken += 1
+            yield self.path
+
+    def __contains__(self, path):
+        return path == self.path
+
+
+def prepared_again(monkeypatch):
+    """Count the images that were prepared."""
+    done = []
+    prepare = ImagePreparation.prepare
+
+    def slowly(self, image):
+        done.append(image)
+        time.sleep(0.01)
+        return prepare(self, image)
+
+    monkeypatch.setattr(ImagePreparation, "prepare", slowly)
+    return done
+
+
+@pytest.mark.parametrize("stop", [InputError("enough"), KeyboardInterrupt()])
+def test_an_exception_of_the_consumer_cancels_what_is_waiting(
+    pixel_graph, photos, monkeypatch, stop
+):
+    done = prepared_again(monkeypatch)
     threads = threading.active_count()
-    with pytest.raises(InputError, match="enough"):
-        list(pixel_extractor.map_batches(paths, fail))
+    images = Endless(photos / "a/0.jpg")
+    with pytest.raises(type(stop)) as error, open_pixels(pixel_graph) as extractor:
+        for _ in extractor.extract(images):
+            raise stop
+    assert error.value is stop
     assert threading.active_count() == threads
+    workers = len(os.sched_getaffinity(0))
+    assert len(done) <= extractor.batch_size * (2 * workers), "the batches that were begun"
+    assert len(done) < images.taken or workers == 1
 
 
-def test_paths_are_read_as_they_are_needed(pixel_extractor, photos):
+def test_closing_the_generator_leaves_the_extractor_usable(pixel_extractor, photos):
+    images = pixel_extractor.extract(Endless(photos / "a/0.jpg"))
+    next(images)
+    images.close()
+    assert len(results_of(pixel_extractor, [photos / "b/1.jpg"])) == 1
+
+
+def test_images_are_read_as_they_are_needed(pixel_extractor, photos):
     """A million images must not all be under way at once."""
-    path = str(photos / "a/0.jpg")
-    taken = 0
+    images = Endless(photos / "a/0.jpg")
+    results = pixel_extractor.extract(images)
+    next(results)
+    assert images.taken < 200
+    results.close()
 
-    def many():
-        nonlocal taken
-        for _ in range(10_000):
-            taken += 1
-            yield path
 
-    handled = pixel_extractor.map_batches(many(), lambda results: None)
-    next(handled)
-    assert taken < 200
-    handled.close()
+def test_a_bug_in_a_worker_is_not_an_image_s_fault(pixel_extractor, photos, monkeypatch):
+    def buggy(self, image):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(ImagePreparation, "prepare", buggy)
+    with pytest.raises(ZeroDivisionError):
+        list(pixel_extractor.extract([str(photos / "a/0.jpg")]))
 
 
 def test_no_images(pixel_extractor):
     assert results_of(pixel_extractor, []) == {}
+
+
+# --- what is no file ---
+
+
+def as_anything(path):
+    """One image in every form that is taken."""
+    with Image.open(path) as image:
+        lazy, pixels = Image.open(path), np.asarray(image.convert("RGB"))
+    return [str(path), path, path.read_bytes(), lazy, pixels, pixels[:, ::-1][:, ::-1]]
+
+
+def test_images_in_any_form_have_the_same_values(pixel_extractor, graph_2015, tmp_path):
+    path = tmp_path / "image.png"
+    COLOUR.save(path)
+    with open_2015(graph_2015) as old:
+        for extractor in (pixel_extractor, old):
+            results = [result for _, result in extractor.extract(as_anything(path))]
+            for (vector,) in results:
+                np.testing.assert_array_equal(vector, results[0][0])
+
+
+def test_the_same_pillow_image_may_be_there_twice(pixel_extractor, photos):
+    """A Pillow image reads its file when it is first used: not in two threads at once."""
+    for path in sorted(photos.rglob("*.jpg")):
+        results = [result for _, result in pixel_extractor.extract([Image.open(path)] * 12)]
+        for (vector,) in results:
+            np.testing.assert_array_equal(vector, results[0][0])
+
+
+def test_raw_pixels_in_any_form(pixel_graph, tmp_path):
+    path = tmp_path / "image.png"
+    COLOUR.save(path)
+    expected = np.asarray(COLOUR.resize((16, 16), Image.Resampling.BILINEAR), np.float32)
+    frozen = tiny.opened(pixel_graph, "maps:0")
+    with ImagePreparation(frozen, raw_pixels=True) as side:
+        for image in as_anything(path):
+            np.testing.assert_array_equal(side.prepare(image), expected)

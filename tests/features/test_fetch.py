@@ -18,6 +18,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.features import fetch as module
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fetch import named_tensor
+from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.images.decode import ImageError
 from retrain_tools.quiet_tensorflow import tf
 
@@ -69,10 +70,10 @@ def test_pooling_makes_vectors(frozen, graph_2015, paths, output):
 def test_rows_are_in_the_order_of_the_images_whatever_finishes_first(
     frozen, graph_2015, paths, output, monkeypatch
 ):
-    monkeypatch.setattr("retrain_tools.features.extractor._BATCH_SIZE", 1)
-    monkeypatch.setattr("retrain_tools.features.extractor._usable_cores", lambda: 4)
+    monkeypatch.setattr("retrain_tools.engine.body._BATCH_SIZE", 2)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     finished = []
-    prepare = Extractor.prepare
+    prepare = ImagePreparation.prepare
 
     def slow(self, path):
         time.sleep(0.15 if path == paths[0] else 0)
@@ -80,7 +81,7 @@ def test_rows_are_in_the_order_of_the_images_whatever_finishes_first(
         finished.append(path)
         return pixels
 
-    monkeypatch.setattr(Extractor, "prepare", slow)
+    monkeypatch.setattr(ImagePreparation, "prepare", slow)
     mixed = [paths[i] for i in (0, 7, 3, 11, 1, 2, 10, 4, 9, 5, 8, 6)]
     fetch(frozen, mixed, output)
     assert finished != mixed
@@ -213,7 +214,7 @@ def test_where_no_image_can_be_used_nothing_is_written(frozen, paths, output):
 
 
 def test_too_large_an_image_fails(frozen, paths, output):
-    report = fetch(frozen, paths, output, max_pixels=900)
+    report = fetch(frozen, paths, output, max_image_pixels=900)
     assert 0 < report.computed < 12
     assert "more than the limit of 900 pixels" in next(iter(report.failed.values()))
 
@@ -258,23 +259,21 @@ def test_stopping_keeps_what_is_done_and_says_how_to_go_on(
     frozen, graph_2015, paths, output, monkeypatch, caplog
 ):
     caplog.set_level("INFO")
-    map_batches = Extractor.map_batches
+    extract = Extractor.extract
 
-    def stopped(self, asked, handle):
-        for count in map_batches(self, asked, handle):
-            yield count
-            raise KeyboardInterrupt
+    def stopped(self, asked):
+        for count, pair in enumerate(extract(self, asked)):
+            if count == 5:
+                raise KeyboardInterrupt
+            yield pair
 
     with monkeypatch.context() as patch:
-        patch.setattr(Extractor, "map_batches", stopped)
+        patch.setattr(Extractor, "extract", stopped)
         with pytest.raises(KeyboardInterrupt):
             fetch(frozen, paths, output)
-    [line] = [message for message in caplog.messages if "stopped" in message]
-    assert line.endswith(" of 12 images; run again to go on")
-    done = int(line.removeprefix("stopped after ").split()[0])
-    assert done >= 4
+    assert "stopped after 5 of 12 images; run again to go on" in caplog.messages
     assert Path(f"{output}.part").is_dir()
-    assert fetch(frozen, paths, output).reused >= done
+    assert counts(fetch(frozen, paths, output)) == (7, 5, 0)
     check(output, graph_2015, paths)
 
 
@@ -310,7 +309,7 @@ def test_stopped_while_another_output_is_written_over_a_good_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_finish", stopped)
+        patch.setattr(module, "_write", stopped)
         with pytest.raises(KeyboardInterrupt):
             fetch(frozen, paths, output, ["softmax"], overwrite=True)
     assert counts(fetch(frozen, paths[:5], output)) == (0, 5, 0)

@@ -18,7 +18,7 @@ from retrain_tools.quiet_tensorflow import tf
 from . import tiny
 from .fetching import FETCHES, check, counts, fetch, jpegs, seen, set_time
 
-WAY_OUT = "Choose another --output, or replace it with --overwrite."
+WAY_OUT = "Choose another output, or replace it with overwrite."
 SUFFIXES = [".npz", ".npy", ".parquet", ".h5", ".pkl"]
 
 
@@ -219,7 +219,7 @@ def test_an_output_made_in_another_way(frozen, graph_2015, paths, output, change
     assert counts(fetch(frozen, paths[:2], output, overwrite=True, **change)) == (2, 0, 0)
     assert seen(output.parent) != before
     assert counts(fetch(frozen, paths[:2], output, **change)) == (0, 2, 0)
-    # Where nothing is different, --overwrite does no work again.
+    # Where nothing is different, overwrite does no work again.
     assert counts(fetch(frozen, paths[:2], output, overwrite=True, **change)) == (0, 2, 0)
 
 
@@ -287,7 +287,7 @@ def test_an_unfinished_run_with_other_settings_is_refused(frozen, paths, output,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_finish", stopped)
+        patch.setattr(module, "_write", stopped)
         with pytest.raises(KeyboardInterrupt):
             fetch(frozen, paths[:3], output)
     before = seen(output.parent)
@@ -299,7 +299,7 @@ def test_an_unfinished_run_with_other_settings_is_refused(frozen, paths, output,
         assert refusal(frozen, paths[:3], output, **options) == (
             f"{output}.part holds what an unfinished run has fetched with other tensors, another "
             "graph or other settings. Finish that run, remove the folder, or choose another "
-            "--output."
+            "output."
         )
     assert seen(output.parent) == before
     assert counts(fetch(frozen, paths[:4], output)) == (1, 3, 0)  # the same settings go on

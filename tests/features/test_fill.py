@@ -23,6 +23,7 @@ from retrain_tools.features.cache import (
     read_manifest,
 )
 from retrain_tools.features.fill import CacheOptions, fill_cache
+from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.images.folders import ImageFile, find_images
 from retrain_tools.quiet_tensorflow import tf
 
@@ -118,7 +119,7 @@ def test_what_is_damaged_or_missing_is_made_again(frozen, images, folder):
 
 
 def test_the_naming_that_is_there_is_kept(frozen, images, folder):
-    run(frozen, images, folder, suffix="_inception_v3")
+    run(frozen, images, folder, bottleneck_suffix="_inception_v3")
     report = run(frozen, images, folder, preferred_suffix="_other")
     assert counts(report) == (0, 12, 0, 0)
     assert report.cache.suffix == "_inception_v3"
@@ -126,10 +127,10 @@ def test_the_naming_that_is_there_is_kept(frozen, images, folder):
 
 
 def test_two_graphs_may_share_a_folder_under_two_namings(frozen, pixel_graph, images, folder):
-    run(frozen, images, folder, suffix="_old")
+    run(frozen, images, folder, bottleneck_suffix="_old")
     other = tiny.opened(pixel_graph, tiny.BOTTLENECK_PIXELS)
-    assert counts(run(other, images, folder, suffix="_pixels")) == (12, 0, 0, 0)
-    assert counts(run(frozen, images, folder, suffix="_old")) == (0, 12, 0, 0)
+    assert counts(run(other, images, folder, bottleneck_suffix="_pixels")) == (12, 0, 0, 0)
+    assert counts(run(frozen, images, folder, bottleneck_suffix="_old")) == (0, 12, 0, 0)
 
 
 NAMES = ["a b/c d.jpg", "a b/1,2.jpg", "日本/é.jpg", "-x/--help.jpg", 'a b/it\'s "1".jpg']
@@ -148,24 +149,29 @@ def test_any_names(frozen, photos, tmp_path, folder):
     assert {f"{name}.txt" for name in NAMES} <= set(texts(folder))
 
 
-def test_keep_gets_every_image_once_and_one_at_a_time(frozen, images, folder, monkeypatch):
+def test_keep_gets_every_image_once_in_the_thread_that_asked(frozen, images, folder, monkeypatch):
     """Also with more threads than cores, and with half of the images cached already."""
     run(frozen, images[:6], folder)
-    monkeypatch.setattr(os, "cpu_count", lambda: 8)
-    monkeypatch.setattr("retrain_tools.features.extractor._BATCH_SIZE", 1)
-    inside = threading.Lock()
-    kept = {}
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
+    monkeypatch.setattr("retrain_tools.engine.body._BATCH_SIZE", 2)
+    prepared_in, kept = set(), {}
+    prepare = ImagePreparation.prepare
+
+    def slowly(self, image):
+        prepared_in.add(threading.current_thread())
+        time.sleep(0.01)
+        return prepare(self, image)
 
     def keep(image, vector):
-        assert inside.acquire(blocking=False), "called by two threads at once"
-        time.sleep(0.01)
+        assert threading.current_thread() is threading.main_thread()
         assert image not in kept
         kept[image] = vector
-        inside.release()
 
+    monkeypatch.setattr(ImagePreparation, "prepare", slowly)
     report = fill_cache(frozen, images, CacheOptions(str(folder)), keep)
     assert counts(report) == (6, 6, 0, 0)
-    assert set(kept) == set(images)
+    assert len(prepared_in) == 3, "a worker for each batch, and 8 are allowed"
+    assert list(kept) == images
     for image, vector in kept.items():
         np.testing.assert_array_equal(report.cache.read(image), vector)
 
@@ -180,7 +186,7 @@ def test_images_that_would_share_a_file_are_refused(frozen, images, folder):
         run(frozen, [*images, other], folder)
     assert str(error.value) == (
         f"{images[0].path} and elsewhere/a/0.jpg would share the bottleneck of a/0.jpg; "
-        "give each folder of images its own --bottleneck_dir."
+        "give each folder of images its own bottleneck_dir."
     )
     assert not folder.exists()
 
@@ -216,11 +222,11 @@ def test_a_legacy_cache_of_another_length_is_not_written_over(frozen, images, fo
         path.write_text("0.5,0.25,0.125")
     for trust in (False, True):
         with pytest.raises(InputError) as error:
-            run(frozen, images, folder, trust=trust)
+            run(frozen, images, folder, trust_cache=trust)
         assert str(error.value) == (
             f"{folder} holds 12 bottlenecks of 3 values and none of 256, which "
             "'pool/_reshape:0' of this graph has: they were made by another graph, or from "
-            "another tensor. Use another --bottleneck_dir or another --bottleneck_suffix, or "
+            "another tensor. Use another bottleneck_dir or another bottleneck_suffix, or "
             "remove them."
         )
     assert set(texts(folder).values()) == {"0.5,0.25,0.125"}
@@ -229,13 +235,13 @@ def test_a_legacy_cache_of_another_length_is_not_written_over(frozen, images, fo
 
 def test_a_file_instead_of_the_folder(frozen, images, folder):
     folder.write_text("x")
-    with pytest.raises(InputError, match=rf"{folder} is a file; --bottleneck_dir takes a folder"):
+    with pytest.raises(InputError, match=rf"{folder} is a file; bottleneck_dir takes a folder"):
         run(frozen, images, folder)
 
 
 def test_a_naming_with_a_slash(frozen, images, folder):
-    with pytest.raises(InputError, match=r"--bottleneck_suffix=_a/b .*cannot hold '/'.*'~'"):
-        run(frozen, images, folder, suffix="_a/b")
+    with pytest.raises(InputError, match=r"^bottleneck_suffix=_a/b .*cannot hold '/'.*'~'"):
+        run(frozen, images, folder, bottleneck_suffix="_a/b")
     assert not folder.exists()
 
 
@@ -288,14 +294,14 @@ def test_a_cache_that_disagrees_is_refused_with_numbers(frozen, images, disagree
     number = r"[-\d.e]+"
     line = rf"a/0\.jpg: 9\.1% \(cached {number}, {number}, {number}, …; now {number}, {number}"
     assert re.search(line, message)
-    assert "--trust_cache" in message
+    assert "or pass trust_cache to take them" in message
     assert texts(disagreeing) == before
     assert not manifest_path(disagreeing, "").exists()
 
 
 def test_trust_takes_it_unchecked(frozen, images, disagreeing, caplog):
     caplog.set_level("INFO")
-    assert counts(run(frozen, images, disagreeing, trust=True)) == (0, 12, 0, 0)
+    assert counts(run(frozen, images, disagreeing, trust_cache=True)) == (0, 12, 0, 0)
     assert "12 bottlenecks without a manifest are taken unchecked" in caplog.text
     assert read_manifest(disagreeing, "")["adopted"] == {"bottlenecks": 12, "checked": 0}
 
@@ -304,9 +310,9 @@ def test_a_cache_whose_images_are_gone_cannot_be_checked(frozen, images, legacy)
     for image in images:
         with open(image.path, "wb"):  # noqa: PTH123
             pass
-    with pytest.raises(InputError, match=r"cannot be checked: none .* Pass --trust_cache"):
+    with pytest.raises(InputError, match=r"cannot be checked: none .* Pass trust_cache"):
         run(frozen, images, legacy)
-    assert counts(run(frozen, images, legacy, trust=True)) == (0, 12, 0, 0)
+    assert counts(run(frozen, images, legacy, trust_cache=True)) == (0, 12, 0, 0)
 
 
 # --- images that cannot be used ---
@@ -354,7 +360,7 @@ def test_a_failure_whose_name_is_no_utf8_is_listed_too(frozen, photos, folder):
 def test_fail_on_error_stops_and_keeps_what_is_done(frozen, photos, images, folder):
     spoil(photos, "b/9.jpg")
     with pytest.raises(InputError) as error:
-        run(frozen, images, folder, fail_on_error=True)
+        run(frozen, images, folder, on_error="fail")
     assert str(error.value) == (f"{photos / 'b/9.jpg'} is not a JPEG, PNG, GIF, BMP or WebP image.")
     assert all(len(parse_bottleneck(text.encode())) == 256 for text in texts(folder).values())
 

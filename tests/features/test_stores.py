@@ -104,7 +104,7 @@ def test_what_is_written_is_read_by_the_format_s_own_programs(tmp_path, suffix, 
 @pytest.mark.parametrize("columns", [COLUMNS, *([column] for column in COLUMNS)])
 @pytest.mark.parametrize("suffix", READ_AGAIN)
 def test_what_is_written_is_taken_over_by_a_second_run(tmp_path, suffix, columns, monkeypatch):
-    monkeypatch.setattr("retrain_tools.features.stores._PIECE_BYTES", 250)  # two images
+    monkeypatch.setattr("retrain_tools.features.stores.table.PIECE_BYTES", 250)  # two images
     path = tmp_path / f"features{suffix}"
     expected = write(path, columns)
     pieces = list(store_format(str(path)).read(path, columns, len(IMAGES)))
@@ -258,7 +258,7 @@ def test_an_unknown_end_of_the_name_lists_the_known_ones(name):
     with pytest.raises(InputError) as error:
         store_format(name)
     assert str(error.value) == (
-        f"--output={name}: the end of the name chooses the kind of file: "
+        f"output={name}: the end of the name chooses the kind of file: "
         ".npz, .npy, .parquet, .h5, .hdf5, .pkl."
     )
 
@@ -308,7 +308,7 @@ def test_a_path_with_a_line_break_is_refused_where_paths_are_lines(path):
         check_paths(Path("f.npy"), ["1.jpg", path])
     assert str(error.value) == (
         f"{path!r} has a line break in it, and f.images.txt is a path a line; "
-        "choose another kind of file for --output."
+        "choose another kind of file for output."
     )
     for suffix in (".npz", ".parquet", ".h5", ".pkl"):
         check_paths(Path(f"f{suffix}"), ["1.jpg", path])

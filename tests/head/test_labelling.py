@@ -46,7 +46,7 @@ def test_labels_come_with_the_graphs_scores_best_first(classifier, paths):
     results = label_images(classifier, read_labels, [paths[name] for name in names], top_k=5)
     for name, result in zip(names, results, strict=True):
         scores = expected(classifier, paths[name])
-        assert result.path == paths[name]
+        assert result.image == paths[name]
         assert result.error is None
         assert [label for label, _ in result.best] == [LABELS[i] for i in np.argsort(-scores)]
         np.testing.assert_allclose([s for _, s in result.best], np.sort(scores)[::-1], atol=1e-5)
@@ -78,7 +78,7 @@ def test_a_graph_of_unknown_result_asks_for_its_name(classifier, paths):
     spec = dataclasses.replace(classifier.spec, final=None)
     frozen = dataclasses.replace(classifier, spec=spec)
     message = (
-        f"Which tensor of {frozen.path} gives the scores? Name it with --output_layer. "
+        f"Which tensor of {frozen.path} gives the scores? Name it with output_layer. "
         f"List them: list_tensors --graph={frozen.path} --outputs"
     )
     with pytest.raises(InputError, match=re.escape(message)):

@@ -246,7 +246,7 @@ def test_published_orchid_bottlenecks_train_as_well_as_scikit_learns_logistic_re
     images = find_images(str(DATA / "orchids" / "images"))
     split = (testing_percentage, 10, "basename")
     splits = split_images(images_by_label(images), *split)
-    cache = CacheOptions(str(tmp_path / "bottlenecks"), trust=True)
+    cache = CacheOptions(str(tmp_path / "bottlenecks"), trust_cache=True)
     data, report = make_dataset(frozen, splits, split, cache)
     assert (report.reused, report.computed) == (566, 0)
     rows = {name: np.concatenate(per_class) for name, per_class in data.rows.items()}

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from retrain_tools.images.decode import (
+    FORMATS,
     MAX_PIXELS,
+    Decoder,
     ImageError,
     decode_with_pillow,
+    image_name,
+    named_images,
     read_image,
     resize_with_pillow,
 )
@@ -64,16 +68,16 @@ def reason(tmp_path, data, **options):
     return str(error.value)
 
 
-@pytest.mark.parametrize("file_format", ["JPEG", "PNG", "GIF", "BMP", "WEBP"])
+@pytest.mark.parametrize("form", FORMATS, ids=[form.name for form in FORMATS])
 @pytest.mark.parametrize("name", ["right", "wrong.jpg", "wrong.png"])
-def test_the_format_is_told_by_content_not_by_name(tmp_path, file_format, name):
-    data = encoded(COLOUR, file_format)
-    assert read(tmp_path, data, name) == (data, file_format)
+def test_the_format_is_told_by_content_not_by_name(tmp_path, form, name):
+    data = encoded(COLOUR, form.pillow)
+    assert read(tmp_path, data, name) == (data, form)
 
 
 def test_a_phone_s_multi_picture_jpeg_is_a_jpeg(tmp_path):
     data = encoded(COLOUR, "MPO", save_all=True, append_images=[COLOUR])
-    assert read(tmp_path, data)[1] == "JPEG"
+    assert read(tmp_path, data).form.name == "JPEG"
 
 
 BMP_24 = encoded(COLOUR, "BMP")
@@ -174,11 +178,11 @@ def test_a_small_file_that_claims_to_be_huge(tmp_path, width, height, why):
 
 
 def test_the_limit_can_be_moved_and_is_told_truly(tmp_path):
-    assert read(tmp_path, png_that_claims(20, 5), max_pixels=100)[1] == "PNG"
+    assert read(tmp_path, png_that_claims(20, 5), max_pixels=100).form.name == "PNG"
     assert reason(tmp_path, png_that_claims(20, 5), max_pixels=99) == (
         "is 20 × 5, more than the limit of 99 pixels"
     )
-    assert read(tmp_path, png_that_claims(10_000, 10_000), max_pixels=10**8)[1] == "PNG"
+    assert read(tmp_path, png_that_claims(10_000, 10_000), max_pixels=10**8).form.name == "PNG"
     # Pillow's own refusal cannot be moved.
     assert reason(tmp_path, png_that_claims(20_000, 20_000), max_pixels=10**9) == (
         "is larger than the limit of 178,956,970 pixels"
@@ -193,8 +197,7 @@ def test_random_bytes_are_refused_with_a_reason_or_read(tmp_path_factory, data, 
     path = tmp_path_factory.getbasetemp() / "random.bin"
     path.write_bytes(start + data)
     try:
-        _, found = read_image(str(path))
-        if found in ("BMP", "WEBP"):
+        if read_image(str(path)).form.decoder is Decoder.PILLOW:
             decode_with_pillow(start + data)
     except ImageError as error:
         assert str(error)
@@ -208,8 +211,7 @@ def test_changed_bytes_are_refused_with_a_reason_or_decoded(tmp_path_factory, ki
     path = tmp_path_factory.getbasetemp() / "damaged.bin"
     path.write_bytes(damaged)
     try:
-        _, found = read_image(str(path), max_pixels=100_000)
-        if found in ("BMP", "WEBP"):
+        if read_image(str(path), max_pixels=100_000).form.decoder is Decoder.PILLOW:
             assert decode_with_pillow(bytes(damaged)).shape[2] == 3
     except ImageError as error:
         assert str(error)
@@ -234,6 +236,10 @@ AS_RGB = {
 }  # fmt: skip
 
 
+def resized(data, size):
+    return resize_with_pillow(decode_with_pillow(data), size)
+
+
 @pytest.mark.parametrize("data", AS_RGB.values(), ids=AS_RGB)
 @pytest.mark.parametrize(("height", "width"), [(5, 4), (40, 20), (13, 9), (1, 1)])
 def test_an_image_is_resized_as_scipy_s_imresize_did(data, height, width):
@@ -241,7 +247,7 @@ def test_an_image_is_resized_as_scipy_s_imresize_did(data, height, width):
     with Image.open(io.BytesIO(data)) as image:
         expected = Image.fromarray(np.array(image.convert("RGB")))
     expected = np.array(expected.resize((width, height), resample=Image.Resampling.BILINEAR))
-    found = resize_with_pillow(data, (height, width))
+    found = resized(data, (height, width))
     assert (found.dtype, found.shape) == (np.uint8, (height, width, 3))
     np.testing.assert_array_equal(found, expected)
 
@@ -251,25 +257,25 @@ def test_resizing_averages_where_it_shrinks():
     stripes = np.zeros((8, 8, 3), np.uint8)
     stripes[::2] = 254
     data = encoded(Image.fromarray(stripes), "PNG")
-    assert abs(int(resize_with_pillow(data, (1, 1))[0, 0, 0]) - 127) <= 1
+    assert abs(int(resized(data, (1, 1))[0, 0, 0]) - 127) <= 1
 
 
 def test_alpha_is_dropped_before_resizing():
     clear = np.full((4, 4, 4), (200, 100, 50, 0), np.uint8)
     clear[:2, :, 3] = 255
     data = encoded(Image.fromarray(clear), "PNG")
-    assert np.unique(resize_with_pillow(data, (2, 2)).reshape(-1, 3), axis=0).tolist() == [
+    assert np.unique(resized(data, (2, 2)).reshape(-1, 3), axis=0).tolist() == [
         [200, 100, 50]
     ]
     black = Image.fromarray(np.zeros((4, 4), np.uint8)).convert("P")
     data = encoded(black, "PNG", transparency=0)
-    assert resize_with_pillow(data, (2, 2)).max() == 0
+    assert resized(data, (2, 2)).max() == 0
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WebP"])
 def test_an_image_cut_off_cannot_be_resized(kind):
     with pytest.raises(ImageError, match=r"^cannot be decoded: ") as error:
-        resize_with_pillow(AS_RGB[kind][:-50], (8, 8))
+        resized(AS_RGB[kind][:-50], (8, 8))
     assert "\n" not in str(error.value)
 
 
@@ -284,6 +290,86 @@ def test_changed_bytes_are_refused_with_a_reason_or_resized(tmp_path_factory, ki
     path.write_bytes(damaged)
     try:
         read_image(str(path), max_pixels=100_000)
-        assert resize_with_pillow(bytes(damaged), (8, 8)).shape == (8, 8, 3)
+        assert resized(bytes(damaged), (8, 8)).shape == (8, 8, 3)
     except ImageError as error:
         assert str(error)
+
+
+# --- what is no file ---
+
+
+def test_bytes_are_an_encoded_image():
+    data = encoded(COLOUR, "PNG")
+    assert read_image(data) == (data, next(form for form in FORMATS if form.name == "PNG"))
+    for wrong, why in ((b"", "is empty"), (b"x", "is not a JPEG, PNG, GIF, BMP or WebP image")):
+        with pytest.raises(ImageError) as error:
+            read_image(wrong)
+        assert str(error.value) == why
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L", "LA", "1", "P", "CMYK"])
+def test_a_pillow_image_is_what_its_file_would_be(mode):
+    image = COLOUR.quantize(16) if mode == "P" else WITH_ALPHA.convert(mode)
+    data = encoded(image, "TIFF" if mode == "CMYK" else "PNG")
+    with Image.open(io.BytesIO(data)) as opened:
+        expected = np.asarray(opened.convert("RGBA"))[:, :, :3]
+        for given in (image, Image.open(io.BytesIO(data))):  # in memory, and not yet read
+            np.testing.assert_array_equal(read_image(given), expected)
+
+
+def test_a_pillow_image_that_is_cut_off():
+    opened = Image.open(io.BytesIO(encoded(COLOUR, "PNG")[:-200]))
+    with pytest.raises(ImageError, match=r"^cannot be decoded: "):
+        read_image(opened)
+
+
+def test_an_array_is_taken_as_it_is():
+    pixels = RGBA[:, :, :3]
+    assert read_image(pixels) is pixels
+
+
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        (np.zeros((4, 5, 3), np.float32), "is an array of float32 [4, 5, 3]"),
+        (np.zeros((4, 5), np.uint8), "is an array of uint8 [4, 5]"),
+        (np.zeros((4, 5, 4), np.uint8), "is an array of uint8 [4, 5, 4]"),
+        (np.zeros((1, 4, 5, 3), np.uint8), "is an array of uint8 [1, 4, 5, 3]"),
+        (np.zeros((0, 5, 3), np.uint8), "is an array of uint8 [0, 5, 3]"),
+    ],
+)
+def test_an_array_of_another_dtype_or_shape(image, why):
+    with pytest.raises(ImageError) as error:
+        read_image(image)
+    assert str(error.value) == f"{why}; it takes uint8 [H, W, 3]"
+
+
+@pytest.mark.parametrize("image", [None, 3, ["a.jpg"], {"image": b""}])
+def test_something_that_is_never_an_image(image):
+    with pytest.raises(ImageError) as error:
+        read_image(image)
+    assert str(error.value) == (
+        f"is of type {type(image).__name__}; it takes a path, bytes, a Pillow image or a uint8 "
+        "array [H, W, 3]"
+    )
+
+
+@pytest.mark.parametrize("image", [np.zeros((5, 20, 3), np.uint8), Image.new("L", (20, 5))])
+def test_the_limit_holds_for_pixels_too(image):
+    assert read_image(image, max_pixels=100).shape == (5, 20, 3)
+    with pytest.raises(ImageError, match=r"^is 20 × 5, more than the limit of 99 pixels$"):
+        read_image(image, max_pixels=99)
+
+
+def test_a_path_that_no_system_has():
+    with pytest.raises(ImageError, match=r"^cannot be read: .*null"):
+        read_image("a\0b.jpg")
+
+
+def test_names_of_images(tmp_path):
+    given = ["a.jpg", tmp_path, b"", COLOUR, "a.jpg", RGBA[:, :, :3]]
+    assert [image_name(image, 7) for image in given[:3]] == ["a.jpg", str(tmp_path), "images[7]"]
+    named = named_images(given)
+    assert list(named) == ["a.jpg", str(tmp_path), "images[2]", "images[3]", "images[5]"]
+    assert named[str(tmp_path)] == str(tmp_path)
+    assert named["images[3]"] is COLOUR

@@ -36,7 +36,7 @@ def test_any_one_wish_counts(field):
 
 @pytest.mark.parametrize("field", ["random_crop", "random_scale", "random_brightness"])
 def test_a_negative_percentage_is_refused(field):
-    with pytest.raises(InputError, match=rf"--{field} is a percentage and cannot be negative\."):
+    with pytest.raises(InputError, match=rf"^{field} is a percentage and cannot be negative\."):
         Distortions(**{field: -1})
 
 

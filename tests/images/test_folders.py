@@ -128,18 +128,18 @@ def test_names_that_are_not_ascii_or_not_even_utf8(tmp_path):
 
 
 def test_no_folder_named(tmp_path):
-    with pytest.raises(InputError, match=r"Name the folder of images with --image_dir\."):
+    with pytest.raises(InputError, match=r"Name the folder of images with image_dir\."):
         find_images("")
 
 
 def test_missing_folder(tmp_path):
-    with pytest.raises(InputError, match=r"No such folder: .*/gone \(--image_dir\)"):
+    with pytest.raises(InputError, match=r"No such folder: .*/gone \(image_dir\)"):
         find_images(str(tmp_path / "gone"))
 
 
 def test_a_file_instead_of_a_folder(tmp_path):
     make(tmp_path, "1.jpg")
-    with pytest.raises(InputError, match=r"1\.jpg is a file; --image_dir takes a folder"):
+    with pytest.raises(InputError, match=r"1\.jpg is a file; image_dir takes a folder"):
         find_images(str(tmp_path / "1.jpg"))
 
 
@@ -185,14 +185,14 @@ def test_colliding_labels_name_both_folders_and_the_way_out():
         images_by_label(images)
     assert str(error.value) == (
         "The folders 'a-b' and 'a_b' both give the label 'a b'. Rename one, or pass "
-        "--keep_folder_names to use the names as they are."
+        "keep_folder_names to use the names as they are."
     )
     assert list(images_by_label(images, keep_names=True)) == ["a-b", "a_b", "c"]
 
 
 def test_folders_without_latin_letters_need_keep_names():
     images = [image("日本/1.jpg"), image("中国/2.jpg")]
-    with pytest.raises(InputError, match=r"both give the label ' '.*--keep_folder_names"):
+    with pytest.raises(InputError, match=r"both give the label ' '.*keep_folder_names"):
         images_by_label(images)
     assert set(images_by_label(images, keep_names=True)) == {"日本", "中国"}
 
@@ -202,8 +202,10 @@ def test_folders_without_latin_letters_need_keep_names():
     [(["a/1.jpg", "a/2.jpg"], r"only one \('a'\)"), (["1.jpg", "2.jpg"], "none"), ([], "none")],
 )
 def test_fewer_than_two_classes(names, found):
-    with pytest.raises(InputError, match=rf"at least two classes.*there is {found}\."):
+    with pytest.raises(InputError, match=rf"at least two classes.*there is {found}\.") as error:
         images_by_label([image(name) for name in names])
+    above = "If these are the images of one class, name the folder above."
+    assert str(error.value).endswith(above) == (found == "none")
 
 
 def test_images_outside_the_class_folders_are_counted(caplog):
@@ -251,14 +253,14 @@ def test_any_path_without_a_line_break_comes_back_as_python_names_it(tmp_path_fa
 def test_a_list_without_a_path(tmp_path, data):
     with pytest.raises(InputError) as error:
         listing(tmp_path, data)
-    assert str(error.value) == f"{tmp_path}/list.txt (--image_list) names no images."
+    assert str(error.value) == f"{tmp_path}/list.txt (image_list) names no images."
 
 
 @pytest.mark.parametrize("data", ["a.jpg\r\n".encode("utf-16"), b"\x89PNG\r\n\x1a\n\0\0"])
 def test_a_list_that_is_no_text(tmp_path, data):
     with pytest.raises(InputError) as error:
         listing(tmp_path, data)
-    assert str(error.value) == f"{tmp_path}/list.txt (--image_list) is not a text file of paths."
+    assert str(error.value) == f"{tmp_path}/list.txt (image_list) is not a text file of paths."
 
 
 @pytest.mark.parametrize(
@@ -268,4 +270,4 @@ def test_a_list_that_cannot_be_read(tmp_path, name, reason):
     path = str(tmp_path / name)
     with pytest.raises(InputError) as error:
         read_image_list(path)
-    assert str(error.value) == f"{path} (--image_list) cannot be read: {reason}"
+    assert str(error.value) == f"{path} (image_list) cannot be read: {reason}"

@@ -106,7 +106,7 @@ def test_the_basename_key_survives_moving_the_folder():
 def test_percentages_that_leave_nothing(testing, validation):
     with pytest.raises(InputError) as error:
         split_images({"a": numbered(3)}, testing, validation)
-    assert f"--testing_percentage={testing} and --validation_percentage={validation}" in str(
+    assert f"testing_percentage={testing} and validation_percentage={validation}" in str(
         error.value
     )
     assert "add up to less than 100" in str(error.value)

@@ -1,11 +1,15 @@
-"""TensorFlow sessions as the extractor needs them: parallel, thrifty, with readable errors."""
+"""TensorFlow sessions that run graphs: parallel, thrifty, with readable errors."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.weights import Weights, import_light
@@ -14,15 +18,72 @@ from retrain_tools.quiet_tensorflow import stderr_held_back, tf
 _HELD_AS_VARIABLE = 1 << 16  # bytes
 
 
+class EngineError(Exception):
+    """A graph failed on what it was fed; the message is the engine's reason, on one line."""
+
+
+class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
+    """A light graph open in a session of its own. Safe to use from several threads."""
+
+    def __init__(
+        self, light: Any, weights: Weights, feed: str, fetches: Sequence[str], where: str
+    ) -> None:
+        """Open the graph.
+
+        Args:
+            light: the light graph.
+            weights: its weights; neither is kept.
+            feed: full name of the tensor that `run` feeds.
+            fetches: full names of the tensors that it fetches.
+            where: the graph's file, for messages.
+
+        Raises:
+            InputError: TensorFlow does not accept the graph, or a fetch is not of numbers.
+        """
+        with naming(where):
+            graph, assignments, tensors = _graph_with_variables(light, weights, [feed, *fetches])
+        self._feed, *self._fetches = tensors
+        for fetch, tensor in zip(fetches, self._fetches, strict=True):
+            dtype = tensor.dtype
+            if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+                raise InputError(
+                    f"{fetch!r} is of type {dtype.name}, and no real numbers; choose another "
+                    "tensor."
+                )
+        self._closing = contextlib.ExitStack()
+        self._session = self._closing.enter_context(session_on(graph))
+        for assign, value, array in assignments:
+            self._session.run(assign, {value: array})
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def run(self, fed: npt.NDArray[np.float32]) -> list[npt.NDArray[np.float32]]:
+        """Feed one array and return the fetches' values as float32, of whatever shape they are.
+
+        Raises:
+            EngineError: the graph fails.
+        """
+        values = run(self._session, self._fetches, {self._feed: fed})
+        return [np.asarray(value, np.float32) for value in values]
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use, which on a shared machine is not all of them."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextlib.contextmanager
-def session_on(graph: Any, workers: int) -> Iterator[Any]:
-    """Yield a session to be run from `workers` threads at a time; close it after use.
+def session_on(graph: Any) -> Iterator[Any]:
+    """Yield a session to be run from a thread for each usable core; close it after use.
 
     One thread per operation and one batch per core: no core waits for another inside an operation,
     which is worth 10 % over TensorFlow's default on two cores.
     """
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=1, inter_op_parallelism_threads=workers
+        intra_op_parallelism_threads=1, inter_op_parallelism_threads=usable_cores()
     )
     with graph.as_default():
         nothing = tf.no_op()
@@ -35,18 +96,25 @@ def session_on(graph: Any, workers: int) -> Iterator[Any]:
         session.close()
 
 
-def network_graph(
+def run(session: Any, fetches: Any, feeds: dict[Any, Any]) -> Any:
+    """Run a session.
+
+    Raises:
+        EngineError: the graph fails, or does not take what is fed.
+    """
+    try:
+        return session.run(fetches, feeds)
+    except (ValueError, tf.errors.OpError) as error:
+        raise EngineError(first_sentence(error)) from error
+
+
+def _graph_with_variables(
     light: Any, weights: Weights, wanted: Sequence[str]
 ) -> tuple[Any, list[tuple[Any, Any, Any]], list[Any]]:
     """Build a graph from a light one, its kernels in variables.
 
     TensorFlow copies a graph's constants half a dozen times before the first run (900 MB and 3 s
     for the 2015 graph). Variables are outside the graph, and as fast.
-
-    Args:
-        light: the light graph.
-        weights: its weights.
-        wanted: full tensor names.
 
     Returns:
         The graph; (assignment, placeholder, array) to run once for each variable; the wanted

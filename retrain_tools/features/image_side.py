@@ -1,0 +1,132 @@
+"""Images to prepared pixels, one at a time, with the graph's own image side."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.engine.session import EngineError, naming, run, session_on
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.sides import image_side
+from retrain_tools.graphdef.weights import import_light
+from retrain_tools.images.decode import (
+    MAX_PIXELS,
+    Decoder,
+    EncodedImage,
+    ImageError,
+    ImageLike,
+    decode_with_pillow,
+    read_image,
+    resize_with_pillow,
+)
+from retrain_tools.quiet_tensorflow import tf
+
+Prepared = npt.NDArray[np.float32]
+"""Pixels as the network takes them: float32 [h, w, 3]."""
+
+
+class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
+    """A graph's image side, open. Safe to use from several threads; close it after use."""
+
+    def __init__(
+        self, frozen: FrozenGraph, raw_pixels: bool = False, max_image_pixels: int = MAX_PIXELS
+    ) -> None:
+        """Open the image side.
+
+        Args:
+            frozen: the graph; it is not kept.
+            raw_pixels: prepare pixels of 0 to 255, decoded and resized by Pillow, unscaled.
+            max_image_pixels: largest image to accept.
+
+        Raises:
+            InputError: TensorFlow does not accept the graph.
+        """
+        self._size = frozen.spec.image_size
+        self._raw_pixels, self._max_pixels = raw_pixels, max_image_pixels
+        side = image_side(frozen.graph_def, frozen.spec)
+        names = [side.encoded, side.decoded, side.pixels]
+        graph = tf.Graph()
+        with graph.as_default(), naming(str(frozen.path)):
+            tensors = import_light(
+                side.graph_def, {}, names + ([side.resized] if side.resized else [])
+            )
+            # Of formats that the graph's own decoder was not made for.
+            contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
+            image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+        self._encoded, self._decoded, self._pixels, *resized = tensors
+        self._resized = resized[0] if resized else None
+        self._other_encoded, self._other_decoded = contents, image
+        self._closing = contextlib.ExitStack()
+        self._session = self._closing.enter_context(session_on(graph))
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.close()
+
+    def prepare(self, image: ImageLike) -> Prepared:
+        """Read an image and prepare its pixels.
+
+        JPEG goes through the graph's own decoder; other formats enter behind it.
+
+        Returns:
+            float32 [h, w, 3].
+
+        Raises:
+            ImageError: the image cannot be used.
+        """
+        read = read_image(image, self._max_pixels)
+        if self._raw_pixels:
+            pixels = decode_with_pillow(read.data) if isinstance(read, EncodedImage) else read
+            return resize_with_pillow(pixels, self._size).astype(np.float32)
+        if isinstance(read, EncodedImage) and read.form.decoder is Decoder.GRAPH:
+            return self._prepared({self._encoded: read.data})
+        return self._prepared({self._decoded: self._pixels_of(read)})
+
+    def decode(self, image: ImageLike) -> npt.NDArray[np.uint8]:
+        """Read and decode an image as `prepare` does; uint8 [H, W, 3].
+
+        Raises:
+            ImageError: the image cannot be used.
+        """
+        return self._pixels_of(read_image(image, self._max_pixels))
+
+    def scale(self, resized: npt.NDArray[np.float32]) -> Prepared:
+        """Prepare a distorted image: float32 [h, w, 3], 0 to 255, of the graph's size already.
+
+        Raises:
+            InputError: the graph's image side has no place for it.
+        """
+        if self._resized is None:
+            raise InputError("Distortions need a graph whose image side has one resize node.")
+        return self._prepared({self._resized: resized[np.newaxis]})
+
+    def _pixels_of(self, read: EncodedImage | npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+        if not isinstance(read, EncodedImage):
+            return read
+        match read.form.decoder:
+            case Decoder.PILLOW:
+                return decode_with_pillow(read.data)
+            case Decoder.GRAPH:
+                return self._run(self._decoded, {self._encoded: read.data})
+            case Decoder.TENSORFLOW:
+                return self._run(self._other_decoded, {self._other_encoded: read.data})
+
+    def _prepared(self, feeds: dict[Any, Any]) -> Prepared:
+        pixels = np.asarray(self._run(self._pixels, feeds), np.float32)
+        if pixels.size != math.prod((*self._size, 3)):
+            raise ImageError(
+                f"comes out of the graph's image side as {list(pixels.shape)} "
+                f"instead of {[1, *self._size, 3]}"
+            )
+        return pixels.reshape(*self._size, 3)
+
+    def _run(self, fetch: Any, feeds: dict[Any, Any]) -> Any:
+        try:
+            return run(self._session, fetch, feeds)
+        # Also where the graph's decoder gives another number of channels than was decoded.
+        except EngineError as error:
+            raise ImageError(f"cannot be decoded: {error}") from error

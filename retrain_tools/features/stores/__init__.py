@@ -1,0 +1,73 @@
+"""Files of features, written and read a piece at a time; the end of the name says which kind.
+
+A new kind is a module with a `FORMAT`, and a line here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from retrain_tools.errors import InputError, argument
+from retrain_tools.extras import import_extra
+from retrain_tools.features.stores import hdf5, npy, npz, parquet, pickled
+from retrain_tools.features.stores.table import DAMAGE, IMAGES, Column, Format, Rows, Table
+
+__all__ = ["DAMAGE", "Column", "Format", "Rows", "Table"]
+
+_FORMATS: dict[str, Format] = {
+    ".npz": npz.FORMAT,
+    ".npy": npy.FORMAT,
+    ".parquet": parquet.FORMAT,
+    ".h5": hdf5.FORMAT,
+    ".hdf5": hdf5.FORMAT,
+    ".pkl": pickled.FORMAT,
+}
+
+
+def store_format(path: str | Path) -> Format:
+    """Return the format that the end of a file name stands for.
+
+    Raises:
+        InputError: it stands for none, or for one whose package is not installed.
+    """
+    where = f"{argument('output')}={path}"
+    found = _FORMATS.get(Path(path).suffix.lower())
+    if found is None:
+        raise InputError(
+            f"{where}: the end of the name chooses the kind of file: {', '.join(_FORMATS)}."
+        )
+    if found.package:
+        import_extra(found.package, found.extra, where)
+    return found
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse tensors whose names would meet in the store.
+
+    Raises:
+        InputError: they would; the message says which.
+    """
+    store = store_format(path)
+    places = {IMAGES: IMAGES} if store.holds_paths else {}
+    for name in names:
+        place = store.place(name)
+        if place in places:
+            other = repr(places[place]) if place != IMAGES else "the list of the images"
+            raise InputError(f"{name!r} would have the same name in {path} as {other}.")
+        places[place] = name
+    store.check_names(path, names)
+
+
+def check_paths(path: Path, images: Iterable[str]) -> None:
+    """Refuse images whose paths the store cannot hold.
+
+    Raises:
+        InputError: a path has a line break in it, and the store has a path a line.
+    """
+    store_format(path).check_paths(path, images)
+
+
+def written_files(path: Path, columns: Sequence[Column]) -> list[Path]:
+    """Return the files that a store of these columns consists of."""
+    return store_format(path).files(path, columns)

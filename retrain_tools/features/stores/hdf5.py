@@ -1,0 +1,67 @@
+"""One HDF5 file: a dataset for each tensor, in groups where the name has slashes."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from retrain_tools import files
+from retrain_tools.errors import InputError
+from retrain_tools.extras import import_extra
+from retrain_tools.features.stores.table import (
+    IMAGES,
+    Column,
+    Format,
+    Rows,
+    Table,
+    as_utf8,
+    steps,
+)
+
+
+def _write(path: Path, table: Table) -> None:
+    h5py = import_extra("h5py", "hdf5", "An HDF5 file")
+    count = len(table.images)
+    with (
+        files.replacing(path) as file,
+        os.fdopen(os.dup(file.fileno()), "r+b") as both,  # HDF5 reads what it has written, too
+        h5py.File(both, "w") as store,
+    ):
+        images = [as_utf8(image) for image in table.images]
+        store.create_dataset(IMAGES, data=images, dtype=h5py.string_dtype())
+        for index, (name, shape) in enumerate(table.columns):
+            data = store.create_dataset(name, (count, *shape), np.float32)
+            for start, stop in steps(count, [table.columns[index]]):
+                data[start:stop] = table.rows(index, start, stop)
+
+
+def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Rows]]:
+    h5py = import_extra("h5py", "hdf5", "An HDF5 file")
+    with h5py.File(path, "r") as store:
+        data = [store[name] for name, _ in columns]
+        if any(d.shape != (count, *c.shape) for d, c in zip(data, columns, strict=True)):
+            raise ValueError("a dataset of another shape")
+        for start, stop in steps(count, columns):
+            yield [np.asarray(one[start:stop], np.float32) for one in data]
+
+
+def _check_names(path: Path, names: Sequence[str]) -> None:
+    for name in names:
+        if name.startswith(f"{IMAGES}/"):
+            raise InputError(
+                f"{name!r} cannot be in {path}, where the list of the images is called "
+                f"{IMAGES!r}; choose another kind of file."
+            )
+    for name, other in itertools.permutations(names, 2):
+        if other.startswith(f"{name}/"):
+            raise InputError(
+                f"{name!r} cannot be beside {other!r} in {path}, where it would be a group; "
+                f"add :0, or choose another kind of file."
+            )
+
+
+FORMAT = Format(_write, _read, package="h5py", extra="hdf5", check_names=_check_names)

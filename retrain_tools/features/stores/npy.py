@@ -1,0 +1,87 @@
+"""One .npy file for each tensor, and a text file with a path a line."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from retrain_tools import files
+from retrain_tools.errors import InputError, argument
+from retrain_tools.features.stores.table import Column, Format, Rows, Table, steps
+
+
+def write_array(file: Any, column: Column, count: int, pieces: Iterable[Rows]) -> None:
+    """Write the .npy of one column to an open file."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, *column.shape)}
+    np.lib.format.write_array_header_1_0(file, header)
+    for piece in pieces:
+        file.write(piece.astype("<f4", copy=False).tobytes())
+
+
+def read_arrays(
+    opened: Sequence[Any], columns: Sequence[Column], count: int
+) -> Iterator[list[Rows]]:
+    """Yield the rows of open .npy files, one for each column."""
+    for file, column in zip(opened, columns, strict=True):
+        np.lib.format.read_magic(file)
+        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        if shape != (count, *column.shape) or dtype != np.float32:
+            raise ValueError(f"{column.name} has shape {shape}")
+    for start, stop in steps(count, columns):
+        yield [
+            np.frombuffer(file.read((stop - start) * 4 * int(np.prod(shape))), "<f4").reshape(
+                stop - start, *shape
+            )
+            for file, (_, shape) in zip(opened, columns, strict=True)
+        ]
+
+
+def _place(name: str) -> str:
+    return re.sub(r"[^\w.-]", "_", name)
+
+
+def _arrays(path: Path, columns: Sequence[Column]) -> list[Path]:
+    if len(columns) == 1:
+        return [path]
+    return [path.with_suffix(f".{_place(column.name)}.npy") for column in columns]
+
+
+def _listing(path: Path) -> Path:
+    return path.with_suffix(".images.txt")
+
+
+def _write(path: Path, table: Table) -> None:
+    for index, place in enumerate(_arrays(path, table.columns)):
+        with files.replacing(place) as file:
+            write_array(file, table.columns[index], len(table.images), table.pieces(index))
+    files.write_text(_listing(path), "".join(f"{image}\n" for image in table.images))
+
+
+def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Rows]]:
+    with contextlib.ExitStack() as stack:
+        opened = [stack.enter_context(place.open("rb")) for place in _arrays(path, columns)]
+        yield from read_arrays(opened, columns, count)
+
+
+def _check_paths(path: Path, images: Iterable[str]) -> None:
+    for image in images:
+        if "\n" in image or "\r" in image:
+            raise InputError(
+                f"{image!r} has a line break in it, and {_listing(path)} is a path a line; choose "
+                f"another kind of file for {argument('output')}."
+            )
+
+
+FORMAT = Format(
+    _write,
+    _read,
+    holds_paths=False,
+    place=_place,
+    check_paths=_check_paths,
+    files=lambda path, columns: [*_arrays(path, columns), _listing(path)],
+)

@@ -1,0 +1,82 @@
+"""What a store holds, and what a format is: the ground that every kind of store stands on."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.float32]
+
+IMAGES = "images"
+"""The name, beside those of the tensors, under which npz, Parquet and HDF5 keep the paths."""
+
+DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+"""What reading a store that is not as it was written may raise."""
+
+PIECE_BYTES = 16 << 20
+
+
+class Column(NamedTuple):
+    """One tensor of a store: its name there, and the shape of its values for one image."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+class Table(NamedTuple):
+    """What is to be written: `rows(column, start, stop)` gives float32 [stop - start, *shape]."""
+
+    images: Sequence[str]
+    columns: Sequence[Column]
+    rows: Callable[[int, int, int], Rows]
+
+    def pieces(self, column: int) -> Iterator[Rows]:
+        """Yield one column's rows in order, a few megabytes at a time."""
+        for start, stop in steps(len(self.images), [self.columns[column]]):
+            yield self.rows(column, start, stop)
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """One kind of store.
+
+    Attributes:
+        write: writes a table to a path, all its files.
+        read: yields the rows of every column, a piece at a time, from the path, the columns and
+            the number of rows; raises DAMAGE. None for what is never read.
+        package, extra: the optional package it takes, and what installs it (setup.cfg).
+        holds_paths: whether the images' paths stand under IMAGES beside the tensors.
+        place: from a tensor's name to that which it has in the store.
+        check_names: raises InputError for tensors that cannot be in one store.
+        check_paths: raises InputError for images whose paths it cannot hold.
+        files: the files that a store of some columns consists of.
+    """
+
+    write: Callable[[Path, Table], None]
+    read: Callable[[Path, Sequence[Column], int], Iterator[list[Rows]]] | None
+    package: str = ""
+    extra: str = ""
+    holds_paths: bool = True
+    place: Callable[[str], str] = str
+    check_names: Callable[[Path, Sequence[str]], None] = lambda _path, _names: None
+    check_paths: Callable[[Path, Iterable[str]], None] = lambda _path, _images: None
+    files: Callable[[Path, Sequence[Column]], list[Path]] = lambda path, _: [path]
+
+
+def steps(count: int, columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of pieces of `count` rows, a few megabytes each."""
+    row_bytes = sum(4 * int(np.prod(column.shape)) for column in columns)
+    step = max(1, PIECE_BYTES // max(1, row_bytes))
+    return ((start, min(start + step, count)) for start in range(0, count, step))
+
+
+def as_utf8(path: str) -> str:
+    """Spell out the bytes of a file name that are no UTF-8, which Arrow and HDF5 do not take."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
