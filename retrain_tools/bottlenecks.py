@@ -11,7 +11,7 @@ from __future__ import annotations
 from absl import flags
 
 from retrain_tools import command_line, graph_flags
-from retrain_tools.features.fill import CacheOptions, check_cache, fill_cache
+from retrain_tools.features.fill import CacheOptions, check_options, fill_cache
 from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.images.folders import find_images
 
@@ -48,7 +48,7 @@ def main(_: list[str]) -> None:
         on_error=FLAGS.on_error,
         max_image_pixels=FLAGS.max_image_pixels,
     )
-    check_cache(options)
+    check_options(options)
     frozen = graph_flags.given_frozen_graph(bottleneck_tensor=FLAGS.bottleneck_tensor)
     print(fill_cache(frozen, images, options).summary())
 

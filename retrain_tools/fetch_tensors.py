@@ -21,7 +21,7 @@ from __future__ import annotations
 from absl import flags
 
 from retrain_tools import command_line, graph_flags
-from retrain_tools.features.fetch import FetchOptions, check_output, fetch_tensors, named_tensor
+from retrain_tools.features.fetch import FetchOptions, check_options, fetch_tensors, named_tensor
 from retrain_tools.features.pooling import POOLINGS
 
 graph_flags.define_graph_flags()
@@ -50,7 +50,7 @@ def main(words: list[str]) -> None:
         on_error=FLAGS.on_error,
         max_image_pixels=FLAGS.max_image_pixels,
     )
-    check_output(options)
+    check_options(options)
     images = graph_flags.given_images(words)
     frozen = graph_flags.given_frozen_graph()
     names = [name.strip() for name in FLAGS.tensors or [frozen.spec.bottleneck]]

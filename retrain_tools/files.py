@@ -50,3 +50,10 @@ def check_writable(folder: Path) -> None:
         raise InputError(f"{there} is a file; results cannot be written to {folder}.")
     if not os.access(there, os.W_OK):
         raise InputError(f"{there} is not writable; results cannot be written to {folder}.")
+
+
+def check_file(path: str | Path) -> None:
+    """Raise InputError if a file of results cannot be written."""
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder; it should be a file to write.")
+    check_writable(Path(path).parent)

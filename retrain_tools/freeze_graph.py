@@ -51,7 +51,7 @@ def main(_: list[str]) -> None:
         raise InputError("Name one thing to freeze: a slim --checkpoint, or a --graph.")
     if FLAGS.preprocess == "none":
         raise InputError("--preprocess=none is for reading features: a frozen graph scales itself.")
-    files.check_writable(FLAGS.output)
+    files.check_file(FLAGS.output)
     overrides = graph_flags.given_overrides()
     if FLAGS.image_size is not None:
         overrides = dataclasses.replace(

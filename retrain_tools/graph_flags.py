@@ -18,7 +18,7 @@ flags.disclaim_key_flags()  # what is defined here is a flag of the script that 
 FLAGS = flags.FLAGS
 
 
-class _PathParser(flags.ArgumentParser[str]):
+class _PathParser(flags.ArgumentParser):  # type: ignore[misc]
     """Takes any text; a `~` in front is the user's home, which no shell puts in after a `=`."""
 
     def parse(self, argument: str) -> str:
@@ -136,12 +136,12 @@ def given_images(words: Sequence[str]) -> list[str]:
     Raises:
         InputError: a folder or list is missing or names none, or nothing is named.
     """
-    from retrain_tools.images.folders import find_images, images_at, read_image_list
+    from retrain_tools.images.folders import expand_folders, find_images, read_image_list
 
     paths = [image.path for image in find_images(FLAGS.image_dir)] if FLAGS.image_dir else []
     if FLAGS.image_list:
         paths += read_image_list(FLAGS.image_list)
-    paths += images_at(words)
+    paths += map(str, expand_folders(words))
     if not paths:
         raise InputError("Name images with --image_dir, with --image_list, or after the flags.")
     return paths

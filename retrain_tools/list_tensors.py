@@ -107,7 +107,7 @@ def main(_: list[str]) -> None:
     check_filters(filters)
     mode = _mode(filters)
     if FLAGS.html:
-        files.check_writable(FLAGS.html)
+        files.check_file(FLAGS.html)
     is_tree = FLAGS.tree or FLAGS.format == "tree"
     kind = "table" if FLAGS.format == "tree" else FLAGS.format
     form = Form(kind, style_of_stdout(), is_tree, FLAGS.depth, FLAGS.stats)

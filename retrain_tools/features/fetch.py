@@ -80,10 +80,7 @@ def check_options(options: FetchOptions) -> None:
         InputError: the output has no known format, is a folder, or cannot be written.
     """
     store_format(options.output)
-    output = Path(options.output)
-    if output.is_dir():
-        raise InputError(f"{output} is a folder; {argument('output')} takes a file to write.")
-    files.check_writable(output.parent)
+    files.check_file(options.output)
 
 
 def named_tensor(frozen: FrozenGraph, name: str) -> str:

@@ -12,7 +12,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch import named_tensor
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.images.decode import ImageError, ImageLike, named_images
+from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, named_images
 
 _REASONS = 5  # of as many images an error says what is wrong with them
 
@@ -37,6 +37,7 @@ def fetch_in_memory(
     names: Sequence[str],
     images: Sequence[ImageLike],
     pooling: str | None = None,
+    max_image_pixels: int = MAX_PIXELS,
 ) -> Features:
     """Fetch tensors for images.
 
@@ -45,6 +46,7 @@ def fetch_in_memory(
         names: tensors, nodes, or end points.
         images: the images; a path that is there twice counts once.
         pooling: how values of rank above 2 become a vector; None to keep their shape.
+        max_image_pixels: the largest image to accept.
 
     Raises:
         InputError: a tensor is not there or not computed from images, its values are of other
@@ -58,7 +60,7 @@ def fetch_in_memory(
     given = named_images(images)
     rows: dict[str, list[Vector]] = {}
     failed: dict[str, str] = {}
-    with Extractor(frozen, list(tensors.values()), pooling) as extractor:
+    with Extractor(frozen, list(tensors.values()), pooling, max_image_pixels) as extractor:
         results = extractor.extract(given.values())
         for name, (_, result) in zip(given, results, strict=True):
             if isinstance(result, ImageError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrain_tools import catalog
@@ -16,19 +17,26 @@ _TARGET_CLASS = re.compile(
 )
 
 
-def read_labels(path: str | Path, count: int) -> list[str]:
+def read_labels(labels: str | Path | Sequence[str], count: int) -> list[str]:
     """Return the labels of `count` scores.
 
     Args:
-        path: a text file with one label a line, or `imagenet_2012_challenge_label_map_proto.pbtxt`
-            with `imagenet_synset_to_human_label_map.txt` beside it. Classes that the map does not
-            know get an empty label, as classify_image.py gave them.
+        labels: the labels themselves, or their file: text with one label a line, or
+            `imagenet_2012_challenge_label_map_proto.pbtxt` with
+            `imagenet_synset_to_human_label_map.txt` beside it. Classes that the map does not know
+            get an empty label, as classify_image.py gave them.
         count: how many scores the graph gives.
 
     Raises:
-        InputError: a file is missing, not text, or has another number of labels.
+        InputError: a file is missing or not text, or there is another number of labels.
     """
-    path = Path(path)
+    if not isinstance(labels, (str, Path)):
+        if len(labels) != count:
+            raise InputError(
+                f"{argument('labels')} are {len(labels)}, but the graph gives {count} scores."
+            )
+        return list(labels)
+    path = Path(labels)
     text = _read(path)
     if pairs := _TARGET_CLASS.findall(text):
         names = _synset_names(path.parent / _SYNSET_NAMES)
@@ -39,13 +47,13 @@ def read_labels(path: str | Path, count: int) -> list[str]:
                 f"name the right file with {argument('labels')}."
             )
         return [by_class.get(number, "") for number in range(count)]
-    labels = text.rstrip("\r\n").splitlines()
-    if len(labels) != count:
+    lines = text.rstrip("\r\n").splitlines()
+    if len(lines) != count:
         raise InputError(
-            f"{path} has {len(labels)} labels, but the graph gives {count} scores; "
+            f"{path} has {len(lines)} labels, but the graph gives {count} scores; "
             f"name the right file with {argument('labels')}."
         )
-    return labels
+    return lines
 
 
 def find_labels(frozen: FrozenGraph) -> Path:

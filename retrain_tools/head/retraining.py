@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-import os
 import platform
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import __version__, files
-from retrain_tools.errors import InputError
 from retrain_tools.features.distorted import DistortedImages
-from retrain_tools.features.fill import CacheOptions, FillReport
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.features.fill import CacheOptions, FilledCache, check_options
 from retrain_tools.graphdef.save import write_graph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.dataset import Dataset, make_dataset
 from retrain_tools.head.evaluation import Evaluation, evaluate
@@ -119,7 +117,7 @@ class RetrainResult:
     labels: list[str]
     test: Evaluation
     misclassified: list[tuple[str, str]]
-    report: FillReport
+    report: FilledCache
     figures: Mapping[str, Any]
     output_graph: str
 
@@ -155,7 +153,7 @@ def find_classes(settings: RetrainSettings) -> Splits:
     images = find_images(settings.image_dir)
     by_label = images_by_label(images, settings.keep_folder_names)
     check_folder(settings.saved_model_dir)
-    check_cache(settings.cache)
+    check_options(settings.cache)
     _check_outputs(settings)
     return split_images(by_label, *settings.split)
 
@@ -271,7 +269,7 @@ def _figures(
     frozen: FrozenGraph,
     settings: RetrainSettings,
     dataset: Dataset,
-    report: FillReport,
+    report: FilledCache,
     test: Evaluation,
 ) -> dict[str, Any]:
     return {
@@ -282,7 +280,7 @@ def _figures(
             "computed": report.computed,
             "reused": report.reused,
             "repaired": report.repaired,
-            "failed": [[image.path, reason] for image, reason in report.failed],
+            "failed": sorted(report.failed.items()),
         },
         "labels": dataset.labels,
         "images": {
@@ -322,22 +320,16 @@ def _write(frozen: FrozenGraph, settings: RetrainSettings, result: RetrainResult
 
 def _check_outputs(settings: RetrainSettings) -> None:
     """Raise InputError if a result cannot be written, before anything is computed."""
-    paths = [Path(settings.output_graph), Path(settings.output_labels), Path(settings.metrics)]
+    paths = [settings.output_graph, settings.output_labels, settings.metrics]
     for path in paths:
-        if path.is_dir():
-            raise InputError(f"{path} is a folder; it should be a file to write.")
+        files.check_file(path)
+    folders = [Path(settings.saved_model_dir).parent, Path(settings.summaries_dir)]
     if settings.checkpoint_path:
-        paths.append(Path(settings.checkpoint_path))
-    folders = [path.parent for path in (*paths, Path(settings.saved_model_dir))]
-    folders.append(Path(settings.summaries_dir))
+        folders.append(Path(settings.checkpoint_path).parent)
     if settings.intermediate_store_frequency > 0:
         folders.append(Path(settings.intermediate_output_graphs_dir))
     for folder in folders:
-        there = next(path for path in (folder, *folder.parents) if path.exists())
-        if not there.is_dir():
-            raise InputError(f"{there} is a file; results cannot be written to {folder}.")
-        if not os.access(there, os.W_OK):
-            raise InputError(f"{there} is not writable; results cannot be written to {folder}.")
+        files.check_writable(folder)
 
 
 def _check_export(frozen: FrozenGraph, settings: RetrainSettings) -> None:

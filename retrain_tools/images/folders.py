@@ -7,11 +7,12 @@ import dataclasses
 import logging
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import cast
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.images.decode import EXTENSIONS
+from retrain_tools.images.decode import EXTENSIONS, ImageLike
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,21 @@ def find_images(image_dir: str) -> list[ImageFile]:
     return sorted(images)
 
 
+def expand_folders(images: ImageLike | Sequence[ImageLike]) -> list[ImageLike]:
+    """Return one image or several as a list, with the images of a folder in place of the folder.
+
+    Raises:
+        InputError: a folder holds no image.
+    """
+    if not isinstance(images, (list, tuple)):
+        images = [cast(ImageLike, images)]
+    found: list[ImageLike] = []
+    for image in images:
+        is_folder = isinstance(image, (str, Path)) and Path(image).is_dir()
+        found += [file.path for file in find_images(str(image))] if is_folder else [image]
+    return found
+
+
 def read_image_list(path: str) -> list[str]:
     """Return the paths in a text file, one a line; empty lines are skipped.
 
@@ -139,7 +155,9 @@ def images_by_label(
         by_label[label] = folders[folder]
     if len(by_label) < 2:
         found = f"only one ({next(iter(by_label))!r})" if by_label else "none"
-        above = "" if by_label else " If these are the images of one class, name the folder above."
+        above = (
+            "" if by_label else " If these are the images of one class, name the folder above it."
+        )
         raise InputError(
             f"Training takes at least two classes, one folder of images each, below "
             f"{argument('image_dir')}; there is {found}.{above}"

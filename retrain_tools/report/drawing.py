@@ -1,4 +1,4 @@
-"""A network drawn into a page, on disk or in the browser."""
+"""A model drawn into a page, on disk or in the browser."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.walks import followers, shortest_way
-from retrain_tools.network import Network
 from retrain_tools.report.graph_page import graph_page
+from retrain_tools.sources.model import Model
 
 
-def draw(network: Network, path: str) -> str:
+def draw(model: Model, path: str) -> str:
     """Write the page of a network's graph, and return where it is.
 
     Raises:
         InputError: the file has no graph.
     """
-    files.write_text(path, page(network))
+    files.write_text(path, page(model))
     return path
 
 
-def browse(network: Network) -> str:
+def browse(model: Model) -> str:
     """Write the page to a new temporary file, open it in the browser, and return where it is.
 
     Raises:
         InputError: the file has no graph.
     """
-    text = page(network)
+    text = page(model)
     with tempfile.NamedTemporaryFile(
         "w", prefix="graph-", suffix=".html", delete=False, encoding="utf-8"
     ) as file:
@@ -39,17 +39,17 @@ def browse(network: Network) -> str:
     return file.name
 
 
-def page(network: Network) -> str:
+def page(model: Model) -> str:
     """Return the page of a network's graph, the way from the image to the bottleneck marked.
 
     Raises:
         InputError: the file has no graph.
     """
-    graph_def = network.graph_def
+    graph_def = model.view
     if graph_def is None:
-        raise InputError(f"{network.path} has no graph to draw: it is a {network.kind}.")
-    summary = network.summary()
-    tensors = network.all_tensors
+        raise InputError(f"{model.path} has no graph to draw: it is a {model.description}.")
+    summary = model.summary()
+    tensors = model.all_tensors
     bottleneck = summary.bottlenecks[0].tensor if summary.bottlenecks else None
     way: list[str] = []
     if bottleneck is not None and summary.inputs:
@@ -59,7 +59,7 @@ def page(network: Network) -> str:
     outputs = ", ".join(guess.tensor.name for guess in summary.outputs[:3])
     facts = {
         "Kind": summary.kind,
-        "Network": summary.network or "",
+        "Network": summary.model or "",
         "Input": inputs,
         "Output": outputs,
         "Bottleneck": bottleneck or "",
@@ -68,7 +68,7 @@ def page(network: Network) -> str:
     }
     return graph_page(
         graph_def,
-        network.path.name,
+        model.path.name,
         {tensor.name: tensor.shape for tensor in tensors},
         {tensor.name: tensor.dtype for tensor in tensors},
         way,

@@ -79,7 +79,8 @@ def _fingerprint(checkpoint: Checkpoint, size: ImageSize, choices: Choices) -> s
     digest = hashlib.sha256(f"{said}".encode())
     # A table that was put right must not leave graphs behind that were made from the wrong one.
     slim = Path(freezing.__file__).parent
-    code = [*sorted(slim.glob("*.py")), *(Path(m.__file__) for m in (image_side, note))]
+    made_by = [str(module.__file__) for module in (image_side, note)]
+    code = [*sorted(slim.glob("*.py")), *map(Path, made_by)]
     for path in (*code, *checkpoint.files()):
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())

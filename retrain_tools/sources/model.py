@@ -164,12 +164,12 @@ class Model:
         return np.asarray(self.reader(name))
 
     @functools.cached_property
-    def all_tensors(self) -> Sequence[Tensor]:
+    def all_tensors(self) -> list[Tensor]:
         """Every tensor of `graph`; without a graph, the file's own tensors or its variables."""
         if self.view is not None:
             return list_tensors(self.view)
         variables = [Tensor(v.name, v.dtype, v.shape, "variable") for v in self.variables]
-        return self.own_tensors or variables
+        return list(self.own_tensors) or variables
 
     def tensors(self, pattern: str | None = None) -> list[Tensor]:
         """Return the tensors in whose name a regular expression is found; all without one.

@@ -1,0 +1,86 @@
+"""Reads a folder of bottlenecks as one matrix, whoever wrote it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from retrain_tools.errors import InputError, argument, did_you_mean
+from retrain_tools.features.cache import DamagedBottleneckError, parse_bottleneck
+from retrain_tools.features.extractor import Vector
+from retrain_tools.images.decode import EXTENSIONS
+
+_ENDS = "|".join(map(re.escape, EXTENSIONS))
+_NAME = re.compile(rf"(?P<image>.+?(?:{_ENDS}))(?P<suffix>.*)\.txt", re.IGNORECASE)
+
+
+class Bottlenecks(NamedTuple):
+    """The bottlenecks of a folder.
+
+    Attributes:
+        vectors: float32 [N, depth].
+        labels: the topmost folder of each row; '' in a flat folder.
+        images: the image of each row, by its path below the folder.
+    """
+
+    vectors: Vector
+    labels: list[str]
+    images: list[str]
+
+
+def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -> Bottlenecks:
+    """Return all bottlenecks in a folder that `bottlenecks` or a retrain.py of any time filled.
+
+    Args:
+        folder: with one folder per class, or flat.
+        bottleneck_suffix: which naming to read, IMAGE<suffix>.txt; None for the only one.
+
+    Raises:
+        InputError: there is no bottleneck, there are several namings, or a file is damaged or of
+            another depth than the others.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> found = rt.read_bottlenecks("bottlenecks")
+        >>> found.vectors.shape, sorted(set(found.labels))
+        ((24, 2048), ['disc', 'square'])
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise InputError(f"No such folder: {folder}")
+    by_suffix: dict[str, list[tuple[str, Path]]] = {}
+    for file in sorted(folder.rglob("*.txt")):
+        if match := _NAME.fullmatch(file.relative_to(folder).as_posix()):
+            by_suffix.setdefault(match["suffix"], []).append((match["image"], file))
+    found = by_suffix.get(_naming(folder, list(by_suffix), bottleneck_suffix), [])
+    vectors: list[Vector] = []
+    for _, file in found:
+        try:
+            vectors.append(parse_bottleneck(file.read_bytes()))
+        except DamagedBottleneckError as error:
+            raise InputError(f"{file} is damaged: {error}") from error
+        if len(vectors[-1]) != len(vectors[0]):
+            raise InputError(
+                f"{file} has {len(vectors[-1])} values, and {found[0][1]} has {len(vectors[0])}; "
+                "they were made by two graphs or from two tensors."
+            )
+    images = [image for image, _ in found]
+    labels = [image.partition("/")[0] if "/" in image else "" for image in images]
+    return Bottlenecks(np.stack(vectors), labels, images)
+
+
+def _naming(folder: Path, known: list[str], wanted: str | None) -> str:
+    if not known:
+        raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
+    if wanted is None and len(known) > 1:
+        raise InputError(
+            f"{folder} holds bottlenecks of several namings: {sorted(known)}. Choose one with "
+            f"{argument('bottleneck_suffix')}."
+        )
+    if wanted is not None and wanted not in known:
+        hint = did_you_mean(wanted, known)
+        raise InputError(f"No bottlenecks of naming {wanted!r} in {folder}.{hint}")
+    return known[0] if wanted is None else wanted
