@@ -45,7 +45,7 @@ def page(model: Model) -> str:
     Raises:
         InputError: the file has no graph.
     """
-    graph_def = model.view
+    graph_def = model.graph
     if graph_def is None:
         raise InputError(f"{model.path} has no graph to draw: it is a {model.description}.")
     summary = model.summary()
@@ -59,7 +59,7 @@ def page(model: Model) -> str:
     outputs = ", ".join(guess.tensor.name for guess in summary.outputs[:3])
     facts = {
         "Kind": summary.kind,
-        "Network": summary.model or "",
+        "Network": summary.network or "",
         "Input": inputs,
         "Output": outputs,
         "Bottleneck": bottleneck or "",
