@@ -21,8 +21,8 @@ from absl import flags
 
 from retrain_tools import command_line
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.graphdef.sides import add_image_side
 from retrain_tools.graphdef.spec import SpecOverrides, make_spec
 from retrain_tools.slim.freezing import freeze_checkpoint
 from retrain_tools.sources.load import Choices, open_graph

@@ -61,7 +61,9 @@ def old_bottlenecks() -> dict[str, float]:
         (folder / name).mkdir(parents=True, exist_ok=True)
     graph = tf.Graph()
     with graph.as_default():
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()), name=""
+        )
     with tf.compat.v1.Session(graph=graph) as session:
 
         def one(path: str) -> Any:

@@ -76,7 +76,9 @@ def _run(command: Sequence[str]) -> tuple[float, float]:
 def _write_saved_model(graph: str, folder: str) -> None:
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
-        v1.import_graph_def(read_graph_def(graph), name="")
+        v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(read_graph_def(graph).SerializeToString()), name=""
+        )
         builder = v1.saved_model.Builder(folder)
         builder.add_meta_graph_and_variables(session, [v1.saved_model.tag_constants.SERVING])
         builder.save()

@@ -20,11 +20,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.importing import import_light
+from retrain_tools.engine.plan import plan_body
 from retrain_tools.errors import InputError
 from retrain_tools.features.pooling import pool
 from retrain_tools.features.session import first_sentence, naming, network_graph, session_on
+from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.graphdef.sides import body, image_side
 from retrain_tools.images.decode import (
     MAX_PIXELS,
     ImageError,
@@ -85,12 +87,12 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         try:
             graph = tf.Graph()
             with graph.as_default(), naming(where):
-                tf.compat.v1.import_graph_def(side.graph_def, name="")
+                import_light(side.graph_def, {})
                 contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
                 image = tf.io.decode_image(contents, channels=3, expand_animations=False)
             self._contents, self._decoded = contents, image
             self._images = self._sessions.enter_context(session_on(graph, self._workers))
-            light, weights = body(frozen.graph_def, frozen.spec, fetches)
+            light, weights = plan_body(frozen.graph_def, frozen.spec, fetches)
             with naming(where):
                 graph, assignments, tensors = network_graph(
                     light, weights, [frozen.spec.pixel_input, *fetches]

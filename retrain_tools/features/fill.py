@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from retrain_tools import files
+from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError
 from retrain_tools.features.adopt import adopt, refuse_other_depth
 from retrain_tools.features.cache import (
@@ -29,7 +30,6 @@ from retrain_tools.features.cache import (
     write_manifest,
 )
 from retrain_tools.features.extractor import Extractor, Result
-from retrain_tools.graphdef.infer import tensor_shapes
 from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
 from retrain_tools.images.folders import ImageFile

@@ -7,8 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from retrain_tools.engine.importing import import_light
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.weights import Weights, import_light
+from retrain_tools.graphdef.weights import Weights
 from retrain_tools.quiet_tensorflow import stderr_held_back, tf
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes

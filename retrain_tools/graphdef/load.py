@@ -16,7 +16,6 @@ from retrain_tools.graphdef.constants import is_sound
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.order import CircleError, running_order
 from retrain_tools.graphdef.view import GraphView, view_of
-from retrain_tools.quiet_tensorflow import tf
 
 if TYPE_CHECKING:  # reading a graph takes nothing of the catalogue, which is slow to import
     from retrain_tools.catalog_entry import CatalogEntry
@@ -48,13 +47,11 @@ class FrozenGraph:
     entry: CatalogEntry | None = None
 
 
-def read_graph_def(path: str | Path, message: Any = None, allow_variables: bool = False) -> Any:
+def read_graph_def(path: str | Path, allow_variables: bool = False) -> Any:
     """Read a binary or text GraphDef, told apart by content.
 
     Args:
         path: the file.
-        message: the class to read it as: `schema.GraphDef` for one that is only looked at, which
-            needs no TensorFlow; by default TensorFlow's own, which can be run and rewritten.
         allow_variables: whether to read a graph whose variables have their values elsewhere.
 
     Raises:
@@ -62,8 +59,7 @@ def read_graph_def(path: str | Path, message: Any = None, allow_variables: bool 
             is inconsistent (a node name twice, an input that no node makes, a circle, a
             constant that is not what it says, variables inside).
     """
-    empty = tf.compat.v1.GraphDef() if message is None else message()
-    return _read(Path(path), empty, allow_variables).proto
+    return _read(Path(path), allow_variables).proto
 
 
 def read_graph_view(path: str | Path) -> GraphView:
@@ -72,10 +68,11 @@ def read_graph_view(path: str | Path) -> GraphView:
     Raises:
         InputError: see `read_graph_def`.
     """
-    return _read(Path(path), schema.GraphDef(), allow_variables=False)
+    return _read(Path(path), allow_variables=False)
 
 
-def _read(path: Path, graph_def: Any, allow_variables: bool) -> GraphView:
+def _read(path: Path, allow_variables: bool) -> GraphView:
+    graph_def = schema.GraphDef()
     if not path.exists():
         raise InputError(f"No such file: {path}")
     if reason := file_kind.foreign_kind(path):

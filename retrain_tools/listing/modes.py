@@ -99,12 +99,9 @@ def _graph(network: Network, part: Part) -> tuple[Any, list[Tensor]]:
     if not part.infer:
         is_shown = looked_at is not graph_def
         return looked_at, network.all_tensors if is_shown else list_tensors(graph_def)
-    from retrain_tools.graphdef.infer import infer_tensors
-    from retrain_tools.quiet_tensorflow import tf
+    from retrain_tools.engine.shapes import infer_tensors
 
-    # TensorFlow takes messages of its own class only.
-    own = tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString())
-    return looked_at, infer_tensors(own)
+    return looked_at, infer_tensors(graph_def)
 
 
 def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> str:

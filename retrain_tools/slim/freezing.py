@@ -7,8 +7,8 @@ from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import strip_defaults
+from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.note import Note, write_note
-from retrain_tools.graphdef.sides import add_image_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.slim.checkpoint import CheckpointVariables, open_checkpoint
 from retrain_tools.slim.networks import PREPROCESSING, build_network, network_info

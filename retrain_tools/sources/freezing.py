@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import fill_constant
-from retrain_tools.graphdef.dtypes import dtype_name, dtype_number
+from retrain_tools.graphdef.dtypes import dtype_name, dtype_number, number_of
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
     full_name,
@@ -19,7 +19,6 @@ from retrain_tools.graphdef.navigate import (
     upstream,
 )
 from retrain_tools.graphdef.shapes.call import Shape
-from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.inlining import inline_calls
 from retrain_tools.sources.messages import check_graph
 from retrain_tools.sources.opened import Signature, TensorInfo
@@ -42,7 +41,7 @@ def freeze_signature(
     where: str,
     handles: Mapping[str, int] | None = None,
 ) -> tuple[Any, dict[str, str]]:
-    """Return TensorFlow's GraphDef from the inputs of a signature to its outputs.
+    """Return the GraphDef from the inputs of a signature to its outputs.
 
     An input that is no placeholder, as TensorFlow 1 allows, becomes one.
 
@@ -120,11 +119,10 @@ def _before_added(nodes: Mapping[str, Any], tensor: str) -> str:
 
 
 def _filled(light: Any, empty: list[str], values: Values, where: str) -> Any:
-    """Give the empty constants their values, in TensorFlow's own message."""
-    graph_def = tf.compat.v1.GraphDef.FromString(light.SerializeToString())
+    """Give the empty constants their values; `light` is changed."""
     missing = set(empty)
     size = 0
-    for node in graph_def.node:
+    for node in light.node:
         if node.name not in missing:
             continue
         value = values(node.name)
@@ -135,7 +133,7 @@ def _filled(light: Any, empty: list[str], values: Values, where: str) -> Any:
                 "that a GraphDef can have."
             )
         dtype = dtype_name(node.attr["dtype"].type)
-        if tf.as_dtype(value.dtype).name != dtype:
+        if dtype_name(number_of(value.dtype)) != dtype:
             raise InputError(
                 f"{where}: the variable {node.name!r} is {dtype} in the graph, but "
                 f"{value.dtype.name} in the checkpoint; they do not belong together."
@@ -143,4 +141,4 @@ def _filled(light: Any, empty: list[str], values: Values, where: str) -> Any:
         name = node.name
         node.Clear()
         fill_constant(node, name, value)
-    return graph_def
+    return light

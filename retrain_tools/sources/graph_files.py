@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
@@ -23,7 +22,7 @@ def open_graph_file(path: Path) -> Opened:
     Raises:
         InputError: see `read_graph_def`.
     """
-    graph_def = read_graph_def(path, schema.GraphDef, allow_variables=True)
+    graph_def = read_graph_def(path, allow_variables=True)
     variables = graph_variables(graph_def)
 
     def freeze() -> FrozenSource:

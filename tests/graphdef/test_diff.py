@@ -221,8 +221,8 @@ def test_a_retrained_network_against_the_one_it_came_from() -> None:
 
     from .tiny_graphs import MOBILENET_RETRAINED
 
-    before = read_graph_def(real(MOBILENET), schema.GraphDef)
-    after = read_graph_def(real(MOBILENET_RETRAINED), schema.GraphDef)
+    before = read_graph_def(real(MOBILENET))
+    after = read_graph_def(real(MOBILENET_RETRAINED))
     difference = changed(before, after)
     assert difference.removed == (
         "MobilenetV1/Predictions/Softmax",

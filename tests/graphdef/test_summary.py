@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.graphdef.summary import Summary, summarize
@@ -34,7 +33,7 @@ from .tiny_graphs import (
 
 
 def summary_of(path: Path, **rest: Any) -> Summary:
-    return summarize(read_graph_def(path, schema.GraphDef), path, **rest)
+    return summarize(read_graph_def(path), path, **rest)
 
 
 def told(summary: Summary) -> tuple[list[str], list[str], str | None]:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.diff import compare_graphs
 from retrain_tools.graphdef.load import read_graph_def, read_graph_view
 from retrain_tools.graphdef.navigate import attribute, constant_value, nodes_by_name, nodes_by_op
@@ -57,7 +56,7 @@ def files(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("look", list(LOOKS))
 def test_a_view_says_what_the_graph_says(tmp_path: Path, look: str) -> None:
     for path in files(tmp_path):
-        expected = LOOKS[look](read_graph_def(path, schema.GraphDef), path)
+        expected = LOOKS[look](read_graph_def(path), path)
         view = read_graph_view(path)
         assert LOOKS[look](view, path) == expected
         assert LOOKS[look](view, path) == expected  # the second time, from memory

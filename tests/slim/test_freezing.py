@@ -14,10 +14,11 @@ import pytest
 from PIL import Image
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.image_side import add_image_side, make_image_side
 from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.graphdef.sides import add_image_side, make_image_side
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.freezing import freeze_checkpoint
@@ -245,7 +246,7 @@ def test_the_frozen_graph_is_understood_when_it_is_opened_again(forms, tmp_path,
 
 def test_an_image_side_put_in_front_leaves_the_note(forms):
     frozen = freeze_checkpoint(forms["V2 prefix"], image_size=SIZE)
-    plain = tf.compat.v1.GraphDef.FromString(frozen.graph_def.SerializeToString())
+    plain = schema.GraphDef.FromString(frozen.graph_def.SerializeToString())
     entrance = next(node for node in plain.node if node.name == "input")
     del entrance.input[:]
     entrance.op = "Placeholder"

@@ -1,0 +1,1 @@
+"""Running graphs: the plan by which one runs, sessions, shapes as TensorFlow infers them."""
