@@ -24,3 +24,21 @@ def load_graph(
 def read_graph_def(path: str | Path) -> Any:
     """The `schema.GraphDef` in a file."""
     return read_view(path).proto
+
+
+def freeze_checkpoint(
+    path: str | Path,
+    architecture: str | None = None,
+    moving_averages: bool = True,
+    image_size: int | None = None,
+    preprocess: str = "resize",
+) -> FrozenGraph:
+    """A slim checkpoint, frozen, and not kept."""
+    choices = Choices(
+        preprocess=preprocess,
+        architecture=architecture,
+        moving_averages=moving_averages,
+        keeps_frozen=False,
+    )
+    size = SpecOverrides(input_height=image_size, input_width=image_size)
+    return load_graph(path, None, size, choices)

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from retrain_tools.slim.freezing import freeze_checkpoint
 from tests.features import tiny
 from tests.features.fetching import alone, check, jpegs
 from tests.head.scripts import run_commands, run_script
+from tests.opening import freeze_checkpoint
 from tests.slim.golden import run
 from tests.slim.test_freezing import save
 from tests.sources.checkpoints import drawn

@@ -28,14 +28,14 @@ from benchmark_listing import compare_listings
 
 from retrain_tools import command_line
 from retrain_tools.features.fill import CacheOptions, fill_cache
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.head.dataset import make_dataset
 from retrain_tools.head.summaries import SummaryWriter
 from retrain_tools.head.training import TrainingSettings, initial_head, sample_rows, train
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import fill_empty_splits, split_images
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.load import load_graph
+from retrain_tools.sources.open import open_model
+from retrain_tools.sources.readers.graph_def import read_graph_def
 
 _GRAPH = flags.DEFINE_string("graph", None, "Graph with an encoded image input.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
@@ -53,15 +53,17 @@ _MANY_IMAGES = 2000
 
 def old_bottlenecks() -> dict[str, float]:
     """Time the untouched graph, one run per image, and the writing of its text file."""
-    graph_def = read_graph_def(_GRAPH.value)
-    spec = load_graph(_GRAPH.value).spec
+    graph_def = read_graph_def(_GRAPH.value).proto
+    spec = open_model(_GRAPH.value).frozen().spec
     images = find_images(_IMAGE_DIR.value)
     folder = Path(_FOLDER.value)
     for name in {image.folder for image in images}:
         (folder / name).mkdir(parents=True, exist_ok=True)
     graph = tf.Graph()
     with graph.as_default():
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()), name=""
+        )
     with tf.compat.v1.Session(graph=graph) as session:
 
         def one(path: str) -> Any:
@@ -78,7 +80,7 @@ def old_bottlenecks() -> dict[str, float]:
 
 def new_bottlenecks() -> dict[str, float]:
     """Time what fills the cache, its start-up apart."""
-    frozen = load_graph(_GRAPH.value)
+    frozen = open_model(_GRAPH.value).frozen()
     images = find_images(_IMAGE_DIR.value)
     report = fill_cache(frozen, images, CacheOptions(_FOLDER.value))
     return {"per_second": report.computed / report.seconds}
@@ -117,7 +119,7 @@ def old_training() -> dict[str, float]:
 
 def new_training() -> dict[str, float]:
     """Time reading the cache and 4,000 steps with their summaries."""
-    frozen = load_graph(_GRAPH.value)
+    frozen = open_model(_GRAPH.value).frozen()
     splits = split_images(images_by_label(find_images(_IMAGE_DIR.value)), 10, 10)
     rng = np.random.default_rng(0)
     settings = TrainingSettings(how_many_training_steps=_STEPS)
@@ -141,7 +143,9 @@ def new_training() -> dict[str, float]:
 def memory() -> dict[str, float]:
     """Fill a new cache and report the process's peak resident memory."""
     report = fill_cache(
-        load_graph(_GRAPH.value), find_images(_IMAGE_DIR.value), CacheOptions(_FOLDER.value)
+        open_model(_GRAPH.value).frozen(),
+        find_images(_IMAGE_DIR.value),
+        CacheOptions(_FOLDER.value),
     )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"images": report.computed, "peak_mb": peak / 1e6}

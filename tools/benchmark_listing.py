@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from retrain_tools.graphdef.load import read_graph_def
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.sources.readers.graph_def import read_graph_def
 
 _NODES = 100_000
 _IMPORT = "import tensorflow"
@@ -76,7 +76,10 @@ def _run(command: Sequence[str]) -> tuple[float, float]:
 def _write_saved_model(graph: str, folder: str) -> None:
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
-        v1.import_graph_def(read_graph_def(graph), name="")
+        v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(read_graph_def(graph).proto.SerializeToString()),
+            name="",
+        )
         builder = v1.saved_model.Builder(folder)
         builder.add_meta_graph_and_variables(session, [v1.saved_model.tag_constants.SERVING])
         builder.save()

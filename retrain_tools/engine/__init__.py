@@ -1,1 +1,1 @@
-"""What runs graphs."""
+"""Running graphs: the plan by which one runs, sessions, shapes as TensorFlow infers them."""

@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.plan import plan_body
 from retrain_tools.engine.session import EngineError, TensorFlowEngine, usable_cores
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.graphdef.sides import body
+from retrain_tools.graphdef.spec import FrozenGraph
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
         """
         spec = frozen.spec
         self._engine = TensorFlowEngine(
-            *body(frozen.graph_def, spec, fetches), spec.pixel_input, fetches, str(frozen.path)
+            *plan_body(frozen.graph_def, spec, fetches), spec.pixel_input, fetches, str(frozen.path)
         )
         try:
             size = (_BATCH_SIZE, *spec.image_size, 3)

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.importing import import_light
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.weights import Weights, import_light
+from retrain_tools.graphdef.weights import Weights
 from retrain_tools.quiet_tensorflow import stderr_held_back, tf
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes

@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from retrain_tools import __version__, files
 from retrain_tools.errors import InputError, argument
-from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import nodes_by_name, upstream
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.folders import ImageFile
 
 Vector = npt.NDArray[np.float32]

@@ -14,7 +14,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.image_side import ImagePreparation, Prepared
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
 from retrain_tools.quiet_tensorflow import tf

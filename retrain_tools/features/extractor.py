@@ -16,7 +16,7 @@ from retrain_tools.engine.body import Body
 from retrain_tools.engine.session import EngineError, usable_cores
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike
 from retrain_tools.progress import progress
 

@@ -27,8 +27,8 @@ from retrain_tools.features.stores import (
     check_paths,
     store_format,
 )
-from retrain_tools.graphdef.load import FrozenGraph
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
 
 log = logging.getLogger(__name__)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.adopt import adopt, refuse_other_depth
 from retrain_tools.features.cache import (
@@ -27,8 +28,7 @@ from retrain_tools.features.cache import (
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.files import check_writable
-from retrain_tools.graphdef.infer import tensor_shapes
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import ImageFile
 

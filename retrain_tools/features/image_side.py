@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.session import EngineError, naming, run, session_on
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.graphdef.sides import image_side
-from retrain_tools.graphdef.weights import import_light
+from retrain_tools.graphdef.image_side import image_side
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import (
     MAX_PIXELS,
     Decoder,

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch import named_tensor
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, named_images
 
 _REASONS = 5  # of as many images an error says what is wrong with them

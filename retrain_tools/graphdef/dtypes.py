@@ -67,14 +67,16 @@ _DTYPES = {
     32: DType("uint2", 1, "uint2", "int_val"),
     33: DType("float4_e2m1fn", 1, "float4_e2m1fn", "float8_val"),
 }
-_NUMBERS = {dtype.name: number for number, dtype in _DTYPES.items()}
 _NAMES = {number: dtype.name for number, dtype in _DTYPES.items()}
 _NAMES.update({number + _REFERENCE: f"{name}_ref" for number, name in _NAMES.items()})
+_NUMBERS = {name: number for number, name in _NAMES.items()}
 
 FLOAT32 = _NUMBERS["float32"]
 INT32 = _NUMBERS["int32"]
+UINT8 = _NUMBERS["uint8"]
 INT64 = _NUMBERS["int64"]
 STRING = _NUMBERS["string"]
+RESOURCE = _NUMBERS["resource"]
 
 
 def dtype_of(number: int) -> DType | None:
@@ -90,6 +92,21 @@ def dtype_name(number: int) -> str:
 def dtype_number(name: str) -> int | None:
     """Return the number of the type with this name, or None."""
     return _NUMBERS.get(name)
+
+
+def number_of(dtype: np.dtype[Any]) -> int:
+    """Return the number of the type that has a NumPy array's values.
+
+    Quantized numbers are told from integers as TensorFlow does it, by a field: [("qint8", int8)].
+
+    Raises:
+        ValueError: there is none.
+    """
+    name = dtype.names[0] if dtype.names else dtype.name
+    number = _NUMBERS.get("string" if dtype.kind in "OSU" else name)
+    if number is None:
+        raise ValueError(f"TensorFlow has no type for NumPy's {dtype}")
+    return number
 
 
 def dtype_names() -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from retrain_tools import files
 from retrain_tools.errors import InputError
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.graphdef import schema
 
 _MAX_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 _LARGE_BYTES = 1 << 20
@@ -26,7 +26,7 @@ def write_graph(path: str, graph_def: Any) -> None:
     Raises:
         InputError: the graph is larger than a GraphDef can be.
     """
-    rest = tf.compat.v1.GraphDef()
+    rest = schema.GraphDef()
     for field, value in graph_def.ListFields():
         if field.name in ("library", "versions"):
             getattr(rest, field.name).CopyFrom(value)
@@ -49,12 +49,12 @@ def _node_pieces(node: Any) -> list[bytes]:
         data = node.SerializeToString(deterministic=True)  # else attributes in any order
         return [_field(_NODE, len(data)), data]
     tensor = node.attr["value"].tensor
-    small = type(tensor)(dtype=tensor.dtype, tensor_shape=tensor.tensor_shape)
+    small = schema.TensorProto(dtype=tensor.dtype, tensor_shape=tensor.tensor_shape)
     inner = small.SerializeToString() + _field(_TENSOR_CONTENT, len(content))
     # From the inside out: the tensor, the attribute's value, its entry in the map.
     for tag, before in ((_TENSOR, b""), (_MAP_VALUE, b"\x0a\x05value"), (_ATTRIBUTE, b"")):
         inner = before + _field(tag, len(inner) + len(content)) + inner
-    light = type(node)(name=node.name, op=node.op, input=node.input, device=node.device)
+    light = schema.NodeDef(name=node.name, op=node.op, input=node.input, device=node.device)
     for key in node.attr:
         if key != "value":
             light.attr[key].CopyFrom(node.attr[key])

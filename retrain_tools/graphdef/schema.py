@@ -3,8 +3,9 @@
 The classes come from TensorFlow's own descriptors (data/schema.binpb, made by tools/make_schema.py;
 Apache-2.0, the TensorFlow authors), held in a descriptor pool of their own: the same messages in
 protobuf's default pool would clash with those of a TensorFlow imported later. So a message of this
-module is never an instance of TensorFlow's class of that name; what has to be given to TensorFlow
-is read with TensorFlow's class, or parsed again from the bytes.
+module is never an instance of TensorFlow's class of that name: what is given to TensorFlow, as
+`engine.importing` does it, or comes from it, is parsed again from its bytes. All of the package
+works with the messages of this module.
 
 Only what protobuf 4.25 has is used: TensorFlow 2.18 still runs on it.
 """

@@ -6,14 +6,16 @@ every large constant is a placeholder of the same name and shape, and the arrays
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.graphdef.navigate import attribute, node_name
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.constants import array
+from retrain_tools.graphdef.dtypes import dtype_name, number_of
+from retrain_tools.graphdef.navigate import attribute, copy_nodes
 
 Weights = dict[str, npt.NDArray[Any]]
 """Arrays by the name of the constant's node."""
@@ -24,9 +26,7 @@ _LARGEST_VALUE_KEPT = 16
 
 def light_copy(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
     """Return a copy of the nodes for which `wanted` holds, large constants as placeholders."""
-    light = tf.compat.v1.GraphDef()
-    light.versions.CopyFrom(graph_def.versions)
-    light.library.CopyFrom(graph_def.library)
+    light = copy_nodes(graph_def, lambda _: False)
     for node in graph_def.node:
         if not wanted(node):
             continue
@@ -40,47 +40,23 @@ def light_copy(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -
 
 
 def large_constants(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -> Weights:
-    """Return the arrays that `light_copy` left out."""
+    """Return the arrays that `light_copy` left out; quantized ones as TensorFlow has them."""
     return {
-        node.name: tf.make_ndarray(node.attr["value"].tensor)
+        node.name: _weight(node.attr["value"].tensor)
         for node in graph_def.node
         if wanted(node) and _is_large_constant(node)
     }
 
 
-def stand_in(name: str, array: npt.NDArray[Any]) -> Any:
-    """Return the placeholder that stands in a light graph for the constant `array`."""
-    node = tf.compat.v1.NodeDef(name=name, op="Placeholder")
-    node.attr["dtype"].type = tf.as_dtype(array.dtype).as_datatype_enum
-    node.attr["shape"].shape.CopyFrom(tf.TensorShape(array.shape).as_proto())
-    return node
+def stand_in(name: str, weight: npt.NDArray[Any]) -> Any:
+    """Return the placeholder that stands in a light graph for the constant `weight`."""
+    return new_node(name, "Placeholder", dtype=number_of(weight.dtype), shape=weight.shape)
 
 
-def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] = ()) -> list[Any]:
-    """Put a light graph into TensorFlow's current default graph, under its own names.
-
-    Args:
-        light: the light graph.
-        tensors: for each weight (or other node), by name, the tensor of the current graph that
-            takes its place.
-        fetches: full tensor names.
-
-    Returns:
-        The tensors that `fetches` name; in a graph with other nodes their names may differ.
-
-    Raises:
-        ValueError: TensorFlow does not accept the graph.
-    """
-    used = {node_name(name) for node in light.node for name in node.input}
-    replaced = {f"{name}:0": tensor for name, tensor in tensors.items() if name in used}
-    rest = tf.compat.v1.GraphDef()
-    rest.versions.CopyFrom(light.versions)
-    rest.library.CopyFrom(light.library)
-    rest.node.extend(node for node in light.node if node.name not in tensors)
-    imported = tf.compat.v1.import_graph_def(
-        rest, name="", input_map=replaced, return_elements=list(fetches) or None
-    )
-    return list(imported or [])
+def _weight(tensor: Any) -> npt.NDArray[Any]:
+    values, name = array(tensor), dtype_name(tensor.dtype)
+    is_quantized = name.startswith(("qint", "quint"))  # TensorFlow tells them from integers
+    return values.view([(name, values.dtype)]) if is_quantized else values
 
 
 def _is_large_constant(node: Any) -> bool:

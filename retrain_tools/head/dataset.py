@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.features.fill import CacheOptions, FilledCache, fill_cache
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Batch, Classes, Vectors
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.images.splits import SPLITS, Splits, fill_empty_splits

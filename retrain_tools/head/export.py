@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import files
+from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
-from retrain_tools.graphdef.infer import tensor_shapes
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.dtypes import FLOAT32, INT32
+from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
     nodes_by_name,
     unique_name,
     upstream,
 )
-from retrain_tools.graphdef.sides import add_image_side
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
 
@@ -67,7 +68,7 @@ def retrained_graph(
     result.node.extend(_head_nodes(vector, head, {node.name for node in result.node}))
     _check_final_name(final_tensor_name, {node.name for node in result.node}, frozen)
     logits = result.node[-1].name
-    result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=tf.float32))
+    result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=FLOAT32))
     for node in result.node:
         strip_defaults(node)
     return result
@@ -94,9 +95,7 @@ def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, de
     name = unique_name("bottleneck_pooling", {node.name for node in graph_def.node})
     if pooling == "flatten":
         graph_def.node.append(new_constant(f"{name}/shape", np.array([-1, depth], np.int32)))
-        graph_def.node.append(
-            new_node(name, "Reshape", [bottleneck, f"{name}/shape"], T=tf.float32)
-        )
+        graph_def.node.append(new_node(name, "Reshape", [bottleneck, f"{name}/shape"], T=FLOAT32))
         return name
     axes = f"{name}/axes"
     if shape is not None:
@@ -104,7 +103,7 @@ def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, de
     else:
         graph_def.node.extend(_axes_at_run_time(axes, bottleneck))
     op = "Mean" if pooling == "avg" else "Max"
-    graph_def.node.append(new_node(name, op, [bottleneck, axes], T=tf.float32))
+    graph_def.node.append(new_node(name, op, [bottleneck, axes], T=FLOAT32))
     return name
 
 
@@ -113,8 +112,8 @@ def _axes_at_run_time(name: str, tensor: str) -> list[Any]:
     one, rank, last = f"{name}/one", f"{name}/rank", f"{name}/last"
     return [
         new_constant(one, np.int32(1)),
-        new_node(rank, "Rank", [tensor], T=tf.float32),
-        new_node(last, "Sub", [rank, one], T=tf.int32),
+        new_node(rank, "Rank", [tensor], T=FLOAT32),
+        new_node(last, "Sub", [rank, one], T=INT32),
         new_node(name, "Range", [one, last, one]),
     ]
 
@@ -124,20 +123,19 @@ def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
     depth, _ = head.weights.shape
     scope = unique_name("input", taken)
     ops = unique_name("final_training_ops", taken)
-    shape = tf.compat.v1.AttrValue()
-    shape.shape.CopyFrom(tf.TensorShape([None, depth]).as_proto())
-    entrance = f"{scope}/BottleneckInputPlaceholder"
+    bottleneck = f"{scope}/BottleneckInputPlaceholder"
     weights, biases = f"{ops}/weights/final_weights", f"{ops}/biases/final_biases"
     product, total = f"{ops}/Wx_plus_b/MatMul", f"{ops}/Wx_plus_b/add"
-    f32 = tf.float32
     return [
-        new_node(entrance, "PlaceholderWithDefault", [vector], dtype=f32, shape=shape),
+        new_node(
+            bottleneck, "PlaceholderWithDefault", [vector], dtype=FLOAT32, shape=(None, depth)
+        ),
         new_constant(weights, head.weights),
-        new_node(f"{weights}/read", "Identity", [weights], T=f32),
+        new_node(f"{weights}/read", "Identity", [weights], T=FLOAT32),
         new_constant(biases, head.biases),
-        new_node(f"{biases}/read", "Identity", [biases], T=f32),
-        new_node(product, "MatMul", [entrance, f"{weights}/read"], T=f32),
-        new_node(total, "Add", [product, f"{biases}/read"], T=f32),
+        new_node(f"{biases}/read", "Identity", [biases], T=FLOAT32),
+        new_node(product, "MatMul", [bottleneck, f"{weights}/read"], T=FLOAT32),
+        new_node(total, "Add", [product, f"{biases}/read"], T=FLOAT32),
     ]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.extractor import Extractor, Result
 from retrain_tools.features.outcome import OnError
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
 
 

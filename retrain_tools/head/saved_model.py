@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from retrain_tools.engine.importing import import_light
+from retrain_tools.engine.plan import plan_body
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.sides import body, image_side
-from retrain_tools.graphdef.weights import import_light
+from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
 
@@ -73,7 +74,7 @@ def _save(
     module = tf.Module()
     spec = frozen.spec
     side = image_side(frozen.graph_def, spec)
-    light, weights = body(frozen.graph_def, spec, [spec.bottleneck])
+    light, weights = plan_body(frozen.graph_def, spec, [spec.bottleneck])
     for graph_def in (side.graph_def, light):
         graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
     module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in weights.items()}

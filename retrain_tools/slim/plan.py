@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.build import fill_constant, new_constant, new_node
+from retrain_tools.graphdef.dtypes import FLOAT32
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.folding import Recipe, Variables
 
@@ -57,7 +59,7 @@ class Plan:
 
     def __init__(self, scope: str, variant: Variant) -> None:
         self.variant = variant
-        self.light = tf.compat.v1.GraphDef()
+        self.light = schema.GraphDef()
         self.light.versions.producer = tf.version.GRAPH_DEF_VERSION
         self.variables: dict[str, tuple[int, ...]] = {}
         self.end_points: dict[str, Tensor] = {}
@@ -88,7 +90,7 @@ class Plan:
         Args:
             variables: at least those of `variables`, in their shapes.
         """
-        graph_def = tf.compat.v1.GraphDef(versions=self.light.versions)
+        graph_def = schema.GraphDef(versions=self.light.versions)
         for node in self.light.node:
             recipe = self._recipes.get(node.name)
             if recipe is None:
@@ -105,16 +107,9 @@ class Plan:
         shape: tuple[int, ...],
         **attributes: Any,
     ) -> Tensor:
-        """Add a float32 node in the current scope; lists of integers may be attributes too."""
+        """Add a float32 node in the current scope; its attributes are as `new_node` takes them."""
         path = self.path(name)
-        for key, value in attributes.items():
-            if isinstance(value, list):
-                attributes[key] = tf.compat.v1.AttrValue(
-                    list=tf.compat.v1.AttrValue.ListValue(i=value)
-                )
-            elif isinstance(value, str):
-                attributes[key] = tf.compat.v1.AttrValue(s=value.encode())
-        self.light.node.append(new_node(path, op, inputs, T=tf.float32, **attributes))
+        self.light.node.append(new_node(path, op, inputs, T=FLOAT32, **attributes))
         return Tensor(path, shape)
 
     def constant(self, name: str, value: npt.ArrayLike) -> str:
@@ -144,5 +139,4 @@ class Plan:
         )
 
     def _add_placeholder(self, name: str, shape: tuple[int | None, ...]) -> None:
-        known = tf.compat.v1.AttrValue(shape=tf.TensorShape(shape).as_proto())
-        self.light.node.append(new_node(name, "Placeholder", dtype=tf.float32, shape=known))
+        self.light.node.append(new_node(name, "Placeholder", dtype=FLOAT32, shape=shape))

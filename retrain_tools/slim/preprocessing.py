@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrain_tools.graphdef.sides import ImageSide
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.image_side import ImageSide
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import Preprocessing
 
@@ -34,7 +35,7 @@ def evaluation_side(prepared: Preprocessing, image_size: tuple[int, int]) -> Ima
             resized = _resize(image, image_size)
         resized = tf.reshape(resized, [1, *image_size, 3], "resized")
         tf.multiply(resized - list(prepared.mean), 1.0 / prepared.std, "pixels")
-    side = graph.as_graph_def()
+    side = schema.GraphDef.FromString(graph.as_graph_def().SerializeToString())
     _rename(side, "contents", "DecodeJpeg/contents")
     return ImageSide(side, "DecodeJpeg/contents:0", "DecodeJpeg:0", "resized:0", "pixels:0")
 

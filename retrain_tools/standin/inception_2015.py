@@ -10,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.build import fill_constant, new_node
+from retrain_tools.graphdef.dtypes import FLOAT32, INT32, STRING, UINT8
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.standin import weights
 from retrain_tools.standin.architecture import (
@@ -77,7 +80,7 @@ class _Builder:
     """
 
     def __init__(self, width: float, seed: int) -> None:
-        self.graph_def = tf.compat.v1.GraphDef()
+        self.graph_def = schema.GraphDef()
         self.graph_def.versions.producer = GRAPH_DEF_PRODUCER
         self.width = width
         self.rng = np.random.default_rng(seed)
@@ -98,19 +101,15 @@ class _Builder:
         return self.graph_def
 
     def _node(self, name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) -> None:
-        node = self.graph_def.node.add(name=name, op=op, input=inputs)
-        for key, value in attributes.items():
-            _set_attribute(node.attr[key], value)
+        self.graph_def.node.append(new_node(name, op, inputs, **attributes))
 
     def _const(self, name: str, value: Any) -> None:
-        tensor = tf.make_tensor_proto(value)
-        self._node(name, "Const", dtype=tf.as_dtype(tensor.dtype), value=tensor)
+        fill_constant(self.graph_def.node.add(), name, value)
 
     def _add_image_side(self) -> None:
         """Add the way from JPEG bytes to float32 [1, 299, 299, 3] in [-1, 1)."""
         # Before GraphDef version 24, the shape [] of a Placeholder means "unknown".
-        unknown = tf.TensorShape([])
-        self._node("DecodeJpeg/contents", "Placeholder", dtype=tf.string, shape=unknown)
+        self._node("DecodeJpeg/contents", "Placeholder", dtype=STRING, shape=())
         self._node(
             "DecodeJpeg",
             "DecodeJpeg",
@@ -121,17 +120,17 @@ class _Builder:
             try_recover_truncated=False,
             acceptable_fraction=1.0,
         )
-        self._node("Cast", "Cast", ["DecodeJpeg"], SrcT=tf.uint8, DstT=tf.float32)
+        self._node("Cast", "Cast", ["DecodeJpeg"], SrcT=UINT8, DstT=FLOAT32)
         self._const("ExpandDims/dim", np.int32(0))
         inputs = ["Cast", "ExpandDims/dim"]
-        self._node("ExpandDims", "ExpandDims", inputs, T=tf.float32, Tdim=tf.int32)
+        self._node("ExpandDims", "ExpandDims", inputs, T=FLOAT32, Tdim=INT32)
         self._const("ResizeBilinear/size", np.array([IMAGE_SIDE, IMAGE_SIDE], np.int32))
         inputs = ["ExpandDims", "ResizeBilinear/size"]
-        self._node("ResizeBilinear", "ResizeBilinear", inputs, T=tf.float32, align_corners=False)
+        self._node("ResizeBilinear", "ResizeBilinear", inputs, T=FLOAT32, align_corners=False)
         self._const("Sub/y", np.float32(128))
-        self._node("Sub", "Sub", ["ResizeBilinear", "Sub/y"], T=tf.float32)
+        self._node("Sub", "Sub", ["ResizeBilinear", "Sub/y"], T=FLOAT32)
         self._const("Mul/y", np.float32(1 / 128))
-        self._node("Mul", "Mul", ["Sub", "Mul/y"], T=tf.float32)
+        self._node("Mul", "Mul", ["Sub", "Mul/y"], T=FLOAT32)
 
     def _add_layers(self, scope: str, layers: Layers, source: str) -> list[str]:
         """Add layers one after the other; return the last one's name, or both of a fork."""
@@ -163,7 +162,7 @@ class _Builder:
             f"{name}/Conv2D",
             "Conv2D",
             [source, f"{name}/conv2d_params"],
-            T=tf.float32,
+            T=FLOAT32,
             strides=[1, layer.stride, layer.stride, 1],
             padding=layer.padding,
             data_format="NHWC",
@@ -177,11 +176,11 @@ class _Builder:
             norm,
             "BatchNormWithGlobalNormalization",
             [f"{name}/Conv2D", *parts],
-            T=tf.float32,
+            T=FLOAT32,
             variance_epsilon=weights.VARIANCE_EPSILON,
             scale_after_normalization=False,
         )
-        self._node(name, "Relu", [self._add_check(name, norm)], T=tf.float32)
+        self._node(name, "Relu", [self._add_check(name, norm)], T=FLOAT32)
         return name
 
     def _add_pool(self, wanted: str, layer: Pool, source: str) -> str:
@@ -192,7 +191,7 @@ class _Builder:
             name,
             f"{layer.kind}Pool",
             [self._add_check(name, source) if layer.kind == "Max" else source],
-            T=tf.float32,
+            T=FLOAT32,
             ksize=[1, 3, 3, 1],
             strides=[1, layer.stride, layer.stride, 1],
             padding=layer.padding,
@@ -203,14 +202,14 @@ class _Builder:
     def _add_check(self, name: str, source: str) -> str:
         """Add the check for NaN that the original has before every Relu and MaxPool."""
         check, guarded = f"{name}/CheckNumerics", f"{name}/control_dependency"
-        self._node(check, "CheckNumerics", [source], T=tf.float32, message="NaN")
-        self._node(guarded, "Identity", [source, f"^{check}"], T=tf.float32)
+        self._node(check, "CheckNumerics", [source], T=FLOAT32, message="NaN")
+        self._node(guarded, "Identity", [source, f"^{check}"], T=FLOAT32)
         return guarded
 
     def _add_join(self, name: str, sources: list[str]) -> str:
         self._const(f"{name}/concat_dim", np.int32(3))
         inputs = [f"{name}/concat_dim", *sources]
-        self._node(name, "Concat", inputs, T=tf.float32, N=len(sources))
+        self._node(name, "Concat", inputs, T=FLOAT32, N=len(sources))
         # Later blocks read the joined value only: the rest would be hundreds of megabytes.
         self.values = {name: tf.concat([self.values[source] for source in sources], axis=3)}
         return name
@@ -222,7 +221,7 @@ class _Builder:
             "pool_3",
             "AvgPool",
             [source],
-            T=tf.float32,
+            T=FLOAT32,
             ksize=[1, 8, 8, 1],
             strides=[1, 1, 1, 1],
             padding="VALID",
@@ -230,38 +229,17 @@ class _Builder:
         )
         self._const("pool_3/_reshape/shape", np.array([1, features], np.int32))
         inputs = ["pool_3", "pool_3/_reshape/shape"]
-        self._node("pool_3/_reshape", "Reshape", inputs, T=tf.float32, Tshape=tf.int32)
+        self._node("pool_3/_reshape", "Reshape", inputs, T=FLOAT32, Tshape=INT32)
         kernel, biases = weights.draw_softmax(self.rng, features, LOGITS)
         self._const("softmax/weights", kernel)
         self._const("softmax/biases", biases)
         product, inputs = "softmax/logits/MatMul", ["pool_3/_reshape", "softmax/weights"]
-        self._node(product, "MatMul", inputs, T=tf.float32, transpose_a=False, transpose_b=False)
+        self._node(product, "MatMul", inputs, T=FLOAT32, transpose_a=False, transpose_b=False)
         inputs = [product, "softmax/biases"]
-        self._node("softmax/logits", "BiasAdd", inputs, T=tf.float32, data_format="NHWC")
-        self._node("softmax", "Softmax", ["softmax/logits"], T=tf.float32)
+        self._node("softmax/logits", "BiasAdd", inputs, T=FLOAT32, data_format="NHWC")
+        self._node("softmax", "Softmax", ["softmax/logits"], T=FLOAT32)
 
     def _unique(self, wanted: str) -> str:
         count = self.uses[wanted]
         self.uses[wanted] += 1
         return f"{wanted}_{count}" if count else wanted
-
-
-def _set_attribute(field: Any, value: Any) -> None:
-    """Set the member of an AttrValue that fits the Python type of `value`."""
-    match value:
-        case bool():
-            field.b = value
-        case int():
-            field.i = value
-        case float():
-            field.f = value
-        case str():
-            field.s = value.encode()
-        case list():
-            field.list.i.extend(value)
-        case tf.DType():
-            field.type = value.as_datatype_enum
-        case tf.TensorShape():
-            field.shape.CopyFrom(value.as_proto())
-        case _:
-            field.tensor.CopyFrom(value)

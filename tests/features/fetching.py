@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from retrain_tools.features.fetch import FetchedTensors, FetchOptions, fetch_tensors, named_tensor
-from retrain_tools.graphdef.load import FrozenGraph
+from retrain_tools.graphdef.spec import FrozenGraph
 
 from . import tiny
 

@@ -12,7 +12,6 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
-from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
 from retrain_tools.features.cache import (
@@ -32,6 +31,7 @@ from retrain_tools.features.cache import (
 )
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import load_graph
 
 from . import tiny
 

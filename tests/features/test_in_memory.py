@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
 from retrain_tools.features.in_memory import fetch_in_memory
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import load_graph
 
 from . import tiny
 from .fetching import EXACT, FETCHES, alone, jpegs

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from retrain_tools.graphdef.load import FrozenGraph
-from retrain_tools.sources.load import load_graph
 
-from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import load_graph
 
 SIZE = 16
 BOTTLENECK_2015 = "pool/_reshape:0"

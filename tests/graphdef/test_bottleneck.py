@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from retrain_tools.graphdef.load import read_graph_def
 
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import read_graph_def
 
 from .tiny_graphs import (
     MOBILENET,

@@ -217,12 +217,12 @@ def test_a_mutation_is_found(before: Any, data: st.DataObject) -> None:
 
 
 def test_a_retrained_network_against_the_one_it_came_from() -> None:
-    from retrain_tools.graphdef.load import read_graph_def
+    from tests.opening import read_graph_def
 
     from .tiny_graphs import MOBILENET_RETRAINED
 
-    before = read_graph_def(real(MOBILENET), schema.GraphDef)
-    after = read_graph_def(real(MOBILENET_RETRAINED), schema.GraphDef)
+    before = read_graph_def(real(MOBILENET))
+    after = read_graph_def(real(MOBILENET_RETRAINED))
     difference = changed(before, after)
     assert difference.removed == (
         "MobilenetV1/Predictions/Softmax",

@@ -7,15 +7,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from retrain_tools.graphdef.load import read_graph_def
 
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.flops import LAYERS, multiply_adds
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import plan_network
+from tests.opening import read_graph_def
 
-from .tiny_graphs import NEAR_REAL, inception_like, pixels_graph, real
+from .tiny_graphs import NEAR_REAL, inception_like, own, pixels_graph, real, theirs
 
 
 def layers(graph_def: Any) -> dict[str, int | None]:
@@ -39,7 +38,7 @@ def tensorflows(graph_def: Any) -> dict[str, int]:
         if len(dims) == 4 and dims[0].size == -1:
             dims[0].size = 1
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(single, name="")
+        tf.compat.v1.import_graph_def(theirs(single), name="")
     return {
         operation.name: ops.get_stats_for_node_def(graph, operation.node_def, "flops").value
         for operation in graph.get_operations()
@@ -71,7 +70,7 @@ def test_products_of_turned_and_batched_matrices() -> None:
         c = tf.compat.v1.placeholder(tf.float32, [None, 2, 4, 6], "c")
         d = tf.compat.v1.placeholder(tf.float32, [None, 2, 6, 3], "d")
         tf.raw_ops.BatchMatMulV2(x=c, y=d, name="batched")
-    assert layers(graph.as_graph_def()) == {"turned": 3 * 5, "batched": 2 * 4 * 3 * 6}
+    assert layers(own(graph.as_graph_def())) == {"turned": 3 * 5, "batched": 2 * 4 * 3 * 6}
 
 
 def test_a_transposed_convolution_counts_each_value_that_goes_in() -> None:
@@ -79,7 +78,7 @@ def test_a_transposed_convolution_counts_each_value_that_goes_in() -> None:
         pixels = tf.compat.v1.placeholder(tf.float32, [1, 4, 5, 6], "x")
         kernel = tf.constant(np.ones((3, 3, 2, 6)), tf.float32)
         tf.nn.conv2d_transpose(pixels, kernel, [1, 8, 10, 2], 2, name="up")
-    graph_def = graph.as_graph_def()
+    graph_def = own(graph.as_graph_def())
     assert layers(graph_def) == {"up": 4 * 5 * 6 * 3 * 3 * 2}
 
 
@@ -88,13 +87,13 @@ def test_layers_of_unknown_size_are_not_guessed() -> None:
         pixels = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3], "x")
         tf.nn.conv2d(pixels, tf.ones([3, 3, 3, 4]), 1, "SAME", name="conv")
         tf.matmul(tf.compat.v1.placeholder(tf.float32), tf.ones([3, 2]), name="product")
-    assert layers(graph.as_graph_def()) == {"conv": None, "product": None}
+    assert layers(own(graph.as_graph_def())) == {"conv": None, "product": None}
 
 
 # Published multiply-adds. Open Model Zoo counts two operations for each, and the rest of the
 # layers besides; torchvision counts one for each.
 def test_the_graph_of_2015_against_published_figures() -> None:
-    counted = total(read_graph_def(real(NEAR_REAL), schema.GraphDef))
+    counted = total(read_graph_def(real(NEAR_REAL)))
     assert counted == pytest.approx(5.72e9, rel=0.01)  # NASNet's paper, table 2: Inception V3, 299
     assert counted == pytest.approx(11.469e9 / 2, rel=0.01)  # Open Model Zoo, googlenet-v3
     assert counted == pytest.approx(5.71e9, rel=0.01)  # torchvision, Inception_V3_Weights
@@ -117,7 +116,7 @@ def test_resnet_50_against_published_figures() -> None:
     model = tf.keras.applications.ResNet50(weights=None)
     function = tf.function(lambda x: model(x, training=False))
     concrete = function.get_concrete_function(tf.TensorSpec([None, 224, 224, 3]))
-    counted = total(convert_variables_to_constants_v2(concrete).graph.as_graph_def())
+    counted = total(own(convert_variables_to_constants_v2(concrete).graph.as_graph_def()))
     assert counted == pytest.approx(3.86e9, rel=0.01)
 
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 import pytest
-from retrain_tools.graphdef.load import check_graph
 from tensorflow.python.framework.function_def_to_graph import function_def_to_graph_def
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.functions import function_graph
 from retrain_tools.graphdef.navigate import full_name
 from retrain_tools.graphdef.tensors import list_tensors

@@ -14,14 +14,14 @@ import pytest
 from google.protobuf import text_format
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from retrain_tools.graphdef.load import check_graph, read_graph_def
-from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import load_graph, read_graph_def
 
 from .tiny_graphs import (
     MOBILENET,
@@ -30,6 +30,7 @@ from .tiny_graphs import (
     empty_graph,
     inception_like,
     jpeg,
+    own,
     pixels_graph,
     real,
     reverse_nodes,
@@ -96,7 +97,7 @@ def test_while_loops_are_no_circles(tmp_path: Path) -> None:
         tf.compat.v1.disable_control_flow_v2()
         tf.while_loop(lambda i: i < 3, lambda i: i + 1, [tf.constant(0)])
         tf.compat.v1.enable_control_flow_v2()
-    graph_def = graph.as_graph_def()
+    graph_def = own(graph.as_graph_def())
     assert "NextIteration" in {node.op for node in graph_def.node}
     assert read_graph_def(write(graph_def, tmp_path / "g.pb")) == graph_def
 
@@ -343,7 +344,7 @@ def test_variables_are_let_through_where_they_may_be(tmp_path: Path) -> None:
     add(graph_def, "w", "VariableV2")
     path = write(graph_def, tmp_path / "g.pb")
     assert read_graph_def(path, allow_variables=True) == graph_def
-    read = read_graph_def(path, schema.GraphDef, allow_variables=True)
+    read = read_graph_def(path, allow_variables=True)
     assert (
         read.SerializeToString()
         == schema.GraphDef.FromString(path.read_bytes()).SerializeToString()
@@ -380,7 +381,7 @@ def read_or_refuse(path: Path, content: bytes) -> str | None:
 
 
 def ends_of_nodes() -> set[int]:
-    graph_def, ends = tf.compat.v1.GraphDef(), set()
+    graph_def, ends = schema.GraphDef(), set()
     for node in TINY.node:
         graph_def.node.add().CopyFrom(node)
         ends.add(len(graph_def.SerializeToString()))

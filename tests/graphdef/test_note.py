@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from retrain_tools.graphdef.note import Note, read_note, write_note
 from retrain_tools.quiet_tensorflow import tf
 
+from .tiny_graphs import own, theirs
+
 KEY = "_retrain_tools"
 NOTE = Note(
     source="vgg_16",
@@ -31,7 +33,7 @@ def graph_def():
         pixels = tf.compat.v1.placeholder(tf.float32, [None, 2, 2, 3], "input")
         features = tf.reduce_mean(pixels, [1, 2], name="features")
         tf.multiply(features, 2.0, name="result")
-    return graph.as_graph_def()
+    return own(graph.as_graph_def())
 
 
 def noted(note: Note = NOTE, pixel_input: str = "input:0"):
@@ -71,11 +73,11 @@ def test_tensorflow_runs_a_graph_with_a_note_as_it_ran_without():
     made = noted()
     pixels = np.random.default_rng(0).normal(size=(2, 2, 2, 3)).astype(np.float32)
     with tf.Graph().as_default() as graph:
-        tf.import_graph_def(made, name="")
+        tf.import_graph_def(theirs(made), name="")
         with tf.compat.v1.Session(graph=graph) as session:
             found = session.run("result:0", {"input:0": pixels})
     np.testing.assert_allclose(found, 2 * pixels.mean((1, 2)), atol=1e-6)
-    assert read_note(graph.as_graph_def()) == NOTE  # and keeps it
+    assert read_note(own(graph.as_graph_def())) == NOTE  # and keeps it
 
 
 def test_what_was_cut_off_is_not_in_the_note_any_more():

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import save
+from retrain_tools.graphdef import save, schema
 from retrain_tools.graphdef.save import write_graph
-from retrain_tools.quiet_tensorflow import tf
 
 from .tiny_graphs import add_constant, inception_like
 
@@ -51,10 +50,10 @@ def test_large_constants_are_written_as_they_would_be(tmp_path: Path, count: int
 
 
 def test_the_old_version_field_is_kept(tmp_path: Path) -> None:
-    graph_def = tf.compat.v1.GraphDef(version=7)
+    graph_def = schema.GraphDef(version=7)
     graph_def.node.add(name="a", op="NoOp")
     write_graph(str(tmp_path / "graph.pb"), graph_def)
-    read = tf.compat.v1.GraphDef.FromString((tmp_path / "graph.pb").read_bytes())
+    read = schema.GraphDef.FromString((tmp_path / "graph.pb").read_bytes())
     assert read == graph_def
 
 

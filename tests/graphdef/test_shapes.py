@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from retrain_tools.graphdef.load import read_graph_def
 
+from retrain_tools.engine.shapes import infer_tensors
 from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.infer import infer_tensors
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import NETWORKS, plan_network
+from tests.opening import read_graph_def
 
 from .random_ops import FAMILIES, Maker, graphs
 from .tiny_graphs import (
@@ -26,9 +26,11 @@ from .tiny_graphs import (
     add,
     empty_graph,
     inception_like,
+    own,
     pixels_graph,
     real,
     reverse_nodes,
+    theirs,
 )
 
 
@@ -36,7 +38,7 @@ def imported(graph_def: Any) -> list[Tensor] | None:
     """Every tensor as TensorFlow sees it; None if it refuses the graph."""
     with tf.Graph().as_default() as graph:
         try:
-            tf.compat.v1.import_graph_def(graph_def, name="")
+            tf.compat.v1.import_graph_def(theirs(graph_def), name="")
         except (ValueError, tf.errors.OpError):
             return None
     return [
@@ -87,7 +89,7 @@ def test_random_nodes(family: Callable[[Maker], None]) -> None:
 
 @pytest.mark.parametrize("file", [NEAR_REAL, MOBILENET, MOBILENET_RETRAINED, MOBILENET_QUANTIZED])
 def test_real_graphs_to_the_last_tensor(file: str) -> None:
-    mine = list_tensors(read_graph_def(real(file), schema.GraphDef))
+    mine = list_tensors(read_graph_def(real(file)))
     assert mine == infer_tensors(read_graph_def(real(file)))
 
 
@@ -112,7 +114,7 @@ def test_a_keras_network_to_the_last_tensor() -> None:
         model = tf.keras.applications.MobileNetV2(weights=None, alpha=0.35, input_shape=(96, 96, 3))
         function = tf.function(lambda x: model(x, training=False))
         concrete = function.get_concrete_function(tf.TensorSpec([None, 96, 96, 3]))
-        graph_def = convert_variables_to_constants_v2(concrete).graph.as_graph_def()
+        graph_def = own(convert_variables_to_constants_v2(concrete).graph.as_graph_def())
     for node in graph_def.node:
         node.attr.pop("_output_shapes", None)
     assert list_tensors(graph_def) == infer_tensors(graph_def)
@@ -123,7 +125,7 @@ def test_a_while_loop_is_listed() -> None:
         tf.compat.v1.disable_control_flow_v2()
         tf.while_loop(lambda i: i < 3, lambda i: i + 1, [tf.constant(0)])
         tf.compat.v1.enable_control_flow_v2()
-    graph_def = graph.as_graph_def()
+    graph_def = own(graph.as_graph_def())
     theirs = {tensor.name: tensor for tensor in imported(graph_def) or []}
     for tensor in list_tensors(graph_def):
         assert tensor.dtype == theirs[tensor.name].dtype
@@ -138,7 +140,7 @@ def with_statement(shape: Any, op: str = "NoSuchOp") -> Any:
     dims = tf.TensorShape([None, 4])
     add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=dims)
     node = add(graph_def, "y", op, ["x"], T=tf.float32)
-    node.attr["_output_shapes"].list.shape.add().CopyFrom(tf.TensorShape(shape).as_proto())
+    node.attr["_output_shapes"].list.shape.add().CopyFrom(own(tf.TensorShape(shape).as_proto()))
     return graph_def
 
 

@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from retrain_tools.sources.load import load_graph
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides, find_bottlenecks, make_spec
+from retrain_tools.graphdef.make_spec import find_bottlenecks, make_spec
+from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import load_graph
 
 from .tiny_graphs import (
     MOBILENET,
@@ -23,9 +24,11 @@ from .tiny_graphs import (
     empty_graph,
     inception_like,
     jpeg,
+    own,
     pixels_graph,
     real,
     reverse_nodes,
+    theirs,
 )
 
 OWN_ENTRY = """
@@ -201,7 +204,7 @@ def without_size() -> Any:
     graph_def = pixels_graph()
     for node in graph_def.node:
         if node.name == "input":
-            node.attr["shape"].shape.CopyFrom(tf.TensorShape([None, None, None, 3]).as_proto())
+            node.attr["shape"].shape.CopyFrom(own(tf.TensorShape([None, None, None, 3]).as_proto()))
     return graph_def
 
 
@@ -249,15 +252,15 @@ def test_a_dropout_rate_is_not_taken_for_the_images() -> None:
 
 def test_a_graph_imported_under_a_prefix() -> None:
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(pixels_graph(), name="import")
-    spec = spec_of(graph.as_graph_def())
+        tf.compat.v1.import_graph_def(theirs(pixels_graph()), name="import")
+    spec = spec_of(own(graph.as_graph_def()))
     assert (spec.pixel_input, spec.bottleneck) == ("import/input:0", "import/pool:0")
 
 
 def test_a_graph_imported_under_a_prefix_with_an_image_side() -> None:
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(inception_like(), name="import")
-    spec = spec_of(graph.as_graph_def())
+        tf.compat.v1.import_graph_def(theirs(inception_like()), name="import")
+    spec = spec_of(own(graph.as_graph_def()))
     assert spec.encoded_input == "import/DecodeJpeg/contents:0"
     assert (spec.pixel_input, spec.bottleneck) == ("import/Mul:0", "import/pool_3/_reshape:0")
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from retrain_tools.graphdef.load import read_graph_def
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.note import Note, write_note
-from retrain_tools.graphdef.summary import Summary, summarize
+from retrain_tools.graphdef.summarize import summarize
+from retrain_tools.graphdef.summary import Summary
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import build_network, plan_network
+from tests.opening import read_graph_def
 
 from .tiny_graphs import (
     CLASSES,
@@ -34,7 +34,7 @@ from .tiny_graphs import (
 
 
 def summary_of(path: Path, **rest: Any) -> Summary:
-    return summarize(read_graph_def(path, schema.GraphDef), path, **rest)
+    return summarize(read_graph_def(path), path, **rest)
 
 
 def told(summary: Summary) -> tuple[list[str], list[str], str | None]:

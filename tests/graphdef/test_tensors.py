@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from retrain_tools.graphdef.load import read_graph_def
 
-from retrain_tools.graphdef.infer import infer_tensors, tensor_shapes
+from retrain_tools.engine.shapes import infer_tensors, tensor_shapes
 from retrain_tools.graphdef.tensors import (
     Tensor,
     consumers_by_tensor,
@@ -17,6 +16,7 @@ from retrain_tools.graphdef.tensors import (
     list_tensors,
 )
 from retrain_tools.quiet_tensorflow import tf
+from tests.opening import read_graph_def
 
 from .tiny_graphs import (
     MOBILENET_QUANTIZED,
@@ -26,8 +26,10 @@ from .tiny_graphs import (
     empty_graph,
     inception_like,
     jpeg,
+    own,
     pixels_graph,
     real,
+    theirs,
 )
 
 Lister = Callable[[Any], list[Tensor]]
@@ -61,7 +63,7 @@ def test_tensors_of_a_graph_of_2015(listed_by: Lister) -> None:
 def test_every_tensor_is_as_tensorflow_imports_it(listed_by: Lister, make: Any) -> None:
     graph_def = make()
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(theirs(graph_def), name="")
     expected = [
         Tensor(
             tensor.name,
@@ -80,7 +82,7 @@ def test_each_output_of_a_node_is_a_tensor(listed_by: Lister) -> None:
     with tf.Graph().as_default() as graph:
         tf.split(tf.compat.v1.placeholder(tf.float32, [6, 2], "x"), 3, name="parts")
         tf.no_op("nothing")
-    listed = listed_by(graph.as_graph_def())
+    listed = listed_by(own(graph.as_graph_def()))
     assert [name for name in names(listed) if name.startswith("parts")] == [
         "parts/split_dim:0",
         "parts:0",
@@ -89,7 +91,12 @@ def test_each_output_of_a_node_is_a_tensor(listed_by: Lister) -> None:
     ]
     assert "nothing:0" not in names(listed)
     # What no node takes, output by output.
-    assert names(graph_outputs(graph.as_graph_def(), listed)) == ["parts:0", "parts:1", "parts:2"]
+    outputs = graph_outputs(own(graph.as_graph_def()), listed)
+    assert names(outputs) == [
+        "parts:0",
+        "parts:1",
+        "parts:2",
+    ]
 
 
 @BOTH_WAYS
@@ -212,7 +219,7 @@ def test_outputs_of_functions_and_of_lists_of_types() -> None:
         a, _ = pair(tf.compat.v1.placeholder(tf.float32, [2], "x"))
         tf.raw_ops.IdentityN(input=[a, tf.constant(True)], name="both")
         tf.raw_ops.SplitV(value=tf.ones([4]), size_splits=[1, 3], axis=0, num_split=2, name="parts")
-    graph_def = graph.as_graph_def()
+    graph_def = own(graph.as_graph_def())
     mine = {tensor.name: tensor for tensor in list_tensors(graph_def)}
     for operation in graph.get_operations():
         for output in operation.outputs:

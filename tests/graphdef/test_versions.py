@@ -11,7 +11,7 @@ from retrain_tools.graphdef.versions import (
 )
 from retrain_tools.quiet_tensorflow import tf
 
-from .tiny_graphs import add, empty_graph, inception_like
+from .tiny_graphs import add, empty_graph, inception_like, theirs
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,6 @@ def test_deprecated_ops(producer: int, is_dropped: bool) -> None:
     with tf.Graph().as_default():
         if is_dropped:
             with pytest.raises(tf.errors.UnimplementedError, match="removed in version 9"):
-                tf.compat.v1.import_graph_def(graph_def)
+                tf.compat.v1.import_graph_def(theirs(graph_def))
         else:
-            tf.compat.v1.import_graph_def(graph_def)
+            tf.compat.v1.import_graph_def(theirs(graph_def))

@@ -5,13 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from retrain_tools.graphdef.load import read_graph_def, read_graph_view
 
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.diff import compare_graphs
 from retrain_tools.graphdef.navigate import attribute, constant_value, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.note import Note, read_note, write_note
-from retrain_tools.graphdef.summary import summarize
+from retrain_tools.graphdef.summarize import summarize
 from retrain_tools.graphdef.tensors import (
     consumers_by_tensor,
     graph_inputs,
@@ -21,6 +19,7 @@ from retrain_tools.graphdef.tensors import (
 from retrain_tools.graphdef.tree import scope_tree
 from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.graphdef.walks import followers
+from retrain_tools.sources.readers.graph_def import read_graph_def
 
 from .tiny_graphs import (
     MOBILENET_QUANTIZED,
@@ -57,8 +56,8 @@ def files(tmp_path: Path) -> list[Path]:
 @pytest.mark.parametrize("look", list(LOOKS))
 def test_a_view_says_what_the_graph_says(tmp_path: Path, look: str) -> None:
     for path in files(tmp_path):
-        expected = LOOKS[look](read_graph_def(path, schema.GraphDef), path)
-        view = read_graph_view(path)
+        expected = LOOKS[look](read_graph_def(path).proto, path)
+        view = read_graph_def(path)
         assert LOOKS[look](view, path) == expected
         assert LOOKS[look](view, path) == expected  # the second time, from memory
 

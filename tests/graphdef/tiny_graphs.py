@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retrain_tools.graphdef import schema
 from retrain_tools.quiet_tensorflow import tf
 
 SIZE = 8
@@ -36,6 +37,16 @@ MOBILENET_QUANTIZED = "mobilenet_v1_0.25_128/quantized_graph.pb"
 MOBILENET_RETRAINED = "mobilenet_v1_0.25_128/retrained_graph.pb"
 
 
+def own(message: Any) -> Any:
+    """A message of TensorFlow's as the package's own class."""
+    return getattr(schema, type(message).__name__).FromString(message.SerializeToString())
+
+
+def theirs(graph_def: Any) -> Any:
+    """A graph as TensorFlow's own class."""
+    return tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString())
+
+
 def add(graph_def: Any, name: str, op: str, inputs: Sequence[str] = (), **attributes: Any) -> Any:
     node = graph_def.node.add(name=name, op=op, input=inputs)
     for key, value in attributes.items():
@@ -52,7 +63,7 @@ def add(graph_def: Any, name: str, op: str, inputs: Sequence[str] = (), **attrib
             case list():
                 field.list.i.extend(value)
             case tf.TensorShape():
-                field.shape.CopyFrom(value.as_proto())
+                field.shape.CopyFrom(own(value.as_proto()))
             case _:
                 field.type = value.as_datatype_enum
     return node
@@ -61,12 +72,12 @@ def add(graph_def: Any, name: str, op: str, inputs: Sequence[str] = (), **attrib
 def add_constant(graph_def: Any, name: str, value: Any) -> Any:
     tensor = tf.make_tensor_proto(value)
     node = add(graph_def, name, "Const", dtype=tf.as_dtype(tensor.dtype))
-    node.attr["value"].tensor.CopyFrom(tensor)
+    node.attr["value"].tensor.CopyFrom(own(tensor))
     return node
 
 
 def empty_graph(producer: int = 8) -> Any:
-    graph_def = tf.compat.v1.GraphDef()
+    graph_def = schema.GraphDef()
     graph_def.versions.producer = producer
     return graph_def
 
@@ -190,7 +201,7 @@ def inception_like(
 
 def reverse_nodes(graph_def: Any) -> Any:
     """The same graph with every node before what it takes."""
-    result = tf.compat.v1.GraphDef()
+    result = schema.GraphDef()
     result.versions.CopyFrom(graph_def.versions)
     result.node.extend(reversed(list(graph_def.node)))
     return result
@@ -209,13 +220,13 @@ def pixels_graph() -> Any:
         net = tf.nn.conv2d(net, kernel, 1, "SAME", name="fc")
         net = tf.squeeze(net, [1, 2], name="squeezed")
         tf.nn.softmax(net, name="probabilities")
-    return graph.as_graph_def()
+    return own(graph.as_graph_def())
 
 
 def run(graph_def: Any, fetches: Any, feeds: Mapping[str, Any]) -> Any:
     """Run a graph as it stands."""
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(theirs(graph_def), name="")
     with tf.compat.v1.Session(graph=graph) as session:
         return session.run(fetches, dict(feeds))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from retrain_tools.sources.load import load_graph
 
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.head.training import Head
+from tests.opening import load_graph
 
 from . import graphs
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from PIL import Image
+
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.build import shape_proto
 
 SIZE = 20
 DEPTH = 6
 CLASSES = 3
 
 
-def node(name: str, op: str, *inputs: str, **attributes) -> tf.compat.v1.NodeDef:
-    result = tf.compat.v1.NodeDef(name=name, op=op, input=inputs)
+def node(name: str, op: str, *inputs: str, **attributes) -> Any:
+    result = schema.NodeDef(name=name, op=op, input=inputs)
     for key, value in attributes.items():
         if isinstance(value, tf.DType):
             result.attr[key].type = value.as_datatype_enum
@@ -28,31 +32,33 @@ def node(name: str, op: str, *inputs: str, **attributes) -> tf.compat.v1.NodeDef
         elif isinstance(value, str):
             result.attr[key].s = value.encode()
         elif isinstance(value, tf.TensorShape):
-            result.attr[key].shape.CopyFrom(value.as_proto())
+            result.attr[key].shape.CopyFrom(shape_proto(value.as_list()))
         else:
             result.attr[key].list.i.extend(value)
     return result
 
 
-def constant(name: str, value) -> tf.compat.v1.NodeDef:
+def constant(name: str, value) -> Any:
     array = np.asarray(value)
     result = node(name, "Const", dtype=tf.as_dtype(array.dtype if array.dtype != object else "O"))
-    result.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(value))
+    result.attr["value"].tensor.MergeFromString(tf.make_tensor_proto(value).SerializeToString())
     return result
 
 
-def graph_of(nodes, producer: int) -> tf.compat.v1.GraphDef:
-    graph_def = tf.compat.v1.GraphDef(node=nodes)
+def graph_of(nodes, producer: int) -> Any:
+    graph_def = schema.GraphDef(node=nodes)
     graph_def.versions.producer = producer
     return graph_def
 
 
-def graph_2015() -> tf.compat.v1.GraphDef:
+def graph_2015() -> Any:
     """For one image: encoded input, old batch norm, a bottleneck of [1, DEPTH], a softmax."""
     rng = np.random.default_rng(0)
     f32, u8 = tf.float32, tf.uint8
     example = node("DecodeJpeg/contents", "Const", dtype=tf.string)
-    example.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(jpeg(drawn_image(0))))
+    example.attr["value"].tensor.MergeFromString(
+        tf.make_tensor_proto(jpeg(drawn_image(0))).SerializeToString()
+    )
     statistics = {
         "mean": rng.normal(0, 0.2, DEPTH),
         "variance": rng.uniform(0.5, 2.0, DEPTH),
@@ -91,13 +97,13 @@ def graph_2015() -> tf.compat.v1.GraphDef:
     )  # fmt: skip
 
 
-def pixel_graph(dims: list[int | None] | None, producer: int = 21) -> tf.compat.v1.GraphDef:
+def pixel_graph(dims: list[int | None] | None, producer: int = 21) -> Any:
     """From pixels at `input` of a shape, or of none as old files have it, to `probabilities`."""
     rng = np.random.default_rng(1)
     f32 = tf.float32
     entrance = node("input", "Placeholder", dtype=f32)
     if dims is not None:
-        entrance.attr["shape"].shape.CopyFrom(tf.TensorShape(dims).as_proto())
+        entrance.attr["shape"].shape.CopyFrom(shape_proto(dims))
     return graph_of(
         [
             entrance,
@@ -113,7 +119,7 @@ def pixel_graph(dims: list[int | None] | None, producer: int = 21) -> tf.compat.
     )  # fmt: skip
 
 
-def _classifier(bottleneck: str, rng) -> list[tf.compat.v1.NodeDef]:
+def _classifier(bottleneck: str, rng) -> list[Any]:
     f32 = tf.float32
     weights = rng.normal(0, 0.5, (DEPTH, 5)).astype(np.float32)
     return [
@@ -126,13 +132,15 @@ def _classifier(bottleneck: str, rng) -> list[tf.compat.v1.NodeDef]:
 def run(graph_def, fetch: str, feeds: dict[str, object]) -> np.ndarray:
     """Run a graph by plain TensorFlow, as any old program would load it."""
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()), name=""
+        )
         with tf.compat.v1.Session(graph=graph) as session:
             return session.run(fetch, feeds)
 
 
-def read_graph(path) -> tf.compat.v1.GraphDef:
-    return tf.compat.v1.GraphDef.FromString(Path(path).read_bytes())
+def read_graph(path) -> Any:
+    return schema.GraphDef.FromString(Path(path).read_bytes())
 
 
 def prepared(data: bytes, size: int = SIZE, mean: float = 127.5, std: float = 127.5) -> np.ndarray:

@@ -148,7 +148,7 @@ def test_the_bottleneck_placeholder_has_the_depth(exported):
 
 
 def test_the_sources_version_is_kept(source, exported):
-    assert exported.versions == source.graph_def.versions
+    assert str(exported.versions) == str(source.graph_def.versions)
     assert exported.versions.producer in (8, 21)
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from retrain_tools.sources.load import load_graph
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
@@ -25,6 +24,7 @@ from retrain_tools.head.training import TrainingSettings, initial_head, sample_r
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import split_images
+from tests.opening import load_graph
 
 from .graphs import drawn_image, jpeg, read_graph, run
 

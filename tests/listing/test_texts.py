@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from graphdef.tiny_graphs import add, add_constant, empty_graph, inception_like, write
 
-from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.diff import compare_graphs
 from retrain_tools.graphdef.summarize import summarize
 from retrain_tools.graphdef.summary import Summary
@@ -26,7 +25,7 @@ def small_summary(tmp_path: Path) -> Summary:
     graph_def = inception_like()
     add(graph_def, "odd", "Mystery", ["softmax"], T=tf.float32)
     path = write(graph_def, tmp_path / "g.pb")
-    return summarize(read_graph_def(path, schema.GraphDef), path)
+    return summarize(read_graph_def(path), path)
 
 
 def test_a_summary(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from retrain_tools.network import Network
 
 import retrain_tools
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
-from retrain_tools.network import Network
 from retrain_tools.report.drawing import browse, draw, page
 from tests.sources.corpus import real
 

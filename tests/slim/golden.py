@@ -114,6 +114,8 @@ def run(
     # Optimizing takes TensorFlow most of a minute with the constants of VGG in the graph.
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     with tf.Graph().as_default():
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()), name=""
+        )
         with tf.compat.v1.Session(config=config) as session:
             return session.run(fetches, {feed: value})

@@ -42,7 +42,9 @@ def test_the_end_points_have_the_shapes_of_the_original(file: str) -> None:
     )
 
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(plan.light, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(plan.light.SerializeToString()), name=""
+        )
         inferred = {
             name: graph.get_tensor_by_name(f"{tensor.node}:0").shape.as_list()
             for name, tensor in plan.end_points.items()

@@ -150,7 +150,9 @@ def test_tensorflow_infers_the_shapes_of_mobilenet_v2() -> None:
     plan = plan_network("mobilenet_v2", width=0.35, image_size=(160, 96))
 
     with tf.Graph().as_default() as graph:
-        tf.compat.v1.import_graph_def(plan.light, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(plan.light.SerializeToString()), name=""
+        )
         for tensor in plan.end_points.values():
             shape = graph.get_tensor_by_name(f"{tensor.node}:0").shape.as_list()
             assert shape == [None, *tensor.shape]

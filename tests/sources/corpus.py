@@ -48,7 +48,8 @@ def run(frozen: Any, fed: npt.NDArray[Any], outputs: list[str], **feeds: Any) ->
     """Run a FrozenSource in TensorFlow as it stands."""
     v1 = tf.compat.v1
     with v1.Session(graph=tf.Graph()) as session:
-        v1.import_graph_def(frozen.graph_def, name="")
+        theirs = v1.GraphDef.FromString(frozen.graph_def.SerializeToString())
+        v1.import_graph_def(theirs, name="")
         names = [frozen.outputs.get(o) or o for o in outputs]
         return session.run(names, {next(iter(frozen.inputs.values())): fed, **feeds})
 

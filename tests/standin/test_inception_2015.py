@@ -42,7 +42,9 @@ def _features(graph_def: Any, paths: list[Path]) -> np.ndarray:
     """Feed JPEG files one by one, as the original tools do; return [images, features]."""
     graph = tf.Graph()
     with graph.as_default():
-        tf.compat.v1.import_graph_def(graph_def, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()), name=""
+        )
     with tf.compat.v1.Session(graph=graph) as session:
         feeds = [{"DecodeJpeg/contents:0": path.read_bytes()} for path in paths]
         rows = [session.run("pool_3/_reshape:0", feed) for feed in feeds]
@@ -85,7 +87,9 @@ def test_constants_and_computed_tensors_have_the_published_shapes(
 ) -> None:
     graph = tf.Graph()
     with graph.as_default():
-        tf.compat.v1.import_graph_def(full_graph, name="")
+        tf.compat.v1.import_graph_def(
+            tf.compat.v1.GraphDef.FromString(full_graph.SerializeToString()), name=""
+        )
     for name, _, dtype, shape, *_ in published:
         output = graph.get_tensor_by_name(f"{name}:0")
         assert output.dtype.name == dtype, name

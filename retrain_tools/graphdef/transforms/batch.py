@@ -1,13 +1,20 @@
-"""Opens the shapes that a graph hard-coded for one image, so that it takes batches."""
+"""Opens the shapes that a graph hard-coded for one image, so that it takes batches.
+
+1. A Reshape is looked at if it depends on the pixel input and its target is a constant [1, …] of
+   more than one dimension. `pool_3/_reshape/shape` = [1, 2048] of the 2015 graph is the known case.
+2. What it makes of one image gives the other dimensions, so also those that the target leaves open
+   ([1, -1], a flattening). If one of them is not known, the Reshape stays as it is.
+3. It gets a constant [-1, …] of its own as its target: the old one may serve other nodes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from retrain_tools.graphdef.build import new_constant
-from retrain_tools.graphdef.infer import tensor_shapes
 from retrain_tools.graphdef.navigate import (
     constant_value,
     copy_nodes,
@@ -16,50 +23,48 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
     upstream,
 )
+from retrain_tools.graphdef.tensors import list_tensors
+from retrain_tools.graphdef.weights import Weights
 
 
-def make_batchable(graph_def: Any, entrance: str) -> Any:
-    """Return the graph with every Reshape to [1, …] behind `entrance` turned into [-1, …].
-
-    `pool_3/_reshape/shape` = [1, 2048] of the 2015 graph is the known case. Where the target also
-    holds a -1 ([1, -1], a flattening), that dimension is taken from the inferred shapes; if it is
-    not known, the Reshape stays as it is. The target gets a constant of its own: the old one may
-    serve other nodes.
+def make_batchable(
+    light: Any,
+    weights: Weights,
+    keep: Collection[str] = (),  # noqa: ARG001 - as every transform
+    *,
+    pixel_input: str,
+) -> tuple[Any, Weights]:
+    """Open every Reshape that is hard-coded for a batch of one; see the module.
 
     Args:
-        graph_def: the graph; it is not changed.
-        entrance: the tensor that takes the batch.
+        light: the light graph; it is not changed.
+        weights: its weights, which stay as they are.
+        keep: any names: the values for one image stay the same everywhere.
+        pixel_input: the tensor that takes the batch; its shape is known.
     """
-    result = copy_nodes(graph_def, lambda _: True)
+    result = copy_nodes(light, lambda _: True)
     nodes = nodes_by_name(result)
-    fixed = [node for node in result.node if _fixes_one(node, nodes, entrance)]
+    start = node_name(pixel_input)
+    fixed = [node for node in result.node if _fixes_one(node, nodes, start)]
     if not fixed:
-        return result
-    shapes = tensor_shapes(_with_batch_of_one(graph_def, entrance))
+        return result, weights
+    of_one = copy_nodes(light, lambda _: True)
+    nodes_by_name(of_one)[start].attr["shape"].shape.dim[0].size = 1
+    shapes = {tensor.name: tensor.shape for tensor in list_tensors(of_one)}
     for node in fixed:
-        known = shapes.get(f"{node.name}:0")
-        if known is None or None in known[1:]:
+        shape = shapes[f"{node.name}:0"]
+        if shape is None or None in shape[1:]:
             continue
         name = unique_name(f"{node.name}/batch_shape", nodes)
-        constant = new_constant(name, np.array([-1, *known[1:]], np.int32))
-        result.node.append(constant)
-        nodes[name] = constant
+        nodes[name] = new_constant(name, np.array([-1, *shape[1:]], np.int32))
+        result.node.append(nodes[name])
         node.input[1] = name
         node.attr.pop("Tshape", None)  # int32 is the default
-    return result
+    return result, weights
 
 
-def _fixes_one(node: Any, nodes: dict[str, Any], entrance: str) -> bool:
-    if node.op != "Reshape" or node_name(entrance) not in upstream(nodes, [node.name]):
+def _fixes_one(node: Any, nodes: dict[str, Any], start: str) -> bool:
+    if node.op != "Reshape" or start not in upstream(nodes, [node.name]):
         return False
     target = constant_value(nodes, node.input[1])
     return target is not None and target.ndim == 1 and target.size > 1 and target[0] == 1
-
-
-def _with_batch_of_one(graph_def: Any, entrance: str) -> Any:
-    """Return the graph with the entrance's batch dimension set to 1, to infer the other shapes."""
-    result = copy_nodes(graph_def, lambda _: True)
-    for node in result.node:
-        if node.name == node_name(entrance):
-            node.attr["shape"].shape.dim[0].size = 1
-    return result

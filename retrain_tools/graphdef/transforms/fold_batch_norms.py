@@ -2,6 +2,13 @@
 
 The op was removed at GraphDef version 9, never runs fused, and stops a graph from being used in a
 TensorFlow 2 function. Folded, the same network is a convolution and a BiasAdd.
+
+1. A batch norm is folded if its statistics are constants, its input is a convolution (NHWC) that
+   need not be kept, and neither the convolution nor its kernel has another consumer.
+2. scale = gamma / sqrt(variance + epsilon), gamma only if scale_after_normalization.
+3. The kernel is multiplied by scale per output channel.
+4. The batch norm becomes a BiasAdd of beta - mean * scale, under its own name.
+5. Weights that have no consumer any more go.
 """
 
 from __future__ import annotations
@@ -12,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.dtypes import FLOAT32
 from retrain_tools.graphdef.navigate import (
     attribute,
     constant_value,
@@ -22,7 +30,6 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
 )
 from retrain_tools.graphdef.weights import Weights, stand_in
-from retrain_tools.quiet_tensorflow import tf
 
 _OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
 
@@ -30,12 +37,7 @@ _OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
 def fold_batch_norms(
     light: Any, weights: Weights, keep: Collection[str] = ()
 ) -> tuple[Any, Weights]:
-    """Return the light graph and its weights with BatchNormWithGlobalNormalization folded away.
-
-    With scale = gamma / sqrt(variance + epsilon) (gamma only if scale_after_normalization), the
-    kernel is multiplied by scale per output channel, and the bias is beta - mean * scale. A batch
-    norm stays when its convolution or its kernel has another consumer, or its statistics are not
-    constants.
+    """Fold BatchNormWithGlobalNormalization away; see the module.
 
     Args:
         light: the light graph; it is not changed.
@@ -68,7 +70,7 @@ def fold_batch_norms(
         bias = unique_name(f"{node.name}/bias", nodes)
         weights[bias] = (beta - mean * scale).astype(np.float32)
         biases.append(stand_in(bias, weights[bias]))
-        node.CopyFrom(new_node(node.name, "BiasAdd", [node.input[0], bias], T=tf.float32))
+        node.CopyFrom(new_node(node.name, "BiasAdd", [node.input[0], bias], T=FLOAT32))
     result.node.extend(biases)
     still_used = consumers(result)
     return (

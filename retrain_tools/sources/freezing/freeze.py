@@ -9,7 +9,7 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.build import fill_constant
 from retrain_tools.graphdef.check import check_graph
-from retrain_tools.graphdef.dtypes import dtype_name, dtype_number
+from retrain_tools.graphdef.dtypes import dtype_name, dtype_number, number_of
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
     full_name,
@@ -131,7 +131,7 @@ def _filled(graph_def: Any, empty: list[str], values: ReadValue, where: str) -> 
                 "that a GraphDef can have."
             )
         dtype = dtype_name(node.attr["dtype"].type)
-        found = "string" if value.dtype.kind in "OS" else value.dtype.name
+        found = dtype_name(number_of(value.dtype))
         if found != dtype:
             raise InputError(
                 f"{where}: the variable {node.name!r} is {dtype} in the graph, but "

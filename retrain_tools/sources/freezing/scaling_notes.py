@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.dtypes import FLOAT32, INT32
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.note import Note, write_note
-from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.contents import Frozen, Signature
 
 log = logging.getLogger(__name__)
@@ -148,14 +148,14 @@ def _put_before(graph_def: Any, pixels: str, after: str) -> str:
     """Put a placeholder before an input, and make the input what is computed from it."""
     node = nodes_by_name(graph_def)[node_name(pixels)]
     name, shape = node.name, node.attr["shape"]
-    rgb = new_node(f"{name}/rgb", "Placeholder", dtype=tf.float32, shape=shape)
+    rgb = new_node(f"{name}/rgb", "Placeholder", dtype=FLOAT32, shape=shape)
     node.Clear()
     if after == "reverse":
         with_axis = new_constant(f"{name}/axis", np.array([3], np.int32))
-        made = new_node(name, "ReverseV2", [rgb.name, with_axis.name], T=tf.float32, Tidx=tf.int32)
+        made = new_node(name, "ReverseV2", [rgb.name, with_axis.name], T=FLOAT32, Tidx=INT32)
     else:
         with_axis = new_constant(f"{name}/std", np.array(_TORCH_STDS, np.float32))
-        made = new_node(name, "RealDiv", [rgb.name, with_axis.name], T=tf.float32)
+        made = new_node(name, "RealDiv", [rgb.name, with_axis.name], T=FLOAT32)
     node.CopyFrom(made)
     graph_def.node.extend([rgb, with_axis])
     return f"{rgb.name}:0"

@@ -20,6 +20,10 @@ def reshaping(shape: list[int]) -> Any:
     return graph_def
 
 
+def opened_graph(graph_def: Any) -> Any:
+    return make_batchable(graph_def, {}, pixel_input="x:0")[0]
+
+
 def target(graph_def: Any) -> list[int]:
     nodes = nodes_by_name(graph_def)
     return constant_value(nodes, nodes["y"].input[1]).tolist()
@@ -39,13 +43,13 @@ def target(graph_def: Any) -> list[int]:
     ],
 )
 def test_a_leading_1_is_opened(shape: list[int], opened: list[int]) -> None:
-    assert target(make_batchable(reshaping(shape), "x:0")) == opened
+    assert target(opened_graph(reshaping(shape))) == opened
 
 
 @pytest.mark.parametrize("shape", [[1, 6], [1, -1], [1, 1, -1, 3]])
 def test_a_batch_is_each_image_reshaped(shape: list[int]) -> None:
     x = np.arange(24, dtype=np.float32).reshape(4, 2, 3)
-    found = run(make_batchable(reshaping(shape), "x:0"), "y:0", {"x:0": x})
+    found = run(opened_graph(reshaping(shape)), "y:0", {"x:0": x})
     np.testing.assert_array_equal(found, np.concatenate([r.reshape(shape) for r in x]))
 
 
@@ -54,21 +58,21 @@ def test_an_unknown_flattening_stays_as_it_is() -> None:
     add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, None, 3]))
     add_constant(graph_def, "shape", np.array([1, -1], np.int32))
     add(graph_def, "y", "Reshape", ["x", "shape"], T=tf.float32)
-    assert target(make_batchable(graph_def, "x:0")) == [1, -1]
+    assert target(opened_graph(graph_def)) == [1, -1]
 
 
 def test_a_computed_shape_stays_as_it_is() -> None:
     graph_def = reshaping([1, 6])
     add(graph_def, "computed", "Neg", ["shape"], T=tf.int32)
     nodes_by_name(graph_def)["y"].input[1] = "computed"
-    assert list(make_batchable(graph_def, "x:0").node) == list(graph_def.node)
+    assert list(opened_graph(graph_def).node) == list(graph_def.node)
 
 
 def test_only_what_follows_the_entrance_is_opened() -> None:
     graph_def = reshaping([1, 6])
     add(graph_def, "side", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([2, 3]))
     add(graph_def, "z", "Reshape", ["side", "shape"], T=tf.float32)
-    nodes = nodes_by_name(make_batchable(graph_def, "x:0"))
+    nodes = nodes_by_name(opened_graph(graph_def))
     assert nodes["z"].input[1] == "shape"
     assert constant_value(nodes, "shape").tolist() == [1, 6]
     assert nodes["y"].input[1] == "y/batch_shape"
@@ -77,11 +81,11 @@ def test_only_what_follows_the_entrance_is_opened() -> None:
 def test_the_new_constant_takes_no_name_that_is_there() -> None:
     graph_def = reshaping([1, 6])
     add_constant(graph_def, "y/batch_shape", np.int32(0))
-    assert nodes_by_name(make_batchable(graph_def, "x:0"))["y"].input[1] == "y/batch_shape_1"
+    assert nodes_by_name(opened_graph(graph_def))["y"].input[1] == "y/batch_shape_1"
 
 
 def test_the_graph_itself_is_not_changed() -> None:
     graph_def = reshaping([1, -1])
     before = graph_def.SerializeToString(deterministic=True)
-    make_batchable(graph_def, "x:0")
+    opened_graph(graph_def)
     assert graph_def.SerializeToString(deterministic=True) == before

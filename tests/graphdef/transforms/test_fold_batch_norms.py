@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retrain_tools.engine.importing import import_light
 from retrain_tools.graphdef.transforms.fold_batch_norms import fold_batch_norms
-from retrain_tools.graphdef.weights import import_light, large_constants, light_copy
+from retrain_tools.graphdef.weights import large_constants, light_copy
 from retrain_tools.quiet_tensorflow import tf
 
 from ..tiny_graphs import EPSILON, add, add_batch_normed_conv, empty_graph, run

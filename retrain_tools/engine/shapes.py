@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from retrain_tools.engine.importing import import_light
 from retrain_tools.graphdef.build import new_node
-from retrain_tools.graphdef.dtypes import UNKNOWN
+from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_number
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.graphdef.weights import light_copy
@@ -22,7 +23,7 @@ def infer_tensors(graph_def: Any) -> list[Tensor]:
     `list_tensors` has it.
 
     Args:
-        graph_def: the graph, of TensorFlow's own class.
+        graph_def: the graph.
     """
     own: dict[str, list[Tensor]] = {}
     for tensor in list_tensors(graph_def):
@@ -51,7 +52,7 @@ def _import_without_unknown_ops(light: Any, own: dict[str, list[Tensor]]) -> Any
         graph = tf.Graph()
         try:
             with graph.as_default():
-                tf.compat.v1.import_graph_def(light, name="")
+                import_light(light, {})
         except (ValueError, tf.errors.OpError) as error:
             unknown = _UNREGISTERED.search(str(error))
             nodes = [node for node in light.node if unknown and node.op == unknown[1]]
@@ -59,7 +60,6 @@ def _import_without_unknown_ops(light: Any, own: dict[str, list[Tensor]]) -> Any
             if not nodes or UNKNOWN in dtypes:
                 return None
             for node, dtype in zip(nodes, dtypes, strict=True):
-                stand_in = new_node(node.name, "Placeholder", dtype=tf.as_dtype(dtype))
-                node.CopyFrom(stand_in)
+                node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype_number(dtype)))
         else:
             return graph

@@ -1,0 +1,36 @@
+"""The one way for a graph of the package to get into a graph of TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retrain_tools.graphdef.navigate import copy_nodes, node_name
+from retrain_tools.quiet_tensorflow import tf
+
+
+def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] = ()) -> list[Any]:
+    """Put a light graph into TensorFlow's current default graph, under its own names.
+
+    Args:
+        light: the light graph, a `schema.GraphDef`.
+        tensors: for each weight (or other node), by name, the tensor of the current graph that
+            takes its place.
+        fetches: full tensor names.
+
+    Returns:
+        The tensors that `fetches` name; in a graph with other nodes their names may differ.
+
+    Raises:
+        ValueError: TensorFlow does not accept the graph.
+    """
+    used = {node_name(name) for node in light.node for name in node.input}
+    replaced = {f"{name}:0": tensor for name, tensor in tensors.items() if name in used}
+    rest = copy_nodes(light, lambda node: node.name not in tensors)
+    imported = tf.compat.v1.import_graph_def(
+        tf.compat.v1.GraphDef.FromString(rest.SerializeToString()),
+        name="",
+        input_map=replaced,
+        return_elements=list(fetches) or None,
+    )
+    return list(imported or [])
