@@ -7,7 +7,7 @@ In Python:
     model.summary()
     rt.fetch(model, "pool_3/_reshape:0", "photos").values
 
-The functions are in `retrain_tools.api`, which is imported with the first of them that is used.
+Each is imported when it is first used: opening and listing a graph takes no NumPy.
 """
 
 from __future__ import annotations
@@ -41,8 +41,9 @@ __version__ = "0.1.0"
 
 _PLACES = {
     **dict.fromkeys(
-        ("fetch", "freeze", "label", "load", "read_bottlenecks", "retrain"), "retrain_tools.api"
+        ("fetch", "freeze", "label", "read_bottlenecks", "retrain"), "retrain_tools.api"
     ),
+    "load": "retrain_tools.sources.load",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
 }

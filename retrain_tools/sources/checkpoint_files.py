@@ -57,7 +57,9 @@ class Checkpoint:
         """
         try:
             if part is None:
-                return np.asarray(self._reader.get_tensor(key))
+                value = self._reader.get_tensor(key)
+                # An array of bytes would lose the zeros at their end.
+                return np.array(value, object) if isinstance(value, bytes) else np.asarray(value)
             return self._read_part(key, part)
         except (*_REFUSALS, tf.errors.OpError) as error:
             raise self._unreadable(error) from error

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrain_tools.graphdef.dtypes import dtype_name
+from retrain_tools.graphdef.navigate import attribute
 from retrain_tools.graphdef.shapes.call import Shape, shape_in
 
 if TYPE_CHECKING:
@@ -103,5 +104,6 @@ def graph_variables(graph_def: Any) -> tuple[StoredVariable, ...]:
     for node in graph_def.node:
         if node.op in VARIABLES:
             dims = shape_in(node.attr["shape"].shape) if "shape" in node.attr else None
-            found.append(StoredVariable(node.name, dtype_name(node.attr["dtype"].type), dims))
+            dtype = dtype_name(attribute(node, "dtype").type)
+            found.append(StoredVariable(node.name, dtype, dims))
     return tuple(found)

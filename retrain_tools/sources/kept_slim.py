@@ -58,7 +58,8 @@ def _read_or_freeze(checkpoint: Checkpoint, size: ImageSize, choices: Choices, k
             log.warning("%s It is made again.", error)
     graph_def = _freeze(checkpoint, size, choices)
     save.write_graph(str(kept), graph_def)
-    log.info("%s is frozen as %s", checkpoint.prefix, kept)
+    found = note.read_note(graph_def)
+    log.info("%s: %s, frozen as %s", checkpoint.prefix, found and found.source, kept)
     return graph_def
 
 

@@ -102,7 +102,7 @@ def test_a_graph_that_takes_pixels(log_lines: pytest.LogCaptureFixture) -> None:
     assert spec == GraphSpec(None, None, None, "input:0", (8, 8), 127.5, 127.5, "pool:0", None)
     assert log_lines.messages == [
         "g.pb is not in the catalogue; its pixels are taken as (x - 127.5) / 127.5. "
-        "If that is wrong, give --input_mean and --input_std."
+        "If that is wrong, give input_mean and input_std."
     ]
     assert spec.preprocessing() == {
         "by": "retrain_tools",
@@ -155,9 +155,7 @@ def test_a_retrained_head_gives_the_result(own_entry: None) -> None:
 def test_a_std_of_0_is_refused() -> None:
     with pytest.raises(InputError) as error:
         spec_of(pixels_graph(), input_std=0.0)
-    assert str(error.value) == (
-        "--input_std=0 would divide by zero; known values: 127.5, 128, 255."
-    )
+    assert str(error.value) == ("input_std=0 would divide by zero; known values: 127.5, 128, 255.")
 
 
 def test_scaling_that_the_graph_does_itself_cannot_be_changed(
@@ -165,7 +163,7 @@ def test_scaling_that_the_graph_does_itself_cannot_be_changed(
 ) -> None:
     spec_of(inception_like(), input_mean=0.0)
     assert log_lines.messages == [
-        "g.pb prepares pixels itself: --input_mean and --input_std are not used."
+        "g.pb prepares pixels itself: input_mean and input_std are not used."
     ]
 
 
@@ -217,7 +215,7 @@ def test_a_missing_size_is_asked_for(overrides: dict[str, int]) -> None:
         spec_of(without_size(), **overrides)
     assert str(error.value) == (
         "g.pb does not say how large its images are ('input:0' has no fixed size); "
-        "give --input_height and --input_width (above 0)."
+        "give input_height and input_width (above 0)."
     )
 
 
@@ -237,8 +235,8 @@ def test_a_size_other_than_the_graphs_own_is_refused() -> None:
     with pytest.raises(InputError) as error:
         spec_of(inception_like(), input_height=10)
     assert str(error.value) == (
-        "g.pb resizes images to 8×8 itself, not to 10×8; leave --input_height and "
-        "--input_width out, or pass --input_layer=Mul:0 to have images prepared outside of "
+        "g.pb resizes images to 8×8 itself, not to 10×8; leave input_height and "
+        "input_width out, or pass input_layer=Mul:0 to have images prepared outside of "
         "the graph."
     )
 
@@ -281,7 +279,7 @@ def test_an_input_that_nothing_follows() -> None:
         spec_of(inception_like(), input_layer="softmax", input_height=1, input_width=1)
     assert str(error.value) == (
         "Nothing in g.pb is computed from 'softmax:0'; name the tensor that takes images "
-        "with --input_layer."
+        "with input_layer."
     )
 
 

@@ -112,7 +112,7 @@ def test_figures_of_a_graph_s_constants(tmp_path: Path) -> None:
     path = tmp_path / "g.pb"
     path.write_bytes(graph.as_graph_def().SerializeToString())
     network = retrain_tools.load(path)
-    found = tensor_statistics(network, network.graph_def, network.tensors())
+    found = tensor_statistics(network, network.graph, network.tensors())
     assert list(found) == [f"{name}:0" for name in [*values, "fed", "made"]]
     for name, value in values.items():
         assert found[f"{name}:0"] == dict(zip(STATISTICS, statistics(value), strict=True))

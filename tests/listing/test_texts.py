@@ -33,11 +33,11 @@ def test_a_summary(tmp_path: Path) -> None:
     text = summary.as_text(PLAIN)
     size = f"{(tmp_path / 'g.pb').stat().st_size:,}"
     assert text.startswith(
-        f"File      {tmp_path / 'g.pb'} ({size} bytes)\n"
-        f"Kind      frozen GraphDef: {summary.nodes} nodes, {summary.tensors} tensors\n"
-        "Network   not in the catalogue, and without a note\n"
-        "Version   8: TensorFlow of February 2016; ops that were dropped later still work\n"
-        "Images  8×8 pixels\n"
+        f"File     {tmp_path / 'g.pb'} ({size} bytes)\n"
+        f"Kind     frozen GraphDef: {summary.nodes} nodes, {summary.tensors} tensors\n"
+        "Network  not in the catalogue, and without a note\n"
+        "Version  8: TensorFlow of February 2016; ops that were dropped later still work\n"
+        "Images   8×8 pixels\n"
         "\nInputs\n"
         "  DecodeJpeg/contents:0  string   unknown       the bytes of one image: "
         "DecodeJpeg takes it\n"

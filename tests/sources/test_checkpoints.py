@@ -7,6 +7,7 @@ import shutil
 import sys
 import threading
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -15,8 +16,9 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import build_network
-from retrain_tools.sources import checkpoints as module
+from retrain_tools.sources import kept_slim as module
 from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.open import open_model
 from tests.head.scripts import run_script
 from tests.opening import load_graph
 from tests.slim.golden import draw_images, run
@@ -25,11 +27,23 @@ from tests.sources.checkpoints import CLASSES, FORMS, copied, drawn, write_forms
 
 SIZE = 32
 LOGITS = "MobilenetV1/Logits/SpatialSqueeze:0"
-SMALL = module.Side(height=SIZE)
+
+
+class Side(NamedTuple):
+    """What to put in front of a checkpoint's network; None for the usual."""
+
+    preprocess: str | None = None
+    height: int | None = None
+    width: int | None = None
+
+
+SMALL = Side(height=SIZE)
 
 
 def frozen_graph(path, model_dir, side=None):
-    return module.open_checkpoint_graph(path, model_dir, side or module.Side())
+    preprocess, *size = side or Side()
+    model = open_model(path, model_dir, Choices(preprocess=preprocess))
+    return model.freeze(tuple(size)).graph_def
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +69,13 @@ def kept(home: Path) -> list[Path]:
 def frozen_paths(monkeypatch):
     """The paths that are frozen from now on."""
     paths = []
-    freeze = module.freeze_checkpoint
+    freeze = module.freezing.freeze_network
 
-    def counted(path, **options):
-        paths.append(path)
-        return freeze(path, **options)
+    def counted(shapes, read, where, **options):
+        paths.append(where)
+        return freeze(shapes, read, where, **options)
 
-    monkeypatch.setattr(module, "freeze_checkpoint", counted)
+    monkeypatch.setattr(module.freezing, "freeze_network", counted)
     return paths
 
 
@@ -70,7 +84,7 @@ def test_every_form_opens_and_is_frozen_once(forms, expected, tmp_path, form, fr
     for _ in range(2):
         graph_def = frozen_graph(forms[form], tmp_path, SMALL)
         np.testing.assert_allclose(logits(graph_def), expected, atol=1e-5 * expected.std())
-    assert frozen_paths == [forms[form]]
+    assert len(frozen_paths) == 1
     assert len(kept(tmp_path)) == 1
 
 
@@ -89,7 +103,7 @@ def test_the_log_says_what_was_recognised_and_where_it_is_kept(forms, tmp_path, 
     caplog.set_level("INFO")
     frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     [file] = kept(tmp_path)
-    line = f"{forms['V2 prefix']}: mobilenet_v1, 5 classes; frozen as {file}"
+    line = f"{forms['V2 prefix']}: mobilenet_v1, frozen as {file}"
     assert caplog.messages == [line]
     frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     assert caplog.messages == [line]
@@ -117,13 +131,14 @@ def test_a_changed_checkpoint_is_frozen_anew(forms, tmp_path, expected, frozen_p
     assert len(kept(tmp_path)) == 2
 
 
-def test_another_size_another_crop_and_another_version_are_others(
+def test_another_size_another_crop_and_other_code_are_others(
     forms, tmp_path, frozen_paths, monkeypatch
 ):
-    sides = [SMALL, module.Side(width=64), module.Side("slim", SIZE), module.Side(None, SIZE, 64)]
+    sides = [SMALL, Side(width=64), Side("slim", SIZE), Side(None, SIZE, 64)]
     for side in sides:
         frozen_graph(forms["V2 prefix"], tmp_path, side)
-    monkeypatch.setattr(module, "__version__", "0.0.0")
+    (tmp_path / "note.py").write_text("# as another version has it")
+    monkeypatch.setattr(module.note, "__file__", str(tmp_path / "note.py"))
     frozen_graph(forms["V2 prefix"], tmp_path, SMALL)
     assert len(frozen_paths) == len(kept(tmp_path)) == 5
 
@@ -131,10 +146,10 @@ def test_another_size_another_crop_and_another_version_are_others(
 @pytest.mark.parametrize(
     ("side", "shape"),
     [
-        (module.Side(None, 48, 64), [48, 64]),
-        (module.Side(None, 48, None), [48, 48]),
-        (module.Side(None, None, 64), [64, 64]),
-        (module.Side("slim", 40, 56), [40, 56]),
+        (Side(None, 48, 64), [48, 64]),
+        (Side(None, 48, None), [48, 48]),
+        (Side(None, None, 64), [64, 64]),
+        (Side("slim", 40, 56), [40, 56]),
     ],
 )
 def test_the_size_asked_for(forms, tmp_path, side, shape):
@@ -147,7 +162,7 @@ def test_the_size_asked_for(forms, tmp_path, side, shape):
     assert pixels.shape == (1, *shape, 3)
 
 
-@pytest.mark.parametrize("side", [module.Side(height=0), module.Side(None, -5, 32)])
+@pytest.mark.parametrize("side", [Side(height=0), Side(None, -5, 32)])
 def test_a_size_that_is_none(forms, tmp_path, side):
     with pytest.raises(InputError) as error:
         frozen_graph(forms["V2 prefix"], tmp_path, side)
@@ -255,7 +270,7 @@ def test_a_graph_has_its_own_way_of_preparing_images(forms, tmp_path, preprocess
     with pytest.raises(InputError) as error:
         load_graph(str(file), choices=Choices(preprocess=preprocess))
     assert str(error.value) == (
-        f"--preprocess={preprocess} is for slim checkpoints; {file} is a graph, which "
+        f"preprocess={preprocess} is for slim checkpoints; {file} is a graph, which "
         "has its own way of preparing images."
     )
 

@@ -200,7 +200,7 @@ def test_wrong_tags_and_signatures(
     saved_model_1: Written, arguments: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        open_model(saved_model_1.path, **arguments)
+        open_model(saved_model_1.path, choices=Choices(**arguments))
 
 
 def test_a_function_of_the_saved_object_by_name(saved_model_2: Written) -> None:

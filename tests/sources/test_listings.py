@@ -71,8 +71,9 @@ def test_a_slim_network_is_named(tmp_path: Path) -> None:
         session.run(v1.global_variables_initializer())
         v1.train.Saver().save(session, str(tmp_path / "m"), write_meta_graph=False)
     opened = open_model(tmp_path)
-    assert opened.details["network"] == "slim's mobilenet_v1"
-    assert not opened.can_freeze
+    assert opened.slim_network == "mobilenet_v1"
+    assert opened.description == "checkpoint of slim's mobilenet_v1"
+    assert opened.can_freeze
 
 
 def test_a_checkpoint_without_its_data(training: Written, tmp_path: Path) -> None:

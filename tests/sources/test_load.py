@@ -286,7 +286,7 @@ def test_choices_that_are_not_there(
 
 
 def test_a_checkpoint_of_an_unknown_network(kinds: Mapping[str, Path], tmp_path: Path) -> None:
-    names = "No slim network's checkpoint begins as 'net/fc/weights' does; names of known networks"
+    names = "No slim network's checkpoint begins as 'net/bn/b' does; names of known networks"
     path = str(kinds["checkpoint alone"])
     with pytest.raises(InputError) as error:
         load_graph(path, tmp_path)

@@ -26,7 +26,7 @@ NO_VALUES = (
     "its variables have no values: a GraphDef does not hold them; pass the .meta file beside the "
     "checkpoint, or the SavedModel, that belongs to it."
 )
-UNKNOWN = "No slim network's checkpoint begins as 'net/fc/weights' does; names of known networks"
+UNKNOWN = "No slim network's checkpoint begins as 'net/bn/b' does; names of known networks"
 WEIGHTS = (
     "it has weights but does not say what is computed with them; load them into the model with "
     "Keras, save that as .keras, and pass it."

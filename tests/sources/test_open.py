@@ -182,7 +182,7 @@ def test_a_file_inside_an_archive_can_be_named(
 def test_a_folder_with_one_file_is_that_file(frozen: Path, tmp_path: Path) -> None:
     (tmp_path / "graph.pb").write_bytes(frozen.read_bytes())
     (tmp_path / "labels.txt").write_text("cat\n")
-    assert open_model(tmp_path).kind == "frozen GraphDef"
+    assert open_model(tmp_path).description == "frozen GraphDef"
 
 
 def test_tags_and_signatures_only_where_there_are_some(frozen: Path, training: Written) -> None:

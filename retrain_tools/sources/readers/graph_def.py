@@ -75,6 +75,9 @@ def read_graph_def(place: Place | str | Path) -> GraphView:
         graph = view_of(parse_text(data, schema.GraphDef, place, "a text GraphDef"))
     else:
         graph = _parse_binary(data, place)
+    ops = nodes_by_op(graph)
+    if not ops or not all(map(_OP_NAME.fullmatch, ops)):
+        raise InputError(f"{place} is not a GraphDef, or one without nodes.")
     check_graph(graph, str(place))
     if _OLD_BATCH_NORM in nodes_by_op(graph):
         versions = graph.versions
@@ -84,14 +87,10 @@ def read_graph_def(place: Place | str | Path) -> GraphView:
 
 def _parse_binary(data: bytes, place: Place) -> GraphView:
     try:
-        graph = view_of(schema.GraphDef.FromString(data))
+        return view_of(schema.GraphDef.FromString(data))
     except DecodeError as error:
         reason = foreign_kind(data) or truncation(data) or "is not a GraphDef"
         raise InputError(f"{place} {reason}.") from error
-    ops = nodes_by_op(graph)
-    if not ops or not all(map(_OP_NAME.fullmatch, ops)):
-        raise InputError(f"{place} is not a GraphDef, or one without nodes.")
-    return graph
 
 
 def truncation(data: bytes) -> str | None:

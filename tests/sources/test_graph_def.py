@@ -21,9 +21,9 @@ from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
-from tests.opening import load_graph, read_graph_def
-
-from .tiny_graphs import (
+from retrain_tools.sources.kinds import Kind
+from retrain_tools.sources.open import open_model
+from tests.graphdef.tiny_graphs import (
     MOBILENET,
     add,
     add_constant,
@@ -37,6 +37,7 @@ from .tiny_graphs import (
     run,
     write,
 )
+from tests.opening import load_graph, read_graph_def
 
 TINY = inception_like()
 DATA = TINY.SerializeToString()
@@ -139,7 +140,7 @@ def test_a_real_graph_is_the_same_as_text(tmp_path: Path) -> None:
 
 
 def test_no_such_file(tmp_path: Path) -> None:
-    for read in (read_graph_def, load_graph):
+    for read in (read_graph_def, load_graph, open_model):
         with pytest.raises(InputError) as error:
             read(str(tmp_path / "none.pb"))
         assert str(error.value) == f"No such file: {tmp_path / 'none.pb'}"
@@ -170,35 +171,32 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-OPEN_IT = "not a GraphDef; retrain_tools.load opens it."
-CHECKPOINT = f"is a checkpoint, {OPEN_IT}"
-
-
 def test_saved_models(saved_model: Path) -> None:
-    assert refusal(saved_model) == f"is a SavedModel folder, {OPEN_IT}"
-    assert refusal(saved_model / "saved_model.pb") == (
-        f"is the saved_model.pb of a SavedModel, {OPEN_IT}"
-    )
-    assert refusal(saved_model / "variables" / "variables.index") == CHECKPOINT
+    for path in (saved_model, saved_model / "saved_model.pb"):
+        assert open_model(path).kind is Kind.SAVED_MODEL
+    assert open_model(saved_model / "variables" / "variables.index").kind is Kind.CHECKPOINT
 
 
 def test_checkpoints(checkpoints: Path) -> None:
-    assert refusal(checkpoints / "v2") == f"is a checkpoint folder, {OPEN_IT}"
-    assert refusal(checkpoints / "v2" / "model.ckpt.index") == CHECKPOINT
-    assert refusal(checkpoints / "v1" / "model.ckpt") == CHECKPOINT
-    assert refusal(checkpoints / "v2" / "model.ckpt.data-00000-of-00001") == (
-        f"is a part of a checkpoint, {OPEN_IT}"
-    )
-    assert refusal(checkpoints / "v2" / "checkpoint") == (
-        f"only names the newest checkpoint of its folder: {OPEN_IT}"
-    )
+    for name in (
+        "v2",
+        "v2/model.ckpt",
+        "v2/model.ckpt.index",
+        "v2/model.ckpt.data-00000-of-00001",
+        "v2/checkpoint",
+        "v1/model.ckpt",
+    ):
+        model = open_model(checkpoints / name)
+        assert model.kind is Kind.CHECKPOINT
+        assert [(v.name, v.shape) for v in model.variables] == [("w", (40, 3))]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_meta_graphs(checkpoints: Path, version: str) -> None:
-    assert refusal(checkpoints / version / "model.ckpt.meta") == (
-        f"is a MetaGraph (.meta), {OPEN_IT}"
-    )
+    path = checkpoints / version / "model.ckpt.meta"
+    assert open_model(path).kind is Kind.META_GRAPH
+    with pytest.raises(InputError):  # whose message is another
+        read_graph_def(path)
 
 
 def zipped() -> bytes:
@@ -208,24 +206,43 @@ def zipped() -> bytes:
     return file.getvalue()
 
 
+def test_packed_files_are_opened(tmp_path: Path) -> None:
+    for name, content in (("graph.gz", gzip.compress(DATA)), ("graph.zip", zipped())):
+        (tmp_path / name).write_bytes(content)
+        model = open_model(tmp_path / name)
+        assert (model.kind, model.stored_graph) == (Kind.GRAPH_DEF, TINY)
+
+
+NO_KIND = (
+    "is none of the kinds of file that can be opened: GraphDef, MetaGraph, checkpoint, "
+    "SavedModel, Keras, TensorFlow Lite, or an archive of one."
+)
+
+
 @pytest.mark.parametrize(
-    ("content", "message"),
+    ("content", "message", "read"),
     [
-        (b"", "is empty; download or copy it again."),
-        (gzip.compress(DATA), f"is a gzip archive, {OPEN_IT}"),
-        (zipped(), f"is a zip archive (a .keras file is one too), {OPEN_IT}"),
-        (jpeg(), "is an image; pass it as an image and a .pb file as the graph."),
-        (b"not a graph at all", "is not a GraphDef."),
-        (b"\x80", "is not a GraphDef."),
-        (b"\x22\x02\x08\x08", "is not a GraphDef, or one without nodes."),
-        (b"\x0a\x03\x0a\x01a", "is not a GraphDef, or one without nodes."),  # a node without op
-        (b"daisy\nroses\n", "is not a GraphDef."),
+        (b"", "is empty; download or copy it again.", "is empty; download or copy it again."),
+        (
+            jpeg(),
+            "is an image; pass it as an image and a .pb file as the graph.",
+            "is an image; pass it as an image and a .pb file as the graph.",
+        ),
+        (b"not a graph at all", NO_KIND, "is not a GraphDef."),
+        (b"\x80", NO_KIND, "is not a GraphDef."),
+        (b"\x22\x02\x08\x08", NO_KIND, "is not a GraphDef, or one without nodes."),
+        # a node without op
+        (b"\x0a\x03\x0a\x01a", NO_KIND, "is not a GraphDef, or one without nodes."),
+        (b"daisy\nroses\n", NO_KIND, "is not a GraphDef."),
     ],
 )
-def test_other_files(tmp_path: Path, content: bytes, message: str) -> None:
+def test_other_files(tmp_path: Path, content: bytes, message: str, read: str) -> None:
     path = tmp_path / "graph.pb"
     path.write_bytes(content)
-    assert refusal(path) == message
+    assert refusal(path) == read
+    with pytest.raises(InputError) as error:
+        open_model(path)
+    assert str(error.value) == f"{path} {message}"
 
 
 def test_text_with_a_mistake_says_where(tmp_path: Path) -> None:
@@ -333,26 +350,17 @@ def test_variables(tmp_path: Path, op: str) -> None:
     graph_def = inception_like()
     add(graph_def, "w", op)
     add(graph_def, "v", op)
-    assert refusal(write(graph_def, tmp_path / "g.pb")) == (
-        "is not frozen: it has 2 variables ('w' is the first), whose values are in a "
-        "checkpoint; freeze it first."
-    )
-
-
-def test_variables_are_let_through_where_they_may_be(tmp_path: Path) -> None:
-    graph_def = inception_like()
-    add(graph_def, "w", "VariableV2")
     path = write(graph_def, tmp_path / "g.pb")
-    assert read_graph_def(path, allow_variables=True) == graph_def
-    read = read_graph_def(path, allow_variables=True)
-    assert (
-        read.SerializeToString()
-        == schema.GraphDef.FromString(path.read_bytes()).SerializeToString()
-    )
-    add(graph_def, "w", "VariableV2")  # damage is seen all the same
+    model = open_model(path)
+    assert model.stored_graph == graph_def
+    assert [variable.name for variable in model.variables] == ["w", "v"]
+    with pytest.raises(InputError) as error:
+        model.frozen()
+    assert str(error.value).startswith(f"{path} cannot be frozen: its variables have no values: ")
+    add(graph_def, "w", op)  # damage is seen all the same
     write(graph_def, path)
     with pytest.raises(InputError, match="is damaged: two nodes are called 'w'"):
-        read_graph_def(path, allow_variables=True)
+        open_model(path)
 
 
 def test_graphs_are_checked_without_a_file() -> None:
