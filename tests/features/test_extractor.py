@@ -242,7 +242,9 @@ def test_a_decoder_of_another_number_of_channels_fails_only_its_images(tmp_path,
 def test_scale_takes_resized_images(graph_2015, pixel_extractor):
     resized = np.random.default_rng(3).uniform(0, 255, (16, 16, 3)).astype(np.float32)
     with open_2015(graph_2015) as extractor:
-        np.testing.assert_allclose(extractor.image_side.scale(resized), (resized - 128) / 128, atol=1e-6)
+        np.testing.assert_allclose(
+            extractor.image_side.scale(resized), (resized - 128) / 128, atol=1e-6
+        )
     expected = (resized - 127.5) / 127.5
     np.testing.assert_allclose(pixel_extractor.image_side.scale(resized), expected, atol=1e-6)
 

@@ -83,9 +83,7 @@ def test_images_that_cannot_be_used_are_in_no_split(old, folder):
     splits["b"]["testing"] = splits["b"]["training"][2:]
     splits["b"]["training"] = splits["b"]["training"][:2]
     data, report = make_dataset(old, splits, (10, 10, "basename"), cache_in(folder))
-    assert report.failed == {
-        str(folder / "a/0.jpg"): "is not a JPEG, PNG, GIF, BMP or WebP image"
-    }
+    assert report.failed == {str(folder / "a/0.jpg"): "is not a JPEG, PNG, GIF, BMP or WebP image"}
     assert names(data, "training") == [["a/1.jpg", "a/2.jpg"], ["b/0.jpg", "b/1.jpg"]]
     assert names(data, "testing") == [["a/4.jpg", "a/5.jpg"], ["b/2.jpg"]]
 

@@ -264,9 +264,7 @@ def test_alpha_is_dropped_before_resizing():
     clear = np.full((4, 4, 4), (200, 100, 50, 0), np.uint8)
     clear[:2, :, 3] = 255
     data = encoded(Image.fromarray(clear), "PNG")
-    assert np.unique(resized(data, (2, 2)).reshape(-1, 3), axis=0).tolist() == [
-        [200, 100, 50]
-    ]
+    assert np.unique(resized(data, (2, 2)).reshape(-1, 3), axis=0).tolist() == [[200, 100, 50]]
     black = Image.fromarray(np.zeros((4, 4), np.uint8)).convert("P")
     data = encoded(black, "PNG", transparency=0)
     assert resized(data, (2, 2)).max() == 0
