@@ -338,3 +338,15 @@ def test_an_error_of_the_disk_is_not_an_image_s_fault(frozen, paths, output, mon
     with pytest.raises(OSError, match="No space left"):
         fetch(frozen, paths, output)
     assert not issubclass(OSError, ImageError)
+
+
+def test_an_image_that_cannot_be_used_may_end_the_job(frozen, graph_2015, paths, output):
+    good = Path(paths[9]).read_bytes()
+    Path(paths[9]).write_bytes(b"")
+    with pytest.raises(InputError, match=rf"^{paths[9]} is empty\.$"):
+        fetch(frozen, paths, output, on_error="fail")
+    assert not output.exists()
+    Path(paths[9]).write_bytes(good)
+    report = fetch(frozen, paths, output, on_error="fail")
+    assert counts(report) == (3, 9, 0), "what was done is kept"
+    check(output, graph_2015, paths)

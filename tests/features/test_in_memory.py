@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import get_type_hints
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from retrain_tools.errors import InputError
-from retrain_tools.features.in_memory import fetch_in_memory
+from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.quiet_tensorflow import tf
 from tests.opening import load_graph
 
@@ -146,3 +148,28 @@ def test_shapes_that_depend_on_the_image(tmp_path):
         f"'features' has not the same shape for every image: {shapes}; fetch it for one at a "
         "time, or with pooling."
     )
+
+
+def test_images_without_a_path(frozen, photos):
+    path = photos / "a/0.jpg"
+    lazy = Image.open(path)
+    wrong = np.zeros((3, 3), np.uint8)
+    given = [path, path.read_bytes(), wrong, lazy, str(path), b""]
+    images, values, failed = fetch_in_memory(frozen, ["softmax", "conv/relu"], given)
+    assert images == [str(path), given[1], lazy]
+    assert failed == {
+        "images[2]": "is an array of uint8 [3, 3]; it takes uint8 [H, W, 3]",
+        "images[5]": "is empty",
+    }
+    assert np.array_equal(values["softmax"][0], values["softmax"][1])
+    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+        decoded = session.run(tf.io.decode_jpeg(given[1], channels=3))
+    [from_pixels] = fetch_in_memory(frozen, ["softmax"], [decoded]).values["softmax"]
+    assert np.array_equal(from_pixels, values["softmax"][0])
+
+
+def test_features_tell_what_they_are(frozen, photos):
+    features = fetch_in_memory(frozen, ["softmax"], jpegs(photos)[:2])
+    assert isinstance(features, Features)
+    assert (len(features.images), features.failed) == (2, {})
+    assert get_type_hints(Features)["failed"] == dict[str, str]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from retrain_tools.errors import InputError
 from retrain_tools.head.labelling import label_images
@@ -92,3 +93,27 @@ def test_a_pixel_graph_is_fed_prepared_pixels(shaped, paths):
     scores = run(shaped.graph_def, "probabilities:0", {"input:0": pixels})[0]
     assert [label for label, _ in result.best] == [LABELS[i] for i in np.argsort(-scores)]
     np.testing.assert_allclose([s for _, s in result.best], np.sort(scores)[::-1], atol=1e-5)
+
+
+def test_images_of_any_form_are_labelled(classifier, paths):
+    data = Path(paths["1.png"]).read_bytes()
+    with Image.open(paths["1.png"]) as image:
+        forms = [paths["1.png"], Path(paths["1.png"]), data, image.copy(), np.asarray(image)]
+    results = label_images(classifier, read_labels, [*forms, b"", 7])
+    assert [result.image for result in results] == [
+        paths["1.png"], paths["1.png"], *(f"images[{n}]" for n in range(2, 7))
+    ]  # fmt: skip
+    assert all(result.best == results[0].best for result in results[:5])
+    assert results[5].error == "is empty"
+    assert results[6].error.startswith("is of type int; it takes a path, bytes")
+
+
+def test_an_image_that_cannot_be_used_may_end_the_job(classifier, paths):
+    given = [paths["0.jpg"], paths["broken.jpg"]]
+    with pytest.raises(InputError, match=r"broken\.jpg is not a JPEG, PNG, GIF, BMP or WebP"):
+        label_images(classifier, read_labels, given, on_error="fail")
+    small, too_large = label_images(
+        classifier, read_labels, [paths["1.png"], paths["0.jpg"]], max_image_pixels=600
+    )
+    assert small.error is None
+    assert "more than the limit of 600 pixels" in too_large.error

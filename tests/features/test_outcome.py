@@ -1,0 +1,157 @@
+"""Counts, closing lines, lists of failures; what is checked before a graph is opened."""
+
+from __future__ import annotations
+
+import dataclasses
+import pkgutil
+import subprocess
+import sys
+
+import pytest
+
+import retrain_tools.engine
+import retrain_tools.features
+import retrain_tools.images
+from retrain_tools.errors import InputError
+from retrain_tools.features import fetch, fill
+from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.outcome import Outcome, compute, report_failures
+from retrain_tools.images.decode import ImageError
+
+from . import tiny
+from .fetching import jpegs
+
+
+def test_closing_lines():
+    failed = {"a.jpg": "is empty"}
+    done = Outcome(computed=12, reused=3, repaired=0, failed=failed, seconds=0.8)
+    assert done.closing_line("F") == (
+        "12 computed, 3 reused, 0 repaired, 1 failed (15.0 images/s): F"
+    )
+    repaired = dataclasses.replace(done, repaired=4)
+    assert "4 repaired, 1 failed (20.0 images/s)" in repaired.closing_line("F")
+    assert dataclasses.replace(done, repaired=None).closing_line("F: pool [2]") == (
+        "12 computed, 3 reused, 1 failed (15.0 images/s): F: pool [2]"
+    )
+    assert Outcome(reused=3).closing_line("F") == "0 computed, 3 reused, 0 failed: F"
+
+
+def test_outcomes_are_frozen():
+    for kind in (Outcome, fill.FilledCache, fetch.FetchedTensors):
+        assert kind.__dataclass_params__.frozen
+
+
+@pytest.fixture
+def extractor(pixel_graph):
+    frozen = tiny.opened(pixel_graph, tiny.BOTTLENECK_PIXELS)
+    with Extractor(frozen, [tiny.BOTTLENECK_PIXELS]) as extractor:
+        yield extractor
+
+
+def test_compute_keeps_the_good_and_names_the_bad(extractor, photos):
+    paths = jpegs(photos)
+    with open(paths[2], "wb"):  # noqa: PTH123
+        pass
+    kept = {}
+
+    def keep(path, values):
+        if path == paths[4]:
+            raise ImageError("is not wanted")
+        kept[path] = values
+
+    done = compute(extractor, paths, keep, "skip")
+    assert list(kept) == [path for path in paths if path not in (paths[2], paths[4])]
+    assert (done.computed, done.reused) == (10, 0)
+    assert done.failed == {paths[2]: "is empty", paths[4]: "is not wanted"}
+    assert done.seconds > 0
+    for bad in (paths[2], paths[4]):
+        with pytest.raises(InputError, match=rf"^{bad} is (empty|not wanted)\.$"):
+            compute(extractor, [paths[0], bad, paths[1]], keep, "fail")
+
+
+def test_nothing_to_compute(extractor):
+    assert compute(extractor, [], None, "fail").computed == 0
+
+
+def test_the_list_of_failures_is_replaced_and_removed(tmp_path, caplog):
+    path = tmp_path / "failures.csv"
+    report_failures({"b,1.jpg": "is empty", "a.jpg": "is 'x'"}, 3, path)
+    assert path.read_text() == "image,reason\na.jpg,is 'x'\n\"b,1.jpg\",is empty\n"
+    assert "b,1.jpg is empty" in caplog.messages
+    report_failures({}, 3, path)
+    assert not path.exists()
+    with pytest.raises(InputError, match=r"^None of the 1 images can be used; the reasons are in"):
+        report_failures({"a.jpg": "is empty"}, 1, path)
+    assert path.read_text() == "image,reason\na.jpg,is empty\n"
+
+
+# --- before a graph is opened ---
+
+
+def refused(check, options):
+    with pytest.raises(InputError) as error:
+        check(options)
+    return str(error.value)
+
+
+def test_options_of_a_cache_that_cannot_be(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    options = fill.CacheOptions(str(file))
+    assert (
+        refused(fill.check_options, options) == f"{file} is a file; bottleneck_dir takes a folder."
+    )
+    options = fill.CacheOptions(str(file / "below"))
+    assert refused(fill.check_options, options) == (
+        f"{file} is a file; results cannot be written to {file}/below."
+    )
+    options = fill.CacheOptions(str(tmp_path / "new"), preferred_suffix="_a/b")
+    assert refused(fill.check_options, options).startswith("bottleneck_suffix=_a/b is part of a")
+    fill.check_options(fill.CacheOptions(str(tmp_path / "new/below")))
+    assert not (tmp_path / "new").exists()
+
+
+def test_options_of_an_output_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "folder.npz").mkdir()
+    options = fetch.FetchOptions(str(tmp_path / "file/f.npz"))
+    assert refused(fetch.check_options, options) == (
+        f"{tmp_path}/file is a file; results cannot be written to {tmp_path}/file."
+    )
+    options = fetch.FetchOptions(str(tmp_path / "folder.npz"))
+    assert refused(fetch.check_options, options) == (
+        f"{tmp_path}/folder.npz is a folder; output takes a file to write."
+    )
+    options = fetch.FetchOptions("f.csv")
+    assert refused(fetch.check_options, options).startswith("output=f.csv: the end of the name")
+
+
+def test_a_place_that_cannot_be_written(tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    for check, options in (
+        (fill.check_options, fill.CacheOptions(str(tmp_path / "new/cache"))),
+        (fetch.check_options, fetch.FetchOptions(str(tmp_path / "new/f.npz"))),
+    ):
+        assert f"{tmp_path} is not writable; results cannot be" in refused(check, options)
+
+
+CHECKS = """
+import importlib, sys
+for name in sys.argv[1:]:
+    importlib.import_module(name)
+from retrain_tools.features import fetch, fill
+fill.check_options(fill.CacheOptions("/tmp/new"))
+fetch.check_options(fetch.FetchOptions("/tmp/new.npz"))
+assert "tensorflow" not in sys.modules
+"""
+
+
+def test_nothing_here_imports_tensorflow():
+    packages = (retrain_tools.engine, retrain_tools.features, retrain_tools.images)
+    names = [
+        module.name
+        for package in packages
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+    ]
+    assert len(names) > 20
+    subprocess.run([sys.executable, "-c", CHECKS, *names], check=True)
