@@ -43,7 +43,6 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         fetches: Sequence[str],
         pooling: str | None = "avg",
         max_image_pixels: int = MAX_PIXELS,
-        raw_pixels: bool = False,
     ) -> None:
         """Open the graph.
 
@@ -52,7 +51,6 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             fetches: full tensor names.
             pooling: for fetches of rank above 2, see `pooling.pool`; None keeps their shape.
             max_image_pixels: largest image to accept.
-            raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
 
         Raises:
             InputError: a fetch is not computed from images, or is not of numbers; or the graph
@@ -60,7 +58,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         """
         self._pooling = pooling
         with contextlib.ExitStack() as opened:
-            side = ImagePreparation(frozen, raw_pixels, max_image_pixels)
+            side = ImagePreparation(frozen, max_image_pixels)
             self.image_side = opened.enter_context(side)
             self._body = opened.enter_context(Body(frozen, fetches))
             self.batch_size = self._body.batch_size

@@ -46,7 +46,6 @@ class FetchOptions:
     Attributes:
         output: the file of features; its suffix chooses the format.
         pooling: how values of rank above 2 become a vector; None to keep their shape.
-        raw_pixels: feed pixels of 0 to 255, decoded and resized by Pillow, unscaled.
         overwrite: replace an output that was made in another way.
         on_error: what to do about an image that cannot be used.
         max_image_pixels: largest image to accept.
@@ -54,7 +53,6 @@ class FetchOptions:
 
     output: str
     pooling: str | None = None
-    raw_pixels: bool = False
     overwrite: bool = False
     on_error: OnError = "skip"
     max_image_pixels: int = MAX_PIXELS
@@ -160,7 +158,6 @@ def _fetch(
                 [identity.tensor for identity in identities.values()],
                 options.pooling,
                 options.max_image_pixels,
-                options.raw_pixels,
             )
         )
         columns = list(map(Column, identities, extractor.shapes))
@@ -230,9 +227,6 @@ def _identities(
     frozen: FrozenGraph, tensors: Mapping[str, str], options: FetchOptions
 ) -> dict[str, Identity]:
     prepared = frozen.spec.preprocessing()
-    if options.raw_pixels:
-        size = list(frozen.spec.image_size)
-        prepared = {"by": "Pillow", "to": frozen.spec.pixel_input, "image_size": size}
     return {
         name: Identity(fingerprint(frozen, tensor), tensor, options.pooling or "none", prepared)
         for name, tensor in tensors.items()

@@ -33,21 +33,18 @@ Prepared = npt.NDArray[np.float32]
 class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
     """A graph's image side, open. Safe to use from several threads; close it after use."""
 
-    def __init__(
-        self, frozen: FrozenGraph, raw_pixels: bool = False, max_image_pixels: int = MAX_PIXELS
-    ) -> None:
+    def __init__(self, frozen: FrozenGraph, max_image_pixels: int = MAX_PIXELS) -> None:
         """Open the image side.
 
         Args:
             frozen: the graph; it is not kept.
-            raw_pixels: prepare pixels of 0 to 255, decoded and resized by Pillow, unscaled.
             max_image_pixels: largest image to accept.
 
         Raises:
             InputError: TensorFlow does not accept the graph.
         """
         self._size = frozen.spec.image_size
-        self._raw_pixels, self._max_pixels = raw_pixels, max_image_pixels
+        self._raw_pixels, self._max_pixels = frozen.spec.raw_pixels, max_image_pixels
         side = image_side(frozen.graph_def, frozen.spec)
         names = [side.encoded, side.decoded, side.pixels]
         graph = tf.Graph()

@@ -58,7 +58,17 @@ def make_spec(
     elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
         final = "final_result:0"
     spec = GraphSpec(
-        encoded, decoded, resized, pixels, size, mean, std, bottleneck, final, end_points
+        encoded_input=encoded,
+        decoded=decoded,
+        resized=resized,
+        pixel_input=pixels,
+        image_size=size,
+        mean=mean,
+        std=std,
+        bottleneck=bottleneck,
+        final=final,
+        end_points=end_points,
+        raw_pixels=overrides.raw_pixels,
     )
     return spec, entry
 

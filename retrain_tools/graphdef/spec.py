@@ -25,6 +25,8 @@ class GraphSpec:
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
         end_points: tensors by the names that slim gave them; empty for other graphs.
+        raw_pixels: pixels of 0 to 255 are fed, decoded and resized by Pillow and not scaled, which
+            is what some older feature tools did.
     """
 
     encoded_input: str | None
@@ -37,15 +39,19 @@ class GraphSpec:
     bottleneck: str
     final: str | None
     end_points: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    raw_pixels: bool = False
 
     def preprocessing(self) -> dict[str, Any]:
         """What changes the pixels, as recorded with a cache."""
+        size = list(self.image_size)
+        if self.raw_pixels:
+            return {"by": "Pillow", "to": self.pixel_input, "image_size": size}
         if self.encoded_input is not None:
             return {"by": "graph", "from": self.encoded_input, "to": self.pixel_input}
         return {
             "by": "retrain_tools",
             "to": self.pixel_input,
-            "image_size": list(self.image_size),
+            "image_size": size,
             # As JSON gives it back, or a cache would seem to be made in another way.
             "mean": list(self.mean) if isinstance(self.mean, tuple) else self.mean,
             "std": self.std,
@@ -63,7 +69,7 @@ class SpecOverrides:
     input_width: int | None = None
     input_mean: float | None = None
     input_std: float | None = None
-    raw_pixels: bool = False  # pixels of 0 to 255 are fed as they are
+    raw_pixels: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

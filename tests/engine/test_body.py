@@ -14,8 +14,8 @@ from retrain_tools.engine.session import EngineError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.images.folders import find_images
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.load import load_graph
 from tests.features import tiny
+from tests.opening import load_graph
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 GRAPHS = {

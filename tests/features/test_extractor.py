@@ -302,7 +302,7 @@ def test_raw_pixels_are_resized_by_pillow_and_not_scaled(graph_2015, pixel_graph
     expected = np.asarray(rgb, np.float32)
     for graph, fetch in ((graph_2015, tiny.BOTTLENECK_2015), (pixel_graph, "maps:0")):
         frozen = tiny.opened(graph, fetch)
-        with Extractor(frozen, [fetch], None, raw_pixels=True) as extractor:
+        with Extractor(tiny.fed_raw(frozen), [fetch], None) as extractor:
             pixels = extractor.image_side.prepare(str(tmp_path / "1.jpg"))
             assert pixels.dtype == np.float32
             np.testing.assert_array_equal(pixels, expected)
@@ -528,7 +528,7 @@ def prepared_again(monkeypatch):
 
     def slowly(self, image):
         done.append(image)
-        time.sleep(0.01)
+        time.sleep(0.05)  # longer than the consumer takes to stop
         return prepare(self, image)
 
     monkeypatch.setattr(ImagePreparation, "prepare", slowly)
@@ -614,6 +614,6 @@ def test_raw_pixels_in_any_form(pixel_graph, tmp_path):
     COLOUR.save(path)
     expected = np.asarray(COLOUR.resize((16, 16), Image.Resampling.BILINEAR), np.float32)
     frozen = tiny.opened(pixel_graph, "maps:0")
-    with ImagePreparation(frozen, raw_pixels=True) as side:
+    with ImagePreparation(tiny.fed_raw(frozen)) as side:
         for image in as_anything(path):
             np.testing.assert_array_equal(side.prepare(image), expected)

@@ -98,7 +98,7 @@ def test_raw_pixels_are_what_pillow_makes_of_the_image(pixel_graph, photos, tmp_
     Image.open(photos / "a/0.jpg").convert("L").save(photos / "grey.png")
     paths = [*jpegs(photos)[:3], str(photos / "grey.png")]
     frozen = tiny.opened(pixel_graph, "features")
-    fetch(frozen, paths, tmp_path / "raw.npz", ["maps", "features"], raw_pixels=True)
+    fetch(tiny.fed_raw(frozen), paths, tmp_path / "raw.npz", ["maps", "features"])
     with np.load(tmp_path / "raw.npz") as arrays:
         for row, path in enumerate(paths):
             image = Image.open(path).convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)

@@ -214,6 +214,8 @@ def test_an_output_made_in_another_way(frozen, graph_2015, paths, output, change
     before = seen(output.parent)
     if change.pop("graph", None):
         frozen = tiny.opened(another_graph(graph_2015, tmp_path), tiny.BOTTLENECK_2015)
+    if change.pop("raw_pixels", None):
+        frozen = tiny.fed_raw(frozen)
     assert refusal(frozen, paths[:2], output, **change) == f"{output} {reason}. {WAY_OUT}"
     assert seen(output.parent) == before
     assert counts(fetch(frozen, paths[:2], output, overwrite=True, **change)) == (2, 0, 0)

@@ -120,7 +120,7 @@ def test_options_of_an_output_that_cannot_be(tmp_path):
     )
     options = fetch.FetchOptions(str(tmp_path / "folder.npz"))
     assert refused(fetch.check_options, options) == (
-        f"{tmp_path}/folder.npz is a folder; output takes a file to write."
+        f"{tmp_path}/folder.npz is a folder; it should be a file to write."
     )
     options = fetch.FetchOptions("f.csv")
     assert refused(fetch.check_options, options).startswith("output=f.csv: the end of the name")

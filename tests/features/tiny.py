@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -117,3 +118,8 @@ def encoded(image: Image.Image, file_format: str, **options) -> bytes:
     data = io.BytesIO()
     image.save(data, file_format, **options)
     return data.getvalue()
+
+
+def fed_raw(frozen: FrozenGraph) -> FrozenGraph:
+    """The graph, to be fed raw pixels."""
+    return dataclasses.replace(frozen, spec=dataclasses.replace(frozen.spec, raw_pixels=True))

@@ -101,7 +101,7 @@ def test_labels_beside_a_retrained_graph_are_found(old, tmp_path, name):
 
 
 def test_missing_labels_beside_a_graph_say_what_to_do(old, tmp_path):
-    message = f"No label file lies beside {tmp_path / 'graph.pb'}; name it with --labels."
+    message = f"No label file lies beside {tmp_path / 'graph.pb'}; name it with labels."
     with pytest.raises(InputError, match=re.escape(message)):
         find_labels(beside(old, tmp_path))
 

@@ -204,7 +204,7 @@ def test_folders_without_latin_letters_need_keep_names():
 def test_fewer_than_two_classes(names, found):
     with pytest.raises(InputError, match=rf"at least two classes.*there is {found}\.") as error:
         images_by_label([image(name) for name in names])
-    above = "If these are the images of one class, name the folder above."
+    above = "If these are the images of one class, name the folder above it."
     assert str(error.value).endswith(above) == (found == "none")
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from retrain_tools.network import Network
 
 import retrain_tools
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.report.drawing import browse, draw, page
+from retrain_tools.sources.model import Model
 from tests.sources.corpus import real
 
 
@@ -27,10 +27,10 @@ def embedded(text: str) -> dict[str, Any]:
     return json.loads(found[1])
 
 
-def way(data: dict[str, Any], network: Network) -> list[str]:
+def way(data: dict[str, Any], network: Model) -> list[str]:
     """The names of the nodes on the way to the bottleneck; the page has their numbers."""
-    assert network.graph_def is not None
-    names = [node.name for node in network.graph_def.node]
+    assert network.graph is not None
+    names = [node.name for node in network.graph.node]
     if data["path"]:
         assert data["bottleneck"] == data["path"][-1]
     return [names[number] for number in data["path"]]
@@ -70,11 +70,11 @@ def test_every_kind_with_a_graph(
     data = embedded(page(network))
     path = way(data, network)
     assert (path[0], path[-1]) == (start, bottleneck)
-    assert network.graph_def is not None
-    nodes = {node.name: node for node in network.graph_def.node}
+    assert network.graph is not None
+    nodes = {node.name: node for node in network.graph.node}
     for before, after in itertools.pairwise(path):
         assert before in {source.split(":")[0].lstrip("^") for source in nodes[after].input}
-    assert data["facts"][0] == ["Kind", network.kind]
+    assert data["facts"][0] == ["Kind", network.description]
 
 
 def test_the_graph_of_2015() -> None:

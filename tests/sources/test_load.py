@@ -143,7 +143,7 @@ def test_values(name: str, kinds: Mapping[str, Path], images: list[str], model_d
         size = SLIM_SIZE
         said = {"input_height": size, "input_width": size}
     network = rt.load(path, model_dir=model_dir, **said)
-    frozen = network.frozen
+    frozen = network.frozen()
     assert (frozen.spec.image_size, frozen.spec.final) == ((size, size), final)
     assert np.broadcast_to(frozen.spec.mean, 3).tolist() == [mean] * 3
     assert frozen.spec.std == std
