@@ -211,7 +211,8 @@ def test_errors(graph, checkpoint, photos, tmp_path):
         ([*use, "--pooling=median", one], "--pooling=median"),
         ([*use, "--max_image_pixels=0", one], "--max_image_pixels"),
         (["--graph=gone.pb", "--output=f.npz", one], r"No such file: gone\.pb"),
-        ([f"--graph={graph}", "--output=photos/a/0.jpg/f.npz", one], r"Not a directory"),
+        ([f"--graph={graph}", "--output=photos/a/0.jpg/f.npz", one],
+         r"^photos/a/0\.jpg is a file; results cannot be written to"),
     ]  # fmt: skip
     found = errors(tmp_path, [*wanted.values(), *(command for command, _ in several)])
     assert found[: len(wanted)] == list(wanted)

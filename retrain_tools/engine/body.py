@@ -88,9 +88,9 @@ class Body(contextlib.AbstractContextManager["Body"]):
         """
         count = len(pixels)
         size = next(size for size in self._sizes if size >= count)
-        # With copies of an image that is there, which cannot fail on their own.
-        padded = pixels[np.minimum(np.arange(size), count - 1)]
-        return [value[:count] for value in self._run_exactly(padded)]
+        if size > count:  # with copies of an image that is there, which cannot fail on their own
+            pixels = pixels[np.minimum(np.arange(size), count - 1)]
+        return [value[:count] for value in self._run_exactly(pixels)]
 
     def _run_exactly(self, pixels: npt.NDArray[np.float32]) -> Values:
         """Run a batch of this size.

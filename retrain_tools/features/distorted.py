@@ -52,13 +52,8 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
             InputError: a file cannot be decoded any more.
         """
         if self._extractor is None:
-            options = self._options
-            new = Extractor(
-                self._frozen,
-                [self._frozen.spec.bottleneck],
-                options.pooling,
-                options.max_image_pixels,
-            )
+            tensor, options = self._frozen.spec.bottleneck, self._options
+            new = Extractor(self._frozen, [tensor], options.pooling, options.max_image_pixels)
             self._extractor = self._opened.enter_context(new)
             self._resize = self._opened.enter_context(_resizer())
         drawn = [(path, draw(rng, self._wanted, self._size)) for path in paths]

@@ -178,8 +178,7 @@ def _fetch(
                 (part / _WRITING).touch()
                 _write(output, rows, Record(identities, columns, done), str(frozen.path))
         rows.delete()
-    failed = {**first.failed, **again.failed}
-    computed = first.computed + again.computed
+    failed, computed = {**first.failed, **again.failed}, first.computed + again.computed
     return FetchedTensors(
         computed=computed,
         reused=len(sources) - computed - len(failed),

@@ -158,15 +158,9 @@ def fill_cache(
             done = compute(extractor(), list(waiting), write, options.on_error)
     report_failures(done.failed, len(images), folder / f"failures{suffix}.csv")
     repaired = sum(image.path not in done.failed for image in found.damaged)
-    return FilledCache(
-        computed=done.computed - repaired,
-        reused=len(found.good),
-        repaired=repaired,
-        failed=done.failed,
-        seconds=done.seconds,
-        cache=cache,
-        identity=identity,
-    )
+    computed, reused = done.computed - repaired, len(found.good)
+    done = dataclasses.replace(done, computed=computed, reused=reused, repaired=repaired)
+    return FilledCache(**vars(done), cache=cache, identity=identity)
 
 
 def _identity(frozen: FrozenGraph, pooling: str) -> Identity:

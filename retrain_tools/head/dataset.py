@@ -56,18 +56,18 @@ def make_dataset(
     images = [image for parts in splits.values() for name in SPLITS for image in parts[name]]
     row_of = {image: row for row, image in enumerate(images)}
     matrix: list[Vectors] = []  # one, made when the depth is known
-    usable = np.zeros(len(images), np.bool_)
 
     def keep(image: ImageFile, vector: Vectors) -> None:
         if not matrix:
             matrix.append(np.zeros((len(images), len(vector)), np.float32))
         matrix[0][row_of[image]] = vector
-        usable[row_of[image]] = True
 
     report = fill_cache(frozen, images, cache, keep)
     if report.failed:
         left = {
-            label: {name: [i for i in parts[name] if usable[row_of[i]]] for name in SPLITS}
+            label: {
+                name: [i for i in parts[name] if i.path not in report.failed] for name in SPLITS
+            }
             for label, parts in splits.items()
         }
         filled = fill_empty_splits(left, *split)

@@ -47,8 +47,6 @@ FORMATS = (
 EXTENSIONS = tuple(extension for form in FORMATS for extension in form.extensions)
 
 _BY_PILLOW_NAME = {form.pillow: form for form in FORMATS}
-# A phone's JPEG with a second image in it: Pillow opens it as JPEG and then gives it this name.
-_BY_PILLOW_NAME_FOUND = {**_BY_PILLOW_NAME, "MPO": _BY_PILLOW_NAME["JPEG"]}
 
 # Where Pillow starts to suspect a decompression bomb. As float32 RGB it is 1 GiB.
 MAX_PIXELS = 89_478_485
@@ -113,10 +111,8 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> EncodedImage |
     if isinstance(image, (str, Path)):
         try:
             image = Path(image).read_bytes()
-        except OSError as error:
-            raise ImageError(f"cannot be read: {error.strerror}") from error
-        except ValueError as error:  # a null byte in the path
-            raise ImageError(f"cannot be read: {error}") from error
+        except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+            raise ImageError(f"cannot be read: {getattr(error, 'strerror', error)}") from error
     if not isinstance(image, bytes):
         raise ImageError(
             f"is of type {type(image).__name__}; it takes a path, bytes, a Pillow image or a "
@@ -130,7 +126,8 @@ def _format_of(data: bytes, max_pixels: int) -> ImageFormat:
         raise ImageError("is empty")
     try:
         with Image.open(io.BytesIO(data), formats=tuple(_BY_PILLOW_NAME)) as image:
-            size, found = image.size, _BY_PILLOW_NAME_FOUND[str(image.format)]
+            # MPO is a phone's JPEG with a second image in it.
+            size, name = image.size, "JPEG" if image.format == "MPO" else str(image.format)
     except UnidentifiedImageError as error:
         *names, last = (form.name for form in FORMATS)
         raise ImageError(f"is not a {', '.join(names)} or {last} image") from error
@@ -140,7 +137,7 @@ def _format_of(data: bytes, max_pixels: int) -> ImageFormat:
     except _DAMAGE as error:
         raise ImageError(f"has a damaged header: {error}") from error
     _check_size(*size, max_pixels)
-    return found
+    return _BY_PILLOW_NAME[name]
 
 
 def _check_size(width: int, height: int, max_pixels: int) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from PIL import Image
 from retrain_tools.errors import InputError
 from retrain_tools.features.distorted import DistortedImages
 from retrain_tools.features.fill import CacheOptions, fill_cache
+from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.images import distort
 from retrain_tools.images.distort import Distortions, Draw
 from retrain_tools.images.folders import find_images
@@ -154,3 +158,24 @@ def test_a_graph_without_a_resizing_node_is_refused_before_anything_is_opened(gr
     with pytest.raises(InputError, match=re.escape(message)):
         DistortedImages(frozen, Distortions(flip_left_right=True), CacheOptions("not used"))
     DistortedImages(frozen, Distortions(), CacheOptions("not used"))  # nothing is asked of it
+
+
+def test_the_workers_are_as_many_as_the_usable_cores(frozen, photos, monkeypatch):
+    """Not as many as the machine has; and what is drawn does not depend on their number."""
+    decoded_in = set()
+    decode = ImagePreparation.decode
+
+    def noted(self, image):
+        decoded_in.add(threading.current_thread())
+        time.sleep(0.01)
+        return decode(self, image)
+
+    monkeypatch.setattr(ImagePreparation, "decode", noted)
+    paths = sorted(photos.rglob("*.jpg"))
+    found = []
+    for cores in (1, 3):
+        decoded_in.clear()
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: set(range(cores)))
+        found.append(bottlenecks(frozen, paths, wanted=Distortions(True, 20, 20, 20)))
+        assert len(decoded_in) == cores
+    assert found[0].tobytes() == found[1].tobytes()

@@ -6,6 +6,7 @@ import dataclasses
 import pkgutil
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 
@@ -15,8 +16,10 @@ import retrain_tools.images
 from retrain_tools.errors import InputError
 from retrain_tools.features import fetch, fill
 from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.in_memory import fetch_in_memory
 from retrain_tools.features.outcome import Outcome, compute, report_failures
-from retrain_tools.images.decode import ImageError
+from retrain_tools.head.labelling import label_images
+from retrain_tools.images.decode import ImageError, read_image
 
 from . import tiny
 from .fetching import jpegs
@@ -155,3 +158,10 @@ def test_nothing_here_imports_tensorflow():
     ]
     assert len(names) > 20
     subprocess.run([sys.executable, "-c", CHECKS, *names], check=True)
+
+
+def test_type_hints_can_be_asked_for():
+    for function in (
+        fill.fill_cache, fetch.fetch_tensors, fetch_in_memory, label_images, read_image
+    ):  # fmt: skip
+        assert "return" in get_type_hints(function)

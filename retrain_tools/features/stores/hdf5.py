@@ -12,15 +12,7 @@ import numpy as np
 from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.extras import import_extra
-from retrain_tools.features.stores.table import (
-    IMAGES,
-    Column,
-    Format,
-    Rows,
-    Table,
-    as_utf8,
-    steps,
-)
+from retrain_tools.features.stores.table import IMAGES, Column, Format, Rows, Table, as_utf8, steps
 
 
 def _write(path: Path, table: Table) -> None:
