@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import NoReturn
 
@@ -130,7 +130,8 @@ def _exit_with(message: str, status: int) -> NoReturn:
 
 
 def _unexpected(word: str) -> str:
-    if "graph" in flags.FLAGS and not flags.FLAGS["graph"].present and Path(word).exists():
+    is_file = Path(word).suffix != "" or Path(word).exists()
+    if is_file and "graph" in flags.FLAGS and not flags.FLAGS["graph"].present:
         return f"Unexpected argument {word!r}; name the graph with --graph={word}"
     return (
         f"Unexpected {word!r}: this script takes flags only. A switch is --name or --noname, and a "
@@ -139,16 +140,24 @@ def _unexpected(word: str) -> str:
 
 
 def _scripts_with(flag: str) -> list[str]:
-    """Return the scripts that have a flag. They are imported for it, and this one's flags go."""
+    """Return the scripts that have a flag. They are imported for it."""
     found = []
+    own = {name: flags.FLAGS[name] for name in flags.FLAGS}
     for script in SCRIPTS:
-        for name in list(flags.FLAGS):
-            if name in flags.FLAGS:
-                delattr(flags.FLAGS, name)
+        _forget(flags.FLAGS)
         importlib.import_module(f"retrain_tools.{script}")
         if flag in flags.FLAGS:
             found.append(script)
+    _forget(flags.FLAGS)
+    for name, definition in own.items():
+        flags.FLAGS[name] = definition
     return found
+
+
+def _forget(names: Iterable[str]) -> None:
+    for name in list(names):
+        if name in flags.FLAGS:  # a short name goes with the long one
+            delattr(flags.FLAGS, name)
 
 
 def require(*names: str) -> None:

@@ -31,7 +31,7 @@ def main(arguments):
 {body}
 
 if __name__ == "__main__":
-    command_line.run(main)
+    command_line.run(main, takes_words=True)
 '''
 
 
@@ -89,7 +89,7 @@ def test_an_input_error_is_one_line(script: Path) -> None:
 
 
 def test_a_missing_flag(script: Path) -> None:
-    body = "command_line.require(GRAPH, NAME)"
+    body = 'command_line.require("graph", "name")'
     assert ended(script, body) == (2, "", "error: --graph must be given; see --help.\n")
     assert ended(script, body, "--name=") == (
         2,

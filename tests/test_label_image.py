@@ -58,7 +58,8 @@ COMMANDS = {
     "no labels": [*PIXEL_FLAGS[:1], "--output_layer=probabilities", "photos/0.jpg", "--labels="],
     "missing labels": ["--graph=graph.pb", "--labels=no.txt", "photos/0.jpg"],
     "too few labels": ["--graph=graph.pb", "--labels=few.txt", "photos/0.jpg"],
-    "no final": ["--graph=pixels/graph.pb", "photos/0.jpg"],
+    "no final": ["--graph=two/graph.pb", "photos/0.jpg"],
+    "the only output": [*PIXELS, "photos/1.jpg"],
     "wrong output": ["--graph=graph.pb", "--output_layer=final_resul", "photos/0.jpg"],
     "zero std": [*PIXEL_FLAGS, "--input_std=0", "photos/0.jpg"],
     "no size": [*SHAPELESS, "photos/0.jpg"],
@@ -67,12 +68,19 @@ COMMANDS = {
 }
 
 
+def with_two_outputs():
+    graph_def = pixel_graph([1, SIZE, SIZE, 3])
+    graph_def.node.append(node("other", "Tanh", "logits/MatMul", T=tf.float32))
+    return graph_def
+
+
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
     root = tmp_path_factory.mktemp("label_image")
     for name, graph_def in {
         ".": with_final_result(graph_2015()),
         "pixels": pixel_graph([1, SIZE, SIZE, 3]),
+        "two": with_two_outputs(),
         "shapeless": pixel_graph(None),
     }.items():
         (root / name).mkdir(exist_ok=True)
@@ -219,6 +227,10 @@ def test_layers_are_named_as_in_old_commands(done, root, command):
     agree(from_text(done[command].out.splitlines()), best(pixel_scores(root, "1.jpg")))
 
 
+def test_the_only_output_of_a_graph_gives_the_scores(done, root):
+    agree(from_text(done["the only output"].out.splitlines()), best(pixel_scores(root, "1.jpg")))
+
+
 @pytest.mark.parametrize(("command", "mean", "std"), [("mean 0", 0, 255), ("mean 128", 128, 128)])
 def test_mean_and_std_are_used_and_an_explicit_zero_counts(done, root, command, mean, std):
     expected = pixel_scores(root, "1.jpg", mean, std)
@@ -241,7 +253,7 @@ def test_the_2015_label_maps_can_be_given_as_labels(done, root):
     ("command", "message"),
     [
         ("no graph", "--graph must be given; see --help."),
-        ("no image", "Name images or folders of images after the flags."),
+        ("no image", "Name images with --image_dir, with --image_list, or after the flags."),
         (
             "empty folder",
             "No images in maps: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp.",
@@ -255,8 +267,8 @@ def test_the_2015_label_maps_can_be_given_as_labels(done, root):
         ),
         (
             "no final",
-            "Which tensor of pixels/graph.pb gives the scores? Name it with --output_layer. List "
-            "them: list_tensors --graph=pixels/graph.pb --outputs",
+            "Which tensor of two/graph.pb gives the scores? Name it with --output_layer. List "
+            "them: list_tensors --graph=two/graph.pb --outputs",
         ),
         (
             "wrong output",

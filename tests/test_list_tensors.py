@@ -264,7 +264,7 @@ scope                  nodes  parameters  bytes  op
 def test_the_summary(script: Runner, graph: Path) -> None:
     stdout, stderr = script.listed("--graph", graph, "--summary")
     assert stderr == ""
-    assert f"File      {graph} (" in stdout
+    assert f"File     {graph} (" in stdout
     assert "  scores:0  float32  [?, 2]  a softmax that no node takes\n" in stdout
     values = json.loads(script.listed("--graph", graph, "--summary", "--format=json")[0])
     assert [found["name"] for found in values["inputs"]] == ["input:0"]
@@ -278,6 +278,7 @@ def test_commands_of_the_summary_have_flags_that_are_there(script: Runner, graph
     for command in values["commands"]:
         name, *arguments = command.split()
         source = (ROOT / f"{name.replace('.', '/')}.py").read_text()
+        source += (ROOT / "retrain_tools/graph_flags.py").read_text()
         for argument in arguments:
             assert f'"{argument.removeprefix("--").partition("=")[0]}"' in source
 

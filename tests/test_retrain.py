@@ -250,8 +250,8 @@ ERRORS = {
     ),
     "a stray word": (
         [*GOOD, "--flip_left_right", "true"],
-        "Unexpected 'true': retrain takes flags only. A switch is --flip_left_right or "
-        "--noflip_left_right, and a value with spaces goes in quotes.",
+        "Unexpected 'true': this script takes flags only. A switch is --name or --noname, and a "
+        "value with spaces goes in quotes.",
     ),
     "final name": (
         [*GOOD, "--final_tensor_name=final_result:0"],
@@ -308,7 +308,8 @@ def test_a_wrong_command_leaves_nothing_behind(refusals):
 
 
 def test_a_real_process_exits_with_2(tmp_path):
-    done = run_script(SCRIPT, "--image_dir", tmp_path, "--graph=no.pb", cwd=tmp_path)
+    write_photos(tmp_path / "photos", count=4)
+    done = run_script(SCRIPT, "--image_dir=photos", "--graph=no.pb", cwd=tmp_path)
     assert (done.status, done.out, done.err) == (2, "", "error: No such file: no.pb\n")
 
 

@@ -153,8 +153,8 @@ def find_classes(settings: RetrainSettings) -> Splits:
     images = find_images(settings.image_dir)
     by_label = images_by_label(images, settings.keep_folder_names)
     check_folder(settings.saved_model_dir)
-    check_options(settings.cache)
     _check_outputs(settings)
+    check_options(settings.cache)
     return split_images(by_label, *settings.split)
 
 

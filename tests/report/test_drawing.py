@@ -102,7 +102,7 @@ def test_a_graph_without_images(tmp_path: Path) -> None:
     graph_def.node.add(name="y", op="Neg", input=["</script><script>"]).attr["T"].type = 3
     path = tmp_path / "<b>.pb"
     path.write_bytes(graph_def.SerializeToString())
-    text = page(Network(path))
+    text = page(retrain_tools.load(path))
     data = embedded(text)
     assert (data["path"], data["bottleneck"], data["title"]) == ([], None, "<b>.pb")
     assert dict(data["facts"]) == {
