@@ -14,7 +14,8 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import file_kind, schema
 from retrain_tools.graphdef.constants import is_sound
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
-from retrain_tools.graphdef.order import CircleError, running_order
+from retrain_tools.graphdef.op_sets import OLD_BATCH_NORM, VARIABLES
+from retrain_tools.graphdef.toposort import CycleError, topological_order
 from retrain_tools.graphdef.view import GraphView, view_of
 
 if TYPE_CHECKING:  # reading a graph takes nothing of the catalogue, which is slow to import
@@ -23,10 +24,8 @@ if TYPE_CHECKING:  # reading a graph takes nothing of the catalogue, which is sl
 
 # The op was removed for graphs made since GraphDef version 9 (TensorFlow's op registry); a file
 # that holds it and says otherwise was re-saved by a newer TensorFlow, with nothing else changed.
-_OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
-_LAST_VERSION_WITH_OLD_BATCH_NORM = 8
+_LAST_VERSION_WITHOLD_BATCH_NORM = 8
 
-_VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 _OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
 
 
@@ -56,7 +55,7 @@ def read_graph_def(path: str | Path, allow_variables: bool = False) -> Any:
 
     Raises:
         InputError: the file is missing, is something else (it says what), is cut off, or its graph
-            is inconsistent (a node name twice, an input that no node makes, a circle, a
+            is inconsistent (a node name twice, an input that no node makes, a cycle, a
             constant that is not what it says, variables inside).
     """
     return _read(Path(path), allow_variables).proto
@@ -86,9 +85,9 @@ def _read(path: Path, allow_variables: bool) -> GraphView:
     check_graph(graph, str(path))
     if not allow_variables:
         _refuse_variables(graph, path)
-    if _OLD_BATCH_NORM in nodes_by_op(graph):
+    if OLD_BATCH_NORM in nodes_by_op(graph):
         versions = graph_def.versions
-        versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
+        versions.producer = min(versions.producer, _LAST_VERSION_WITHOLD_BATCH_NORM)
     return graph
 
 
@@ -136,8 +135,8 @@ def check_graph(graph_def: Any, where: str) -> None:
         where: its file, for error messages.
 
     Raises:
-        InputError: a node name stands twice or is none, an input is made by no node, nodes take
-            from each other in a circle, or a constant does not hold what it says.
+        InputError: a node name stands twice or is none, an input is made by no node, nodes form
+            a cycle, or a constant does not hold what it says.
     """
     graph = view_of(graph_def)
     names: set[str] = set()
@@ -175,9 +174,9 @@ def _check_order(graph: GraphView, where: str) -> None:
             if maker not in loops:
                 sources.append(maker)
     try:
-        running_order(inputs)
-    except CircleError as error:
-        raise InputError(f"{where} is damaged: its nodes go in a circle: {error}.") from error
+        topological_order(inputs)
+    except CycleError as error:
+        raise InputError(f"{where} is damaged: its nodes form a cycle: {error}.") from error
 
 
 def _check_constants(constants: Iterable[Any], where: str) -> None:
@@ -192,7 +191,7 @@ def _check_constants(constants: Iterable[Any], where: str) -> None:
 
 def _refuse_variables(graph: GraphView, path: Path) -> None:
     by_op = nodes_by_op(graph)
-    variables = [node.name for op in _VARIABLES for node in by_op.get(op, ())]
+    variables = [node.name for op in VARIABLES for node in by_op.get(op, ())]
     if variables:
         raise InputError(
             f"{path} is not frozen: it has {len(variables)} variables ({variables[0]!r} is the "

@@ -69,7 +69,7 @@ def freeze_signature(
     graph = copy_nodes(graph_def, lambda node: node.name in needed)
     _make_placeholders(graph, signature.inputs.values())
     inlined = inline_calls(graph, where)
-    check_graph(inlined.graph_def, where)  # functions may hold circles, too
+    check_graph(inlined.graph_def, where)  # functions may hold cycles, too
     nodes = nodes_by_name(inlined.graph_def)
     outputs = {
         key: _before_added(nodes, inlined.tensor(full_name(info.name)))
