@@ -292,7 +292,7 @@ def test_the_difference(script: Runner, graph: Path, tmp_path: Path) -> None:
     stdout, _ = script.listed("--graph", graph, "--diff", other)
     assert stdout.startswith("~ scores\n    op: Softmax → LogSoftmax\n0 nodes removed, 0 added, ")
     values = json.loads(script.listed("--graph", graph, "--diff", other, "--format=json")[0])
-    assert values["reworked"][0]["name"] == "scores"
+    assert values["attributes_changed"][0]["name"] == "scores"
     assert script.error_of("--graph", graph, "--diff=/no/g.pb") == "No such file: /no/g.pb"
 
 

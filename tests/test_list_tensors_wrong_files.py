@@ -92,7 +92,7 @@ WRONG = {
     ),
     "circle": (
         graph(lambda g: g.node[1].input.__setitem__(0, "b")),
-        "{path} is damaged: its nodes go in a circle: b → b.",
+        "{path} is damaged: its nodes form a cycle: b → b.",
     ),
     "short constant": (
         graph(short),

@@ -7,13 +7,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
+from retrain_tools.graphdef.op_sets import (
+    CONCATENATIONS,
+    FLOAT_LAYERS,
+    NO_RESULTS,
+    PASS_THROUGH,
+    RESHAPES_AND_POOLINGS,
+)
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import consumers_by_tensor, list_tensors
-from retrain_tools.graphdef.walks import downstream, followers
+from retrain_tools.graphdef.walks import downstream, successors
 
-_PASS_THROUGH = ("Identity", "PlaceholderWithDefault", "StopGradient", "CheckNumerics")
-_RESHAPING = (*_PASS_THROUGH, "Reshape", "Squeeze", "AvgPool", "Mean", "MaxPool")
-_LAYERS = ("MatMul", "Conv2D", "DepthwiseConv2dNative", "ConcatV2", "Concat")
+_PASS_THROUGH = (*PASS_THROUGH, "PlaceholderWithDefault")
+_RESHAPING = (*_PASS_THROUGH, *RESHAPES_AND_POOLINGS)
+_LAYERS = (*FLOAT_LAYERS, *CONCATENATIONS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +108,12 @@ def _classifier(
 ) -> tuple[Any | None, str | None]:
     """Find the last layer (None if the graph ends in pooling) and the tensor that it ends in."""
     used = set(map(node_name, consumers_by_tensor(graph_def)))
-    depends = downstream(followers(graph_def), [pixel_input])
+    depends = downstream(successors(graph_def), [pixel_input])
     results = [
         node.name
         for node in graph_def.node
         if node.name not in used
-        and node.op not in ("Const", "NoOp", "Assert", "CheckNumerics")
+        and node.op not in NO_RESULTS
         and node.name in depends
         and node.name != node_name(pixel_input)
     ]
@@ -131,7 +138,7 @@ def _classifier(
 
 
 def _ops_before(nodes: dict[str, Any], name: str) -> set[str]:
-    """Return the ops on the way from `name` upstream to the first layer."""
+    """Return the ops on the path from `name` upstream to the first layer."""
     ops = set()
     while nodes[node_name(name)].op not in _LAYERS and nodes[node_name(name)].input:
         ops.add(nodes[node_name(name)].op)

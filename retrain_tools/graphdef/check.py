@@ -8,7 +8,7 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.constants import is_sound
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
-from retrain_tools.graphdef.order import CircleError, running_order
+from retrain_tools.graphdef.toposort import CycleError, topological_order
 from retrain_tools.graphdef.view import GraphView, view_of
 
 
@@ -20,8 +20,8 @@ def check_graph(graph_def: Any, where: str) -> None:
         where: its file, for error messages.
 
     Raises:
-        InputError: a node name stands twice or is none, an input is made by no node, nodes take
-            from each other in a circle, or a constant does not hold what it says.
+        InputError: a node name stands twice or is none, an input is made by no node, nodes form
+            a cycle, or a constant does not hold what it says.
     """
     graph = view_of(graph_def)
     names: set[str] = set()
@@ -59,9 +59,9 @@ def _check_order(graph: GraphView, where: str) -> None:
             if maker not in loops:
                 sources.append(maker)
     try:
-        running_order(inputs)
-    except CircleError as error:
-        raise InputError(f"{where} is damaged: its nodes go in a circle: {error}.") from error
+        topological_order(inputs)
+    except CycleError as error:
+        raise InputError(f"{where} is damaged: its nodes form a cycle: {error}.") from error
 
 
 def _check_constants(constants: Iterable[Any], where: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import math
@@ -15,6 +16,7 @@ if TYPE_CHECKING:  # NumPy takes as long to import as a graph to list, which nee
     import numpy as np
     import numpy.typing as npt
 
+_MOST_ELEMENTS = 2**31  # to write out; a file may claim any shape for a few values
 _COMPLEX = ("scomplex_val", "dcomplex_val")  # real and imaginary parts in turn
 
 
@@ -54,34 +56,88 @@ def is_sound(constant: Any) -> bool:
     return content == 0 or content == math.prod(shape) * dtype.size
 
 
+class UnreadableConstantError(ValueError):
+    """A TensorProto that does not hold what it says; the message is the reason."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant:
+    """The values of a TensorProto as they are stored.
+
+    Attributes:
+        dtype: TensorFlow's name of the type.
+        shape: the dimensions.
+        values: one-dimensional: of quantized numbers the integers that are stored, of strings
+            bytes objects. The last one stands for all that the shape has more. TensorFlow ignores
+            those that it has fewer.
+    """
+
+    dtype: str
+    shape: tuple[int, ...]
+    values: npt.NDArray[Any]
+
+    @property
+    def count(self) -> int:
+        """How many elements the shape has."""
+        return math.prod(self.shape)
+
+    def array(self) -> npt.NDArray[Any]:
+        """Return the whole array in its shape.
+
+        One value that stands for all, as older versions wrote constants, is not written out: such
+        an array is read-only and takes no memory, whatever shape a file claims.
+
+        Raises:
+            UnreadableConstantError: the shape has far more elements than fit into memory.
+        """
+        import numpy as np
+
+        missing = self.count - len(self.values)
+        if len(self.values) == 1 and missing:
+            return np.broadcast_to(self.values[0], self.shape)
+        if missing > 0:
+            if self.count > _MOST_ELEMENTS:
+                raise UnreadableConstantError(f"{self.count} elements are too many to spread out")
+            return np.pad(self.values, (0, missing), "edge").reshape(self.shape)
+        whole = self.values[: self.count].reshape(self.shape)
+        return whole if whole.flags.writeable else whole.copy()
+
+
 def array(tensor: Any) -> npt.NDArray[Any]:
-    """Return the values of a TensorProto, as `tf.make_ndarray` does.
-
-    One value that stands for all, as older versions wrote constants, is not written out: such an
-    array is read-only and takes no memory, whatever shape a file claims.
-
-    Returns:
-        The array; of quantized numbers the integers that are stored, of strings objects.
+    """Return the values of a TensorProto, as `tf.make_ndarray` does; see `Constant.array`.
 
     Raises:
-        ValueError: the shape is not fully known, or NumPy has no such type.
+        UnreadableConstantError: see `read_constant`; a ValueError.
+    """
+    return read_constant(tensor).array()
+
+
+def read_constant(tensor: Any) -> Constant:
+    """Return the values of a TensorProto, without writing out those that are left out.
+
+    Raises:
+        UnreadableConstantError: its shape is not fully known, NumPy has no such type, or its
+            content has another size than dtype and shape say.
     """
     import numpy as np
 
     dtype, shape = dtype_of(tensor.dtype), shape_of(tensor)
+    if shape is None:
+        raise UnreadableConstantError("its shape is not fully known")
     kind = None if dtype is None else numpy_dtype(dtype)
-    if dtype is None or kind is None or shape is None:
-        raise ValueError(f"no array has type {tensor.dtype} and shape {tensor.tensor_shape}")
-    if tensor.tensor_content:
-        return np.frombuffer(tensor.tensor_content, kind).reshape(shape).copy()
-    count = math.prod(shape)
-    values = _listed_values(tensor, dtype, kind)[: max(count, 1)]  # TensorFlow ignores the rest
-    if values.size == 0:  # a value that is all zeros may be left out
+    if dtype is None or kind is None:
+        name = tensor.dtype if dtype is None else dtype.name
+        raise UnreadableConstantError(f"values of type {name} cannot be read")
+    count, content = math.prod(shape), tensor.tensor_content
+    if content and len(content) != count * (dtype.size or 0):
+        raise UnreadableConstantError(
+            f"it holds {len(content)} bytes; {count} elements of {dtype.name} take "
+            f"{count * (dtype.size or 0)}"
+        )
+    values = np.frombuffer(content, kind) if content else _listed_values(tensor, dtype, kind)
+    if not len(values) and count:  # a value that is all zeros may be left out
         values = np.array([b"" if dtype.name == "string" else 0]).astype(kind)
-    if values.size == 1:
-        return values.reshape(shape) if count == 1 else np.broadcast_to(values[0], shape)
-    # The last value stands for all that are left out.
-    return np.pad(values, (0, count - values.size), "edge").reshape(shape)
+    return Constant(dtype.name, shape, values)
 
 
 def _listed_values(tensor: Any, dtype: DType, kind: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -90,7 +146,7 @@ def _listed_values(tensor: Any, dtype: DType, kind: np.dtype[Any]) -> npt.NDArra
     field = dtype.field or ""
     listed = getattr(tensor, field)
     if field == "half_val":  # the bits of each 16-bit number
-        return np.array(listed, np.uint16).view(kind)
+        return np.array(listed, np.int32).astype(np.uint16).view(kind)
     if field == "float8_val":
         return np.frombuffer(listed, np.uint8).view(kind)
     if field in _COMPLEX:

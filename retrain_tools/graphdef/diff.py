@@ -6,20 +6,18 @@ import dataclasses
 import math
 from typing import Any
 
-from retrain_tools.graphdef import ops, schema
+from retrain_tools.graphdef import ops
+from retrain_tools.graphdef.attributes import attribute_text, tensor_text
 from retrain_tools.graphdef.constants import array
-from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.navigate import full_name
-from retrain_tools.graphdef.shapes.call import shape_in
-from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.graphdef.view import GraphView
 
 _VALUE = "value"
 
 
 @dataclasses.dataclass(frozen=True)
-class Rewired:
-    """A node that takes from others than before."""
+class InputsChanged:
+    """A node with other inputs than before: data inputs in order, control inputs sorted."""
 
     name: str
     before: tuple[str, ...]
@@ -27,12 +25,13 @@ class Rewired:
 
 
 @dataclasses.dataclass(frozen=True)
-class Reworked:
-    """A node whose op or attributes are others than before.
+class AttributesChanged:
+    """A node with another op, device or other attributes than before.
 
     Attributes:
         name: node name.
-        before, after: op, or the attributes that differ as text, by key; None for a missing one.
+        before, after: what differs, as text by key: attributes, `op`, `device`; None for a missing
+            attribute.
     """
 
     name: str
@@ -41,12 +40,12 @@ class Reworked:
 
 
 @dataclasses.dataclass(frozen=True)
-class Revalued:
-    """A constant that holds something else than before.
+class ValuesChanged:
+    """A constant with other values than before.
 
     Attributes:
         name: node name.
-        before, after: its type and shape, as `float32 [3, 3]`.
+        before, after: its dtype and shape, as `float32 [3, 3]`.
         changed: how many values differ; None where type or shape do, or values are no numbers.
         count: how many values there are.
         largest, mean: the absolute difference; None as above.
@@ -70,26 +69,26 @@ class Difference:
 
     Attributes:
         added, removed: names of nodes that only the second or the first graph has.
-        reworked: nodes with another op, or other attributes than a constant's value.
-        rewired: nodes with other inputs.
-        revalued: constants with other values.
+        attributes_changed: nodes with another op, or other attributes than a constant's value.
+        inputs_changed: nodes with other inputs.
+        values_changed: constants with other values.
         same: how many nodes are the same in both.
         versions: the producer version before and after, where it changed.
     """
 
     added: tuple[str, ...]
     removed: tuple[str, ...]
-    reworked: tuple[Reworked, ...]
-    rewired: tuple[Rewired, ...]
-    revalued: tuple[Revalued, ...]
+    attributes_changed: tuple[AttributesChanged, ...]
+    inputs_changed: tuple[InputsChanged, ...]
+    values_changed: tuple[ValuesChanged, ...]
     same: int
     versions: tuple[int, int] | None
 
     @property
     def is_empty(self) -> bool:
         """Whether the graphs say the same, though their nodes may be in another order."""
-        parts = (self.added, self.removed, self.reworked, self.rewired, self.revalued)
-        return not any(parts) and self.versions is None
+        changed = self.attributes_changed or self.inputs_changed or self.values_changed
+        return not (self.added or self.removed or changed) and self.versions is None
 
 
 def compare_graphs(before: Any, after: Any) -> Difference:
@@ -99,40 +98,24 @@ def compare_graphs(before: Any, after: Any) -> Difference:
     control inputs in any order. An attribute that is left out is the same as its default.
     """
     before, after = (g.proto if isinstance(g, GraphView) else g for g in (before, after))
-    if type(before) is not type(after):  # messages of two classes are never equal
-        before, after = _as_own_class(before), _as_own_class(after)
     old = {node.name: node for node in before.node}
     new = {node.name: node for node in after.node}
-    reworked: list[Reworked] = []
-    rewired: list[Rewired] = []
-    revalued: list[Revalued] = []
-    same = 0
-    for name, node in old.items():
-        other = new.get(name)
-        if other is None:
-            continue
-        if node == other:  # as most nodes of two graphs that are compared
-            same += 1
-            continue
-        work, wires, values = _reworked(node, other), _rewired(node, other), _revalued(node, other)
-        same += not (work or wires or values)
-        reworked += [work] if work else []
-        rewired += [wires] if wires else []
-        revalued += [values] if values else []
+    common = [(node, new[name]) for name, node in old.items() if name in new]
+    pairs = [(one, other) for one, other in common if one != other]  # few of them, most often
+    attributes = tuple(filter(None, (_attributes_changed(*pair) for pair in pairs)))
+    inputs = tuple(filter(None, (_inputs_changed(*pair) for pair in pairs)))
+    values = tuple(filter(None, (_values_changed(*pair) for pair in pairs)))
+    changed = {c.name for c in attributes} | {c.name for c in inputs} | {c.name for c in values}
     producers = before.versions.producer, after.versions.producer
     return Difference(
         added=tuple(name for name in new if name not in old),
         removed=tuple(name for name in old if name not in new),
-        reworked=tuple(reworked),
-        rewired=tuple(rewired),
-        revalued=tuple(revalued),
-        same=same,
+        attributes_changed=attributes,
+        inputs_changed=inputs,
+        values_changed=values,
+        same=len(common) - len(changed),
         versions=None if producers[0] == producers[1] else producers,
     )
-
-
-def _as_own_class(graph_def: Any) -> Any:
-    return schema.GraphDef.FromString(graph_def.SerializeToString())
 
 
 def _inputs(node: Any) -> tuple[str, ...]:
@@ -140,12 +123,12 @@ def _inputs(node: Any) -> tuple[str, ...]:
     return (*data, *sorted({name for name in node.input if name.startswith("^")}))
 
 
-def _rewired(before: Any, after: Any) -> Rewired | None:
+def _inputs_changed(before: Any, after: Any) -> InputsChanged | None:
     old, new = _inputs(before), _inputs(after)
-    return None if old == new else Rewired(before.name, old, new)
+    return None if old == new else InputsChanged(before.name, old, new)
 
 
-def _reworked(before: Any, after: Any) -> Reworked | None:
+def _attributes_changed(before: Any, after: Any) -> AttributesChanged | None:
     old: dict[str, str | None] = {}
     new: dict[str, str | None] = {}
     if before.op != after.op:
@@ -158,8 +141,8 @@ def _reworked(before: Any, after: Any) -> Reworked | None:
             continue
         values = [node.attr.get(key, None) for node in (before, after)]
         if values[0] != values[1] and not _is_default(after.op, key, values):
-            old[key], new[key] = map(attribute_text, values)
-    return Reworked(before.name, old, new) if old else None
+            old[key], new[key] = (None if v is None else attribute_text(v) for v in values)
+    return AttributesChanged(before.name, old, new) if old else None
 
 
 def _is_default(op: str, key: str, values: list[Any | None]) -> bool:
@@ -176,16 +159,7 @@ def _is_default(op: str, key: str, values: list[Any | None]) -> bool:
     )
 
 
-def attribute_text(value: Any | None) -> str | None:
-    """Return an attribute's value on one line; of a tensor, its type and shape."""
-    if value is None:
-        return None
-    if value.WhichOneof("value") == "tensor":
-        return _kind(value.tensor)
-    return " ".join(str(value).split()).removeprefix("list ")
-
-
-def _revalued(before: Any, after: Any) -> Revalued | None:
+def _values_changed(before: Any, after: Any) -> ValuesChanged | None:
     if not before.op == after.op == "Const":
         return None
     if _VALUE not in before.attr or _VALUE not in after.attr:
@@ -193,15 +167,15 @@ def _revalued(before: Any, after: Any) -> Revalued | None:
     old, new = before.attr[_VALUE].tensor, after.attr[_VALUE].tensor
     if old == new:
         return None
-    kinds = _kind(old), _kind(new)
+    kinds = tensor_text(old), tensor_text(new)
     import numpy as np
 
     try:
         one, other = array(old), array(new)
     except ValueError:
-        return Revalued(before.name, *kinds)
+        return ValuesChanged(before.name, *kinds)
     if kinds[0] != kinds[1]:
-        return Revalued(before.name, *kinds, count=other.size)
+        return ValuesChanged(before.name, *kinds, count=other.size)
     differs = np.asarray(one != other)
     if one.dtype.kind in "fc":
         differs &= ~(np.isnan(one) & np.isnan(other))
@@ -209,12 +183,12 @@ def _revalued(before: Any, after: Any) -> Revalued | None:
     if not changed:  # the same values, written in another way
         return None
     if one.dtype.kind not in "biufcV" or one.dtype.names:
-        return Revalued(before.name, *kinds, changed=changed, count=one.size)
+        return ValuesChanged(before.name, *kinds, changed=changed, count=one.size)
     wide = np.complex128 if one.dtype.kind == "c" else np.float64
     old_values = one.astype(wide)
     distance = np.abs(other.astype(wide) - old_values)
     largest, scale = float(distance.max()), float(np.abs(old_values).max())
-    return Revalued(
+    return ValuesChanged(
         before.name,
         *kinds,
         changed=changed,
@@ -223,7 +197,3 @@ def _revalued(before: Any, after: Any) -> Revalued | None:
         mean=float(distance.mean()),
         largest_relative=largest / scale if scale > 0 and math.isfinite(scale) else None,
     )
-
-
-def _kind(tensor: Any) -> str:
-    return f"{dtype_name(tensor.dtype)} {shape_text(shape_in(tensor.tensor_shape))}"

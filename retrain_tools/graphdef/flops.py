@@ -12,13 +12,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import full_name
+from retrain_tools.graphdef.op_sets import DEPTHWISE_CONVOLUTIONS, MATRIX_PRODUCTS
 from retrain_tools.graphdef.shapes.call import Shape
-
-_CONVOLUTIONS = ("Conv2D", "QuantizedConv2D", "FusedConv2D", "_FusedConv2D")
-_DEPTHWISE = ("DepthwiseConv2dNative", "DepthwiseConv2dNativeV2", "QuantizedDepthwiseConv2D")
-_MATRIX_PRODUCTS = ("MatMul", "QuantizedMatMul", "BatchMatMul", "BatchMatMulV2", "BatchMatMulV3")
-LAYERS = (*_CONVOLUTIONS, *_DEPTHWISE, *_MATRIX_PRODUCTS, "Conv2DBackpropInput")
-"""The ops that are counted."""
 
 
 def multiply_adds(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
@@ -27,19 +22,19 @@ def multiply_adds(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     The first dimension of what a layer makes is that of the batch, whatever its size.
 
     Args:
-        node: a node whose op is one of `LAYERS`.
+        node: a node whose op is one of `op_sets.LAYERS`.
         shapes: the shapes of the graph's tensors by full name.
     """
     inputs = [shapes.get(full_name(i)) for i in node.input if not i.startswith("^")]
     made = shapes.get(f"{node.name}:0")
     if made is None or len(inputs) < 2:
         return None
-    if node.op in _MATRIX_PRODUCTS:
+    if node.op in MATRIX_PRODUCTS:
         return _of_product(node, inputs[0], made)
     kernel = inputs[1]
     if kernel is None or len(kernel) != 4:
         return None
-    if node.op in _DEPTHWISE:
+    if node.op in DEPTHWISE_CONVOLUTIONS:
         return _product((*made[1:], *kernel[:2]))
     if node.op == "Conv2DBackpropInput":  # each value that goes in meets each kernel
         taken = inputs[2] if len(inputs) > 2 else None

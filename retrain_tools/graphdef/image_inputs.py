@@ -15,13 +15,14 @@ from retrain_tools.graphdef.navigate import (
     node_name,
     upstream,
 )
-from retrain_tools.graphdef.walks import downstream, followers
-
-_DECODERS = ("DecodeJpeg", "DecodePng", "DecodeBmp", "DecodeGif", "DecodeImage", "DecodeWebP")
-_RESIZERS = ("ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor", "ResizeArea")
-_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
-_PADDINGS = ("Pad", "PadV2", "MirrorPad")
-_FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul", "QuantizedConv2D", "QuantizeV2")
+from retrain_tools.graphdef.op_sets import (
+    DECODERS,
+    FIRST_LAYERS,
+    PADDINGS,
+    PLACEHOLDERS,
+    RESIZERS,
+)
+from retrain_tools.graphdef.walks import downstream, successors
 
 
 def find_inputs(
@@ -38,7 +39,7 @@ def find_inputs(
     Raises:
         InputError: there is no such tensor, or none is seen to take images.
     """
-    decoders = [n for n in graph_def.node if n.op in _DECODERS and n.input]
+    decoders = [n for n in graph_def.node if n.op in DECODERS and n.input]
     encoded = decoded = None
     if decoders:
         encoded, decoded = full_name(decoders[0].input[0]), f"{decoders[0].name}:0"
@@ -61,7 +62,7 @@ def find_inputs(
     floats = [
         n
         for n in graph_def.node
-        if n.op in _PLACEHOLDERS and _may_be_pixels(n) and not n.name.endswith("InputPlaceholder")
+        if n.op in PLACEHOLDERS and _may_be_pixels(n) and not n.name.endswith("InputPlaceholder")
     ]
     if not floats:
         raise InputError(
@@ -89,17 +90,17 @@ def _may_be_pixels(node: Any) -> bool:
 def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) -> str | None:
     """Return the tensor between the image side and the network: what the first layer takes.
 
-    It must be the only way from the decoded image to that layer, or batches could not enter.
+    Every path from the decoded image to that layer must go through it, or batches could not enter.
     """
     start = node_name(decoded)
-    all_layers = [node.name for node in graph_def.node if node.op in _FIRST_LAYERS]
-    reached = downstream(followers(graph_def), [start], stop=all_layers)
+    all_layers = [node.name for node in graph_def.node if node.op in FIRST_LAYERS]
+    reached = downstream(successors(graph_def), [start], stop=all_layers)
     layers = [name for name in all_layers if name in reached]
     if not layers:
         return None
     first = min(layers, key=lambda name: len(upstream(nodes, [name])))  # in any order in the file
     pixels = full_name(nodes[first].input[0])
-    while nodes[node_name(pixels)].op in _PADDINGS:  # the first layer's own, as the ResNets have it
+    while nodes[node_name(pixels)].op in PADDINGS:  # the first layer's own, as the ResNets have it
         pixels = full_name(nodes[node_name(pixels)].input[0])
     rest = upstream(nodes, [first], stop=[node_name(pixels)])
     return pixels if start not in rest or start == node_name(pixels) else None
@@ -107,7 +108,7 @@ def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) 
 
 def resized_tensor(nodes: dict[str, Any], pixels: str) -> str | None:
     """Return the tensor that resizing gives, upstream of the pixels; None if there is no one."""
-    found = [n for n in upstream(nodes, [pixels]) if nodes[n].op in _RESIZERS]
+    found = [n for n in upstream(nodes, [pixels]) if nodes[n].op in RESIZERS]
     return f"{found[0]}:0" if len(found) == 1 else None
 
 

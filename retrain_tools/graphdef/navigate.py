@@ -1,4 +1,4 @@
-"""Finding one's way in a GraphDef: names, producers, consumers, constants, upstream nodes."""
+"""Navigation in a GraphDef: names, nodes, consumers, constants, what a tensor is computed from."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.constants import array
-from retrain_tools.graphdef.view import GraphView, NodeView
+from retrain_tools.graphdef.view import GraphView
 
 
 def node_name(tensor: str) -> str:
@@ -53,10 +54,7 @@ def _by_op(graph_def: Any) -> dict[str, list[Any]]:
 
 def attribute(node: Any, key: str) -> Any:
     """Return an attribute, or an empty one. Plain `node.attr[key]` would add it to the node."""
-    if key in node.attr:
-        return node.attr[key]
-    message = type(node.proto if isinstance(node, NodeView) else node)
-    return message().attr[key]
+    return node.attr[key] if key in node.attr else schema.AttrValue()
 
 
 def consumers(graph_def: Any) -> dict[str, list[Any]]:
@@ -91,6 +89,19 @@ def upstream(nodes: dict[str, Any], tensors: Iterable[str], stop: Collection[str
         tensors: tensor or node names.
         stop: names of nodes whose own inputs are not followed (they are part of the result).
     """
+    return reached(tensors, lambda name: nodes[name].input, stop)
+
+
+def reached(
+    tensors: Iterable[str], following: Callable[[str], Iterable[str]], stop: Collection[str]
+) -> set[str]:
+    """Return the names of all nodes that a walk from `tensors` comes to, their own included.
+
+    Args:
+        tensors: tensor or node names.
+        following: gives the names that come after a node.
+        stop: names of nodes at which the walk ends.
+    """
     found: set[str] = set()
     waiting = [node_name(tensor) for tensor in tensors]
     while waiting:
@@ -98,25 +109,27 @@ def upstream(nodes: dict[str, Any], tensors: Iterable[str], stop: Collection[str
         if name not in found:
             found.add(name)
             if name not in stop:
-                waiting.extend(node_name(i) for i in nodes[name].input)
+                waiting.extend(map(node_name, following(name)))
     return found
 
 
-def constant_node(nodes: dict[str, Any], name: str) -> Any | None:
-    """Return the constant behind an input name, through Identity nodes; else None."""
+def constant_node(nodes: Mapping[str, Any], name: str) -> Any | None:
+    """Return the constant behind an input name, through Identity nodes; None if there is none."""
     node = _behind_identities(nodes, name)
-    return node if node.op == "Const" else None
+    return node if node is not None and node.op == "Const" else None
 
 
-def _behind_identities(nodes: dict[str, Any], name: str) -> Any:
-    node = nodes[node_name(name)]
-    while node.op == "Identity":
-        node = nodes[node_name(node.input[0])]
+def _behind_identities(nodes: Mapping[str, Any], name: str) -> Any | None:
+    node = nodes.get(node_name(name))
+    passed: set[str] = set()  # a damaged graph may have a cycle of them
+    while node is not None and node.op == "Identity" and node.input and node.name not in passed:
+        passed.add(node.name)
+        node = nodes.get(node_name(node.input[0]))
     return node
 
 
 def constant_value(
-    nodes: dict[str, Any], name: str, weights: Mapping[str, Any] | None = None
+    nodes: Mapping[str, Any], name: str, weights: Mapping[str, Any] | None = None
 ) -> Any | None:
     """Return the array of the constant behind an input name, through Identity nodes; else None.
 
@@ -126,9 +139,11 @@ def constant_value(
         weights: for a light graph, the constants that are held apart.
     """
     node = _behind_identities(nodes, name)
-    if weights is not None and node.name in weights:
+    if weights is not None and node is not None and node.name in weights:
         return weights[node.name]
-    return array(node.attr["value"].tensor) if node.op == "Const" else None
+    if node is None or node.op != "Const":
+        return None
+    return array(node.attr["value"].tensor)
 
 
 def unique_name(base: str, taken: Collection[str]) -> str:
@@ -149,7 +164,7 @@ def unique_name(base: str, taken: Collection[str]) -> str:
 
 def copy_nodes(graph_def: Any, wanted: Callable[[Any], bool]) -> Any:
     """Return a new GraphDef with the nodes for which `wanted` holds, same versions and library."""
-    result = type(graph_def)()
+    result = schema.GraphDef()
     result.versions.CopyFrom(graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     result.node.extend(node for node in graph_def.node if wanted(node))

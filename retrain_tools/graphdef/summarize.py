@@ -12,11 +12,12 @@ from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.constants import constant_size
-from retrain_tools.graphdef.flops import LAYERS, multiply_adds
+from retrain_tools.graphdef.flops import multiply_adds
 from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
 from retrain_tools.graphdef.make_spec import find_source, known_tensor, who_named_it
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.note import Note
+from retrain_tools.graphdef.op_sets import LAYERS
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.summary import Guess, Summary
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
@@ -27,7 +28,7 @@ from retrain_tools.graphdef.versions import (
     unavailable_ops,
 )
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.graphdef.walks import downstream, followers
+from retrain_tools.graphdef.walks import downstream, successors
 
 # What most networks take, and what whoever runs the command has to look at.
 _PIXELS_UNKNOWN = " --input_mean=127.5 --input_std=127.5"
@@ -184,7 +185,7 @@ def _outputs(
         if not tensor.op.startswith("FusedBatchNorm") or tensor.name.endswith(":0")
     ]
     if images is not None:
-        depends = downstream(followers(graph_def), [images[1]])
+        depends = downstream(successors(graph_def), [images[1]])
         ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
     for tensor in ends:
         found.setdefault(tensor.name, _why_output(tensor, nodes))

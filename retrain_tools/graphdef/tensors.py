@@ -10,11 +10,10 @@ from typing import Any, NamedTuple
 from retrain_tools.graphdef import ops
 from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name, item_size
 from retrain_tools.graphdef.navigate import node_name, nodes_by_op
+from retrain_tools.graphdef.op_sets import NO_RESULTS, PLACEHOLDERS
 from retrain_tools.graphdef.shapes.call import Shape as Shape  # where others take it from
 from retrain_tools.graphdef.shapes.propagate import propagate_shapes
 from retrain_tools.graphdef.view import GraphView, view_of
-
-_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 
 
 class Tensor(NamedTuple):
@@ -113,24 +112,24 @@ def _dtype_by_attributes(node: Any) -> str:
 
 
 def consumers_by_tensor(graph_def: Any) -> dict[str, list[str]]:
-    """Return, under the full name of each tensor that is taken, the nodes that take it."""
+    """Return the nodes that take each tensor as an input, under its full name."""
     return graph_def.once(_consumers) if isinstance(graph_def, GraphView) else _consumers(graph_def)
 
 
 def _consumers(graph_def: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
-        taker = node.name
+        consumer = node.name
         for name in node.input:
             if name[:1] == "^":
                 continue
             if ":" not in name:
                 name = f"{name}:0"
-            takers = found.get(name)
-            if takers is None:
-                found[name] = [taker]
-            elif takers[-1] != taker:  # it may take the same tensor twice
-                takers.append(taker)
+            consumers = found.get(name)
+            if consumers is None:
+                found[name] = [consumer]
+            elif consumers[-1] != consumer:  # it may have the same tensor as two inputs
+                consumers.append(consumer)
     return found
 
 
@@ -143,13 +142,13 @@ def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     def is_input(tensor: Tensor) -> bool:
         if tensor.op == "Const":
             return bool(decoded) and node_name(tensor.name) in decoded
-        return tensor.op in _PLACEHOLDERS
+        return tensor.op in PLACEHOLDERS
 
     return [tensor for tensor in tensors if is_input(tensor)]
 
 
 def graph_outputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors that no node takes, of nodes that compute something."""
-    taken = consumers_by_tensor(graph_def)
-    not_results = ("Const", "Placeholder", "PlaceholderV2", "CheckNumerics")
-    return [t for t in tensors if t.name not in taken and t.op not in not_results]
+    """Return the tensors without a consumer, of nodes that compute something."""
+    consumed = consumers_by_tensor(graph_def)
+    not_results = (*NO_RESULTS, "Placeholder", "PlaceholderV2")
+    return [t for t in tensors if t.name not in consumed and t.op not in not_results]

@@ -1,4 +1,4 @@
-"""Walks along a graph's edges, control edges included: what follows, and the way from A to B.
+"""Walks along a graph's edges, control edges included: what depends on a node, shortest paths.
 
 The walk against the edges is `navigate.upstream`.
 """
@@ -8,19 +8,21 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import node_name, reached
 from retrain_tools.graphdef.view import GraphView
 
-Followers = Mapping[str, Sequence[str]]
-"""For each node that is taken from, the names of the nodes that take from it or wait for it."""
+Successors = Mapping[str, Sequence[str]]
+"""For each node that is an input or control input, the names of the nodes that it is one of."""
 
 
-def followers(graph_def: Any) -> Followers:
+def successors(graph_def: Any) -> Successors:
     """Return the nodes that come directly after each node, in file order, each once."""
-    return graph_def.once(_followers) if isinstance(graph_def, GraphView) else _followers(graph_def)
+    return (
+        graph_def.once(_successors) if isinstance(graph_def, GraphView) else _successors(graph_def)
+    )
 
 
-def _followers(graph_def: Any) -> Followers:
+def _successors(graph_def: Any) -> Successors:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         name = node.name
@@ -30,35 +32,27 @@ def _followers(graph_def: Any) -> Followers:
             after = found.get(source)
             if after is None:
                 found[source] = [name]
-            elif after[-1] != name:  # it may take from the same node twice
+            elif after[-1] != name:  # it may have two inputs from the same node
                 after.append(name)
     return found
 
 
-def downstream(after: Followers, tensors: Iterable[str], stop: Collection[str] = ()) -> set[str]:
+def downstream(after: Successors, tensors: Iterable[str], stop: Collection[str] = ()) -> set[str]:
     """Return the names of all nodes that depend on `tensors`, their own nodes included.
 
     Args:
-        after: the graph's `followers`.
+        after: the graph's `successors`.
         tensors: tensor or node names.
-        stop: names of nodes whose own followers are not looked at (they are part of the result).
+        stop: names of nodes whose own successors are not followed (they are part of the result).
     """
-    found: set[str] = set()
-    waiting = [node_name(tensor) for tensor in tensors]
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            if name not in stop:
-                waiting.extend(after.get(name, ()))
-    return found
+    return reached(tensors, lambda name: after.get(name, ()), stop)
 
 
-def shortest_way(after: Followers, start: str, end: str) -> list[str] | None:
-    """Return the nodes on a shortest way along the edges, both ends included; None without one.
+def shortest_path(after: Successors, start: str, end: str) -> list[str] | None:
+    """Return the nodes on a shortest path along the edges, both ends included; None without one.
 
     Args:
-        after: the graph's `followers`.
+        after: the graph's `successors`.
         start: tensor or node name.
         end: tensor or node name.
     """
@@ -68,16 +62,16 @@ def shortest_way(after: Followers, start: str, end: str) -> list[str] | None:
     while row and last not in came_from:
         following = []
         for name in row:
-            for follower in after.get(name, ()):
-                if follower not in came_from:
-                    came_from[follower] = name
-                    following.append(follower)
+            for successor in after.get(name, ()):
+                if successor not in came_from:
+                    came_from[successor] = name
+                    following.append(successor)
         row = following
     if last not in came_from:
         return None
-    way: list[str] = []
+    path: list[str] = []
     name_or_none: str | None = last
     while name_or_none is not None:
-        way.append(name_or_none)
+        path.append(name_or_none)
         name_or_none = came_from[name_or_none]
-    return way[::-1]
+    return path[::-1]

@@ -13,7 +13,7 @@ from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import dtype_names
 from retrain_tools.graphdef.navigate import check_tensor, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs
-from retrain_tools.graphdef.walks import downstream, followers, shortest_way
+from retrain_tools.graphdef.walks import downstream, shortest_path, successors
 
 if TYPE_CHECKING:
     from retrain_tools.catalog_entry import CatalogEntry
@@ -126,7 +126,7 @@ def chosen(
     for name in filters.upstream or ():
         tests.append(_made_by(upstream(nodes, [check_tensor(name, nodes, where)])))
     if filters.downstream or filters.path:
-        after = followers(graph_def)
+        after = successors(graph_def)
         for name in filters.downstream or ():
             tests.append(_made_by(downstream(after, [check_tensor(name, nodes, where)])))
     found = [tensor for tensor in tensors if all(test(tensor) for test in tests)]
@@ -215,9 +215,9 @@ def _made_by(names: set[str]) -> Test:
 
 def _way(ends: Sequence[str], nodes: dict[str, Any], after: Any, where: str) -> list[str]:
     start, end = (check_tensor(name, nodes, where) for name in ends)
-    way = shortest_way(after, start, end)
+    way = shortest_path(after, start, end)
     if way is None:
-        reverse = shortest_way(after, end, start) is not None
+        reverse = shortest_path(after, end, start) is not None
         hint = f"; the way leads from {end!r} to {start!r}" if reverse else ""
         raise InputError(f"No way leads from {start!r} to {end!r} in {where}{hint}.")
     return way

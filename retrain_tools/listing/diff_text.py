@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 
-from retrain_tools.graphdef.diff import Difference, Revalued
+from retrain_tools.graphdef.diff import Difference, ValuesChanged
 from retrain_tools.text_tables import Style, counted
 
 
@@ -17,19 +17,21 @@ def diff_text(difference: Difference, style: Style) -> str:
         lines.append(f"~ version {before} → {after}")
     lines += [style.red(f"- {name}") for name in difference.removed]
     lines += [style.green(f"+ {name}") for name in difference.added]
-    for node in difference.reworked:
+    for node in difference.attributes_changed:
         lines.append(f"~ {node.name}")
         lines += [
             f"    {key}: {_said(before)} → {_said(node.after[key])}"
             for key, before in node.before.items()
         ]
-    for wires in difference.rewired:
+    for wires in difference.inputs_changed:
         lines.append(f"~ {wires.name} takes")
         lines += [style.red(f"    - {name}") for name in wires.before if name not in wires.after]
         lines += [style.green(f"    + {name}") for name in wires.after if name not in wires.before]
         if sorted(wires.before) == sorted(wires.after):
             lines.append(f"    in another order: {', '.join(wires.after)}")
-    lines += [f"~ {constant.name} holds {_change(constant)}" for constant in difference.revalued]
+    lines += [
+        f"~ {constant.name} holds {_change(constant)}" for constant in difference.values_changed
+    ]
     lines.append(_count(difference))
     return "".join(f"{line}\n" for line in lines)
 
@@ -38,7 +40,7 @@ def _said(value: str | None) -> str:
     return "(not said)" if value is None else value
 
 
-def _change(constant: Revalued) -> str:
+def _change(constant: ValuesChanged) -> str:
     if constant.before != constant.after:
         return f"{constant.after} instead of {constant.before}"
     if constant.largest is None:
@@ -56,8 +58,10 @@ def _count(difference: Difference) -> str:
         return f"no difference in {counted(difference.same, 'node')}"
     return (
         f"{counted(len(difference.removed), 'node')} removed, {len(difference.added):,} added, "
-        f"{len(difference.reworked):,} with other attributes, {len(difference.rewired):,} rewired, "
-        f"{counted(len(difference.revalued), 'constant')} changed, {difference.same:,} the same"
+        f"{len(difference.attributes_changed):,} with other attributes, "
+        f"{len(difference.inputs_changed):,} with other inputs, "
+        f"{counted(len(difference.values_changed), 'constant')} changed, "
+        f"{difference.same:,} the same"
     )
 
 

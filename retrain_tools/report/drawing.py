@@ -9,7 +9,7 @@ from pathlib import Path
 from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.walks import followers, shortest_way
+from retrain_tools.graphdef.walks import shortest_path, successors
 from retrain_tools.report.graph_page import graph_page
 from retrain_tools.sources.model import Model
 
@@ -40,7 +40,7 @@ def browse(model: Model) -> str:
 
 
 def page(model: Model) -> str:
-    """Return the page of a network's graph, the way from the image to the bottleneck marked.
+    """Return the page of a network's graph, the path from the image to the bottleneck marked.
 
     Raises:
         InputError: the file has no graph.
@@ -51,10 +51,10 @@ def page(model: Model) -> str:
     summary = model.summary()
     tensors = model.all_tensors
     bottleneck = summary.bottlenecks[0].tensor if summary.bottlenecks else None
-    way: list[str] = []
+    path: list[str] = []
     if bottleneck is not None and summary.inputs:
         start = node_name(summary.inputs[0].tensor.name)
-        way = shortest_way(followers(graph_def), start, node_name(bottleneck)) or []
+        path = shortest_path(successors(graph_def), start, node_name(bottleneck)) or []
     inputs = ", ".join(guess.tensor.name for guess in summary.inputs[:3])
     outputs = ", ".join(guess.tensor.name for guess in summary.outputs[:3])
     facts = {
@@ -71,7 +71,7 @@ def page(model: Model) -> str:
         model.path.name,
         {tensor.name: tensor.shape for tensor in tensors},
         {tensor.name: tensor.dtype for tensor in tensors},
-        way,
+        path,
         bottleneck,
         {label: text for label, text in facts.items() if text},
     )

@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from retrain_tools.graphdef.attributes import attribute_texts
+from retrain_tools.graphdef.constants import UnreadableConstantError, read_constant
 from retrain_tools.graphdef.navigate import consumers, node_name
-from retrain_tools.report.attributes import Shape, attribute_texts, shape_text
-from retrain_tools.report.constants import UnreadableConstantError, read_constant, summary
+from retrain_tools.graphdef.tensors import Shape, shape_text
+from retrain_tools.report.constants import summary
 from retrain_tools.report.kernels import first_layer_constant, kernel_tiles
-from retrain_tools.report.scopes import flow_order, scope_tree
+from retrain_tools.report.scopes import Scope, flow_order, scope_tree
 
 CONTROL = -1  # stands for the output number of a control input
 
@@ -58,28 +60,19 @@ def graph_data(
     numbers: dict[str, int] = {}
     for number, node in enumerate(nodes):
         numbers.setdefault(node.name, number)
-    sources = [[numbers[n] for n in map(node_name, node.input) if n in numbers] for node in nodes]
     on_path = [numbers[n] for n in map(node_name, path) if n in numbers]
-    live = _live(nodes, numbers, on_path)
-    order = flow_order(sources, [not alive for alive in live])
-    scopes, home = scope_tree([n.name for n in nodes], order, [n.op == "Const" for n in nodes])
     ops, texts = _Numbered(), _Numbered()
     outputs = _outputs(numbers, shapes, dtypes, texts)
+    places, scopes = _places(nodes, numbers, on_path)
     columns = {
         "name": [node.name for node in nodes],
         "op": [ops.number(node.op) for node in nodes],
-        "scope": home,
-        "at": order,
-        "live": [int(alive) for alive in live],
+        **places,
         "inputs": [[_input(name, numbers) for name in node.input] for node in nodes],
         "outputs": [outputs.get(number, []) for number in range(len(nodes))],
-        "attributes": [
-            [texts.number(text) for pair in attribute_texts(n) if not _is_value(n, pair[0])
-             for text in pair]
-            for n in nodes
-        ],
+        "attributes": [_attributes(node, texts) for node in nodes],
         "device": [texts.number(node.device) for node in nodes],
-    }  # fmt: skip
+    }
     return {
         "nodes": columns,
         "ops": ops.texts(),
@@ -93,15 +86,27 @@ def graph_data(
     }
 
 
-def _is_value(node: Any, key: str) -> bool:
-    """Tell whether an attribute is a constant's value, which the page shows by itself."""
-    return bool(node.op == "Const" and key == "value")
+def _places(
+    nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int]
+) -> tuple[dict[str, list[int]], list[Scope]]:
+    """Return the columns `scope`, `at` and `live`, and the scopes."""
+    sources = [[numbers[n] for n in map(node_name, node.input) if n in numbers] for node in nodes]
+    live = _live(nodes, numbers, on_path)
+    order = flow_order(sources, [not alive for alive in live])
+    scopes, home = scope_tree([n.name for n in nodes], order, [n.op == "Const" for n in nodes])
+    return {"scope": home, "at": order, "live": list(map(int, live))}, scopes
+
+
+def _attributes(node: Any, texts: _Numbered) -> list[int]:
+    """Return key and value of each attribute, without a constant's value, which has a place."""
+    shown = [p for p in attribute_texts(node) if not (node.op == "Const" and p[0] == "value")]
+    return [texts.number(text) for pair in shown for text in pair]
 
 
 def _live(nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int]) -> list[bool]:
     """Tell for each node whether it is computed from anything but constants.
 
-    The image's own way always is: the input of the graph of 2015 is a constant to be overfed.
+    Nodes on the image's path always are: the input of the graph of 2015 is a constant to be fed.
     """
     users: list[list[int]] = [[] for _ in nodes]
     for number, node in enumerate(nodes):

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.report.constants import UnreadableConstantError, read_constant
+from retrain_tools.graphdef.constants import UnreadableConstantError, read_constant
+from retrain_tools.graphdef.navigate import constant_node
+from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 
 _MOST_TILES = 256
 _LARGEST_SIDE = 64
-_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 _FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
@@ -33,26 +33,17 @@ def first_layer_constant(
         start: the node that takes the image; None for all placeholders.
     """
     known = start in nodes
-    waiting = deque([start] if known else [n for n in nodes if nodes[n].op in _PLACEHOLDERS])
+    waiting = deque([start] if known else [n for n in nodes if nodes[n].op in PLACEHOLDERS])
     seen = set(waiting)
     while waiting:
         for node in consumers.get(str(waiting.popleft()), ()):
             if node.op == "Conv2D":
-                return _constant_behind(nodes, node)
+                kernel = constant_node(nodes, node.input[1]) if len(node.input) > 1 else None
+                return None if kernel is None else str(kernel.name)
             if node.name not in seen:
                 seen.add(node.name)
                 waiting.append(node.name)
     return None
-
-
-def _constant_behind(nodes: Mapping[str, Any], layer: Any) -> str | None:
-    """Return the constant that is a layer's second input, also through Identity nodes."""
-    node = nodes.get(node_name(layer.input[1])) if len(layer.input) > 1 else None
-    passed: set[str] = set()
-    while node is not None and node.op == "Identity" and node.input and node.name not in passed:
-        passed.add(node.name)
-        node = nodes.get(node_name(node.input[0]))
-    return node.name if node is not None and node.op == "Const" else None
 
 
 def kernel_tiles(proto: Any) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.navigate import attribute
+from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.shapes.call import Shape, shape_in
 
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 else:  # a plain graph is listed in the time that NumPy takes to be imported
     Array = Any
 
-VARIABLES = ("Variable", "VariableV2", "VarHandleOp")
 ImageSize = tuple[int | None, int | None]
 """(height, width) in pixels that the user asked for; None for the network's own."""
 

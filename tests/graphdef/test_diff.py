@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.diff import Difference, Revalued, Rewired, Reworked, compare_graphs
+from retrain_tools.graphdef.diff import (
+    AttributesChanged,
+    Difference,
+    InputsChanged,
+    ValuesChanged,
+    compare_graphs,
+)
 from retrain_tools.quiet_tensorflow import tf
 
 from .random_graphs import as_networkx, graphs
@@ -34,9 +40,11 @@ def changed(before: Any, after: Any) -> Difference:
     """The difference, which must read the same from the other side."""
     there, back = compare_graphs(before, after), compare_graphs(after, before)
     assert (there.added, there.same) == (back.removed, back.same)
-    assert sorted(node.name for node in there.revalued) == sorted(n.name for n in back.revalued)
-    assert {(w.name, w.before, w.after) for w in there.rewired} == {
-        (w.name, w.after, w.before) for w in back.rewired
+    assert sorted(node.name for node in there.values_changed) == sorted(
+        n.name for n in back.values_changed
+    )
+    assert {(w.name, w.before, w.after) for w in there.inputs_changed} == {
+        (w.name, w.after, w.before) for w in back.inputs_changed
     }
     return there
 
@@ -87,39 +95,39 @@ def test_other_ops_attributes_and_inputs() -> None:
     nodes["softmax"].input[0] = "softmax/logits/MatMul"
     nodes["mixed/join"].input[:] = ["mixed/join/concat_dim", "conv", "mixed/conv"]
     difference = changed(before, after)
-    assert difference.reworked == (
-        Reworked("conv", {"op": "Relu"}, {"op": "Relu6"}),
-        Reworked(
+    assert difference.attributes_changed == (
+        AttributesChanged("conv", {"op": "Relu"}, {"op": "Relu6"}),
+        AttributesChanged(
             "pool_3",
-            {"_mark": None, "padding": 's: "VALID"'},
-            {"_mark": "i: 7", "padding": 's: "SAME"'},
+            {"_mark": None, "padding": "VALID"},
+            {"_mark": "7", "padding": "SAME"},
         ),
     )
-    assert difference.rewired == (
-        Rewired(
+    assert difference.inputs_changed == (
+        InputsChanged(
             "mixed/join",
             ("mixed/join/concat_dim:0", "mixed/conv:0", "conv:0"),
             ("mixed/join/concat_dim:0", "conv:0", "mixed/conv:0"),
         ),
-        Rewired("softmax", ("softmax/logits:0",), ("softmax/logits/MatMul:0",)),
+        InputsChanged("softmax", ("softmax/logits:0",), ("softmax/logits/MatMul:0",)),
     )
-    assert difference.revalued == ()
+    assert difference.values_changed == ()
     assert difference.same == len(before.node) - 4
 
 
-def of_constants(one: Any, other: Any) -> tuple[Revalued, ...]:
+def of_constants(one: Any, other: Any) -> tuple[ValuesChanged, ...]:
     graphs = []
     for value in (one, other):
         graphs.append(empty_graph())
         add_constant(graphs[-1], "c", value)
-    return changed(*graphs).revalued
+    return changed(*graphs).values_changed
 
 
 def test_by_how_much_a_constant_changed() -> None:
     before = np.array([[1, -4], [2, 0]], np.float32)
     after = np.array([[1, -3], [2.5, 0]], np.float32)
     assert of_constants(before, after) == (
-        Revalued("c", "float32 [2, 2]", "float32 [2, 2]", 2, 4, 1.0, 0.375, 0.25),
+        ValuesChanged("c", "float32 [2, 2]", "float32 [2, 2]", 2, 4, 1.0, 0.375, 0.25),
     )
 
 
@@ -180,12 +188,14 @@ def test_random_graphs_against_networkx(before: Any, after: Any) -> None:
     assert set(difference.removed) == set(one) - set(other)
     shared = set(one) & set(other)
     ops = [{node.name: node.op for node in graph_def.node} for graph_def in (before, after)]
-    assert {n.name for n in difference.reworked} == {n for n in shared if ops[0][n] != ops[1][n]}
-    # A node with other predecessors must be rewired; one that is not has the same.
-    rewired = {wires.name for wires in difference.rewired}
+    assert {n.name for n in difference.attributes_changed} == {
+        n for n in shared if ops[0][n] != ops[1][n]
+    }
+    # A node with other predecessors has changed inputs; one without changed inputs has the same.
+    inputs_changed = {wires.name for wires in difference.inputs_changed}
     differs = {n for n in shared if set(one.predecessors(n)) != set(other.predecessors(n))}
-    assert differs <= rewired <= shared
-    touched = rewired | {node.name for node in difference.reworked}
+    assert differs <= inputs_changed <= shared
+    touched = inputs_changed | {node.name for node in difference.attributes_changed}
     assert difference.same == len(shared - touched)
 
 
@@ -207,9 +217,9 @@ def test_a_mutation_is_found(before: Any, data: st.DataObject) -> None:
     difference = changed(before, after)
     name = before.node[index].name
     found = {
-        "op": [n.name for n in difference.reworked],
-        "attribute": [n.name for n in difference.reworked],
-        "input": [n.name for n in difference.rewired],
+        "op": [n.name for n in difference.attributes_changed],
+        "attribute": [n.name for n in difference.attributes_changed],
+        "input": [n.name for n in difference.inputs_changed],
         "remove": list(difference.removed),
     }[how]
     assert found == [name]
@@ -231,4 +241,9 @@ def test_a_retrained_network_against_the_one_it_came_from() -> None:
     )
     assert len(difference.added) == 8
     assert difference.added[-1] == "final_result"
-    assert difference.rewired == difference.revalued == difference.reworked == ()
+    assert (
+        difference.inputs_changed
+        == difference.values_changed
+        == difference.attributes_changed
+        == ()
+    )

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrain_tools.graphdef.flops import LAYERS, multiply_adds
+from retrain_tools.graphdef.flops import multiply_adds
+from retrain_tools.graphdef.op_sets import LAYERS
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import plan_network

@@ -85,7 +85,7 @@ TINY = GraphSpec(
 @pytest.mark.parametrize(
     "graph_def",
     [inception_like(), inception_like(jpeg()), reverse_nodes(inception_like())],
-    ids=["placeholder", "constant", "not in running order"],
+    ids=["placeholder", "constant", "not in topological order"],
 )
 def test_a_graph_with_an_image_side(graph_def: Any, log_lines: pytest.LogCaptureFixture) -> None:
     assert spec_of(graph_def) == TINY

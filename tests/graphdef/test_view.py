@@ -18,7 +18,7 @@ from retrain_tools.graphdef.tensors import (
 )
 from retrain_tools.graphdef.tree import scope_tree
 from retrain_tools.graphdef.view import GraphView, view_of
-from retrain_tools.graphdef.walks import followers
+from retrain_tools.graphdef.walks import successors
 from retrain_tools.sources.readers.graph_def import read_graph_def
 
 from .tiny_graphs import (
@@ -35,7 +35,7 @@ LOOKS: dict[str, Callable[[Any, Path], Any]] = {
     "consumers": lambda g, _: consumers_by_tensor(g),
     "inputs": lambda g, _: graph_inputs(g, list_tensors(g)),
     "outputs": lambda g, _: graph_outputs(g, list_tensors(g)),
-    "followers": lambda g, _: followers(g),
+    "successors": lambda g, _: successors(g),
     "names": lambda g, _: list(nodes_by_name(g)),
     "ops": lambda g, _: {op: [n.name for n in nodes] for op, nodes in nodes_by_op(g).items()},
     "tree": lambda g, _: scope_tree(g.node),

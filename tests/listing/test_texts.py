@@ -125,15 +125,15 @@ def test_a_difference() -> None:
         "    + d:0\n"
         "~ c holds other values (float32 [2]): 1 of 2 differ, by 1 on average and 2 at most, "
         "1 of its largest value\n"
-        "1 node removed, 1 added, 1 with other attributes, 1 rewired, 1 constant changed, "
-        "1 the same\n"
+        "1 node removed, 1 added, 1 with other attributes, 1 with other inputs, "
+        "1 constant changed, 1 the same\n"
     )
     coloured = diff_text(difference, Style(True))
     assert "\x1b[31m- old\x1b[0m\n\x1b[32m+ new\x1b[0m\n" in coloured
     values = json.loads(diff_json(difference))
     assert values["added"] == ["new"]
     assert values["versions"] == [8, 24]
-    assert values["revalued"][0]["largest"] == 2.0
+    assert values["values_changed"][0]["largest"] == 2.0
 
 
 def test_no_difference() -> None:

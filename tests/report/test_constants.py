@@ -5,15 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.constants import Constant, UnreadableConstantError, read_constant
+from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.report.constants import (
-    BINS,
-    Constant,
-    UnreadableConstantError,
-    dtype_name,
-    read_constant,
-    summary,
-)
+from retrain_tools.report.constants import BINS, summary
 
 NUMBERS = [
     tf.float32, tf.float64, tf.float16, tf.bfloat16, tf.int8, tf.int16, tf.int32, tf.int64,
@@ -77,13 +73,15 @@ def test_malformed_constants_say_what_is_wrong() -> None:
     proto.ClearField("tensor_content")
     proto.float_val[:] = [1] * 7
     with pytest.raises(UnreadableConstantError, match="7 values for 6 elements"):
-        read_constant(proto)
+        summary(read_constant(proto))
     proto.tensor_shape.dim[0].size = -1
     with pytest.raises(UnreadableConstantError, match="shape is not fully known"):
         read_constant(proto)
-    for dtype, name in ((8, "complex64"), (20, "resource"), (0, "type 0"), (99, "type 99")):
-        with pytest.raises(UnreadableConstantError, match=f"type {name} are not shown"):
-            read_constant(tf.compat.v1.AttrValue().tensor.__class__(dtype=dtype))
+    for dtype, name in ((20, "resource"), (0, "0"), (99, "99")):
+        with pytest.raises(UnreadableConstantError, match=f"values of type {name} cannot be read"):
+            read_constant(schema.TensorProto(dtype=dtype))
+    with pytest.raises(UnreadableConstantError, match="type complex64 are not shown"):
+        summary(read_constant(schema.TensorProto(dtype=8)))
 
 
 def test_a_shape_beyond_all_memory_is_summarised_but_not_spread_out() -> None:
@@ -92,8 +90,20 @@ def test_a_shape_beyond_all_memory_is_summarised_but_not_spread_out() -> None:
     constant = read_constant(proto)
     found = summary(constant)
     assert (found["count"], found["mean"], found["bins"]) == (2**40, 3, [2**40])
+    assert constant.array().shape == (2**40,)
+    assert constant.array()[-1] == 3
+    proto.float_val[:] = [3, 4]
+    assert summary(read_constant(proto))["min"] == 3
     with pytest.raises(UnreadableConstantError, match="too many"):
-        constant.array()
+        read_constant(proto).array()
+
+
+def test_small_floats_are_summarised_as_numbers() -> None:
+    for dtype in (tf.bfloat16, tf.dtypes.experimental.float8_e5m2):
+        proto = tf.make_tensor_proto(np.array([1.5, -2, 0]).astype(dtype.as_numpy_dtype))
+        found = summary(read_constant(proto))
+        assert (found["min"], found["max"], found["zeros"]) == (-2, 1.5, 1)
+        assert found["first"] == ["1.5", "-2", "0"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16, np.int32, np.uint8])

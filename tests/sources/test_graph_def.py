@@ -283,7 +283,7 @@ def test_a_circle(tmp_path: Path) -> None:
     for name, source in (("a", "c"), ("b", "a"), ("c", "b")):
         add(graph_def, name, "Identity", [source])
     message = refusal(write(graph_def, tmp_path / "g.pb"))
-    assert message.startswith("is damaged: its nodes go in a circle: ")
+    assert message.startswith("is damaged: its nodes form a cycle: ")
     names = message.removesuffix(".").rpartition(": ")[2].split(" → ")
     assert all(f"{a}{b}" in "cacbabca" for a, b in itertools.pairwise(names))
     assert names[0] == names[-1]
@@ -371,7 +371,7 @@ def test_graphs_are_checked_without_a_file() -> None:
     add(graph_def, "a", "Relu", ["b"])
     with pytest.raises(InputError) as error:
         check_graph(graph_def, "memory")
-    assert str(error.value) == "memory is damaged: its nodes go in a circle: b → a → b."
+    assert str(error.value) == "memory is damaged: its nodes form a cycle: b → a → b."
 
 
 @pytest.fixture(scope="module")

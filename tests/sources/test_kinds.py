@@ -151,7 +151,7 @@ def _graph(change: Callable[..., None]) -> bytes:
     [
         (lambda g: g.node.add(name="a", op="NoOp"), "two nodes are called 'a'"),
         (lambda g: g.node.add(name="c", op="Identity", input=["gone"]), "which no node makes"),
-        (lambda g: g.node[1].input.__setitem__(0, "b"), "go in a circle"),
+        (lambda g: g.node[1].input.__setitem__(0, "b"), "form a cycle"),
     ],
 )
 def test_inconsistent_graphs_in_every_wrapping(

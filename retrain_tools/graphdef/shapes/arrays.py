@@ -6,6 +6,7 @@ import functools
 import math
 from typing import Any
 
+from retrain_tools.graphdef.op_sets import PADDINGS
 from retrain_tools.graphdef.shapes.call import (
     Call,
     Dim,
@@ -317,7 +318,7 @@ RULES: dict[str, Rule] = {
     "Split": split,
     "SplitV": split_in_sizes,
     "Transpose": turned,
-    **mapping(padded, "MirrorPad", "Pad", "PadV2"),
+    **mapping(padded, *PADDINGS),
     "Slice": cut,
     "StridedSlice": strided,
     "Tile": repeated,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from retrain_tools.graphdef.op_sets import RESIZERS
 from retrain_tools.graphdef.shapes.call import (
     Call,
     Dim,
@@ -213,7 +214,7 @@ RULES: dict[str, Rule] = {
     **mapping(normalised_with_statistics, "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
     "BatchNormWithGlobalNormalization": normalised,
     "LRN": normalised_locally,
-    **mapping(resized, "ResizeArea", "ResizeBicubic", "ResizeBilinear", "ResizeNearestNeighbor"),
+    **mapping(resized, *RESIZERS),
     "CropAndResize": cropped,
     **mapping(decoded, "DecodeBmp", "DecodeJpeg", "DecodePng", "DecodeAndCropJpeg"),
     "DecodeGif": decoded_frames,

@@ -1,4 +1,4 @@
-"""The shapes of a whole graph: each node's rule, in running order."""
+"""The shapes of a whole graph: each node's rule, in topological order."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.order import running_order
 from retrain_tools.graphdef.shapes import arrays, elementwise, layers
 from retrain_tools.graphdef.shapes.call import Call, NoShapeError, Shape, merge, shape_in
 from retrain_tools.graphdef.shapes.values import Values
+from retrain_tools.graphdef.toposort import topological_order
 
 _RULES = {**elementwise.RULES, **layers.RULES, **arrays.RULES}
 
@@ -28,7 +28,7 @@ def propagate_shapes(graph_def: Any, outputs: Mapping[str, int]) -> dict[str, li
         outputs: how many tensors each node makes.
 
     Raises:
-        CircleError: the nodes go in a circle.
+        CycleError: the nodes form a cycle.
     """
     try:
         return _in_turn(graph_def, graph_def.node, outputs, [])
@@ -84,7 +84,7 @@ def _in_turn(
 
 
 def _order(nodes: Mapping[str, Any], loops: Collection[str]) -> list[str]:
-    return running_order(
+    return topological_order(
         {
             name: [s for s in map(node_name, node.input) if s not in loops]
             for name, node in nodes.items()

@@ -29,9 +29,8 @@ from retrain_tools.graphdef.navigate import (
     nodes_by_name,
     unique_name,
 )
+from retrain_tools.graphdef.op_sets import FLOAT_CONVOLUTIONS, OLD_BATCH_NORM
 from retrain_tools.graphdef.weights import Weights, stand_in
-
-_OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
 
 
 def fold_batch_norms(
@@ -50,7 +49,7 @@ def fold_batch_norms(
     result = copy_nodes(light, lambda _: True)
     biases = []
     for node in result.node:
-        if node.op != _OLD_BATCH_NORM:
+        if node.op != OLD_BATCH_NORM:
             continue
         convolution = nodes[node_name(node.input[0])]
         statistics = [constant_value(nodes, name, weights) for name in node.input[1:5]]
@@ -80,7 +79,7 @@ def fold_batch_norms(
 
 
 def _is_foldable(convolution: Any, used_by: dict[str, list[Any]], weights: Weights) -> bool:
-    if convolution.op not in ("Conv2D", "DepthwiseConv2dNative"):
+    if convolution.op not in FLOAT_CONVOLUTIONS:
         return False
     if attribute(convolution, "data_format").s not in (b"", b"NHWC"):
         return False

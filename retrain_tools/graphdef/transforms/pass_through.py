@@ -14,9 +14,8 @@ from collections.abc import Collection
 from typing import Any
 
 from retrain_tools.graphdef.navigate import copy_nodes, node_name
+from retrain_tools.graphdef.op_sets import PASS_THROUGH
 from retrain_tools.graphdef.weights import Weights
-
-_PASS_THROUGH = ("Identity", "StopGradient", "CheckNumerics")
 
 
 def remove_pass_through(
@@ -32,7 +31,7 @@ def remove_pass_through(
     passed_on = {
         node.name: node.input[0]
         for node in light.node
-        if node.op in _PASS_THROUGH and node.name not in keep
+        if node.op in PASS_THROUGH and node.name not in keep
     }
 
     def source(name: str) -> str:

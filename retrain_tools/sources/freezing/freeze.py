@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.build import fill_constant
+from retrain_tools.graphdef.build import fill_constant, shape_proto
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.dtypes import dtype_name, dtype_number, number_of
 from retrain_tools.graphdef.navigate import (
@@ -17,12 +17,11 @@ from retrain_tools.graphdef.navigate import (
     nodes_by_name,
     upstream,
 )
-from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.sources.contents import Frozen, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.freezing.functions import inline_calls
 from retrain_tools.sources.freezing.variables import variables_to_constants
 
-PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 # What tf.function adds at the end of a function for each result, under no name of its own.
 _ADDED_RESULT = re.compile(r"(.*/)?Identity(_\d+)*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
@@ -89,15 +88,7 @@ def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> None:
             node.Clear()
             node.name, node.op = name, "Placeholder"
             node.attr["dtype"].type = dtype
-            set_shape(node.attr["shape"].shape, info.shape)
-
-
-def set_shape(proto: Any, shape: Shape | None) -> None:
-    """Write a shape into an empty TensorShapeProto."""
-    proto.SetInParent()
-    proto.unknown_rank = shape is None
-    for dim in shape or ():
-        proto.dim.add(size=-1 if dim is None else dim)
+            node.attr["shape"].shape.CopyFrom(shape_proto(info.shape))
 
 
 def valid_name(text: str) -> str:

@@ -14,6 +14,7 @@ from retrain_tools.graphdef.build import new_constant, new_node
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.note import Note, write_note
+from retrain_tools.graphdef.op_sets import FLOAT_LAYERS
 from retrain_tools.sources.contents import Frozen, Signature
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,6 @@ _APPLICATIONS = {  # by the name that the constructor gives the model, which is 
     r"vgg16|vgg19|resnet(50|101|152)": _CAFFE,
     r"densenet(121|169|201)": _TORCH,
 }
-_FIRST_LAYERS = ("Conv2D", "DepthwiseConv2dNative", "MatMul")
 # Layers that scale pixels themselves; batch_normalization does not count.
 _SCALING_LAYER = re.compile(r"(rescaling|normalization)(_\d+)*")
 
@@ -129,7 +129,7 @@ def _pixel_input(frozen: Frozen, signature: Signature) -> str | None:
 
 def _scaling_by_scopes(graph_def: Any) -> _Scaling | None:
     nodes = nodes_by_name(graph_def)
-    first = next((node.name for node in graph_def.node if node.op in _FIRST_LAYERS), None)
+    first = next((node.name for node in graph_def.node if node.op in FLOAT_LAYERS), None)
     before = set() if first is None else upstream(nodes, [first])
     if any(map(_SCALING_LAYER.fullmatch, _scopes(before))):
         return _INSIDE

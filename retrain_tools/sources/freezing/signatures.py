@@ -8,15 +8,15 @@ from typing import Any
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32, INT64, dtype_name
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
+from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.graphdef.shapes.call import shape_in
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.freezing.variables import changes_state
 
 _INTERNAL = "__saved_model_"  # how the names of TensorFlow's own signatures begin
 _DEFAULTS = ("serving_default", "default")  # SavedModels'; Hub modules'
-_PLACEHOLDERS = ("Placeholder", "PlaceholderV2", "PlaceholderWithDefault")
 _FEEDING = ("IteratorGetNext", "QueueDequeueManyV2", "QueueDequeueUpToV2", "QueueDequeueV2")
-_NO_RESULTS = (*_PLACEHOLDERS, "Const", "NoOp", "Assert", "Print", "PrintV2")
+_NO_RESULTS = (*PLACEHOLDERS, "Const", "NoOp", "Assert", "Print", "PrintV2")
 
 
 def stated_signatures(meta_graph: Any) -> dict[str, Signature]:
@@ -72,7 +72,7 @@ def forward_signature(graph_def: Any, where: str) -> Signature:
         InputError: nothing is computed from any placeholder, queue or data set.
     """
     nodes = nodes_by_name(graph_def)
-    placeholders = [node for node in graph_def.node if node.op in _PLACEHOLDERS]
+    placeholders = [node for node in graph_def.node if node.op in PLACEHOLDERS]
     feeding = [node for node in graph_def.node if _feeds_numbers(node)]
     images = [node for node in placeholders if _may_be_image(node)]
     inputs = images or feeding or [node for node in placeholders if not _is_label(node)]
@@ -101,7 +101,7 @@ def forward_signature(graph_def: Any, where: str) -> Signature:
 
 
 def _input_info(node: Any) -> TensorInfo:
-    if node.op in _PLACEHOLDERS:
+    if node.op in PLACEHOLDERS:
         shape = node.attr["shape"].shape if "shape" in node.attr else None
         dtype = dtype_name(node.attr["dtype"].type)
     else:

@@ -13,7 +13,7 @@ from typing import Any
 
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
-from retrain_tools.sources.contents import VARIABLES
+from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.sources.freezing.functions import inline_calls
 
 _ASSIGNING = ("Assign", "AssignVariableOp")

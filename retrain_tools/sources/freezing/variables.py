@@ -13,8 +13,8 @@ from typing import Any
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import INT32, dtype_name
 from retrain_tools.graphdef.navigate import copy_nodes, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.ops import registry
-from retrain_tools.sources.contents import VARIABLES
 
 _RESOURCE = 20  # types.proto: DT_RESOURCE
 

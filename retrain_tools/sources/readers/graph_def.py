@@ -11,6 +11,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.navigate import nodes_by_op
+from retrain_tools.graphdef.op_sets import OLD_BATCH_NORM
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
 from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.sources.contents import Frozen, ImageSize, graph_variables
@@ -20,7 +21,6 @@ from retrain_tools.sources.model import Model
 
 # The op was removed for graphs made since GraphDef version 9 (TensorFlow's op registry); a file
 # that holds it and says otherwise was re-saved by a newer TensorFlow, with nothing else changed.
-_OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
 _LAST_VERSION_WITH_OLD_BATCH_NORM = 8
 _OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_>.]*")
 _WHY_NOT = (
@@ -79,7 +79,7 @@ def read_graph_def(place: Place | str | Path) -> GraphView:
     if not ops or not all(map(_OP_NAME.fullmatch, ops)):
         raise InputError(f"{place} is not a GraphDef, or one without nodes.")
     check_graph(graph, str(place))
-    if _OLD_BATCH_NORM in nodes_by_op(graph):
+    if OLD_BATCH_NORM in nodes_by_op(graph):
         versions = graph.versions
         versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
     return graph

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from retrain_tools.graphdef.order import CircleError, running_order
+from retrain_tools.graphdef.toposort import CycleError, topological_order
 
 GRAPHS = st.integers(1, 8).flatmap(
     lambda count: st.lists(
@@ -22,13 +22,13 @@ def test_every_node_comes_after_its_sources_or_there_is_a_circle(sources: list[l
     graph = networkx.DiGraph([(s, name) for name, made in inputs.items() for s in made])
     graph.add_nodes_from(inputs)
     if networkx.is_directed_acyclic_graph(graph):
-        order = running_order(inputs)
+        order = topological_order(inputs)
         assert sorted(order) == sorted(inputs)
         places = {name: place for place, name in enumerate(order)}
         assert all(places[s] < places[name] for name, made in inputs.items() for s in made)
     else:
-        with pytest.raises(CircleError) as error:
-            running_order(inputs)
+        with pytest.raises(CycleError) as error:
+            topological_order(inputs)
         circle = str(error.value).split(" → ")
         assert circle[0] == circle[-1]
         assert all(graph.has_edge(a, b) for a, b in itertools.pairwise(circle))
@@ -36,10 +36,10 @@ def test_every_node_comes_after_its_sources_or_there_is_a_circle(sources: list[l
 
 def test_an_order_that_is_right_is_kept() -> None:
     inputs = {"b": [], "a": ["b"], "d": ["b"], "c": ["a", "d"]}
-    assert running_order(inputs) == ["b", "a", "d", "c"]
+    assert topological_order(inputs) == ["b", "a", "d", "c"]
 
 
 def test_a_long_chain_is_no_deep_recursion() -> None:
     count = 50_000
     inputs = {str(i): [str(i + 1)] if i < count else [] for i in range(count + 1)}
-    assert running_order(inputs) == [str(i) for i in range(count, -1, -1)]
+    assert topological_order(inputs) == [str(i) for i in range(count, -1, -1)]

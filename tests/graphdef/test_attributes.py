@@ -4,19 +4,24 @@ from typing import Any
 
 import pytest
 
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.attributes import attribute_text, attribute_texts
+from retrain_tools.graphdef.build import shape_proto
+from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.report.attributes import attribute_text, attribute_texts, shape_text
+
+from .tiny_graphs import own
 
 
 def value(**fields: Any) -> Any:
-    return tf.compat.v1.AttrValue(**fields)
+    return schema.AttrValue(**fields)
 
 
 def listed(**fields: Any) -> Any:
-    return value(list=tf.compat.v1.AttrValue.ListValue(**fields))
+    return value(list=schema.AttrValue.ListValue(**fields))
 
 
-SHAPE = tf.TensorShape([1, None, 3]).as_proto()
+SHAPE = shape_proto([1, None, 3])
 
 
 @pytest.mark.parametrize(
@@ -27,13 +32,14 @@ SHAPE = tf.TensorShape([1, None, 3]).as_proto()
         (value(s=b"\xffa"), r"\xffa"),
         (value(i=-3), "-3"),
         (value(f=0.001), "0.001"),
+        (value(f=1 + 2**-23), "1.00000012"),
         (value(b=False), "false"),
         (value(type=1), "float32"),
         (value(type=101), "float32_ref"),
-        (value(type=77), "type 77"),
+        (value(type=77), "?"),
         (value(shape=SHAPE), "[1, ?, 3]"),
-        (value(shape=tf.TensorShape(None).as_proto()), "unknown"),
-        (value(tensor=tf.make_tensor_proto([1, 2])), "int32 [2]"),
+        (value(shape=shape_proto(None)), "unknown"),
+        (value(tensor=own(tf.make_tensor_proto([1, 2]))), "int32 [2]"),
         (value(placeholder="T"), "T"),
         (listed(), "[]"),
         (listed(i=[1, 2, 2, 1]), "[1, 2, 2, 1]"),
@@ -56,7 +62,7 @@ def test_functions_are_named_with_their_attributes_but_not_without_end() -> None
 
 
 def test_attributes_are_sorted_and_reading_them_adds_none() -> None:
-    node = tf.compat.v1.NodeDef(name="n", op="Op")
+    node = schema.NodeDef(name="n", op="Op")
     node.attr["b"].i = 2
     node.attr["a"].b = True
     before = node.SerializeToString(deterministic=True)

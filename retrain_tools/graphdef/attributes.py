@@ -1,36 +1,33 @@
-"""What the attributes of a node say, as short text."""
+"""What the attributes of a node hold, as short text."""
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
-from retrain_tools.report.constants import dtype_name
+from retrain_tools.graphdef.dtypes import dtype_name
+from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.graphdef.tensors import shape_text
 
 _LONGEST_TEXT = 300
 _LONGEST_LIST = 32
 _DEEPEST = 3  # functions named by attributes of functions named by …
 
-Shape = tuple[int | None, ...]
-
-
-def shape_text(shape: Shape | None) -> str:
-    """Return a shape as people write it: `[1, ?, 2048]`, `[]`, or `unknown`."""
-    if shape is None:
-        return "unknown"
-    return f"[{', '.join('?' if d is None else str(d) for d in shape)}]"
-
 
 def attribute_texts(node: Any) -> list[tuple[str, str]]:
-    """Return the attributes of a node, sorted by name, each as short text.
-
-    The values of a constant are only named with their type and shape. What is too long is cut
-    off, and says so.
-    """
+    """Return the attributes of a node, sorted by name, each as `attribute_text`."""
     return [(key, attribute_text(node.attr[key])) for key in sorted(node.attr)]
 
 
 def attribute_text(value: Any, depth: int = 0) -> str:
-    """Return an AttrValue, of any class that has its fields, as short text."""
+    """Return an AttrValue as short text.
+
+    Of a tensor, only dtype and shape are given. What is too long is cut off, and says so.
+
+    Args:
+        value: the AttrValue.
+        depth: how many functions name it one inside the other.
+    """
     kind = value.WhichOneof("value")
     if kind is None:
         return "(empty)"
@@ -39,33 +36,42 @@ def attribute_text(value: Any, depth: int = 0) -> str:
     return _one(kind, getattr(value, kind), depth)
 
 
+def tensor_text(tensor: Any) -> str:
+    """Return dtype and shape of a TensorProto, as `float32 [3, 3]`."""
+    return f"{dtype_name(tensor.dtype)} {shape_text(shape_in(tensor.tensor_shape))}"
+
+
 def _one(kind: str, value: Any, depth: int) -> str:
     match kind:
         case "s":
             return _cut(value[: 4 * _LONGEST_TEXT].decode("utf-8", "backslashreplace"))
         case "f":
-            return f"{value:.7g}"
+            return _float_text(value)
         case "b":
             return "true" if value else "false"
         case "type":
             return dtype_name(value)
         case "shape":
-            return shape_text(_shape(value))
+            return shape_text(shape_in(value))
         case "tensor":
-            return f"{dtype_name(value.dtype)} {shape_text(_shape(value.tensor_shape))}"
+            return tensor_text(value)
         case "func":
             return _function_text(value, depth)
     return _cut(str(value))
 
 
+def _float_text(value: float) -> str:
+    """Return a float32 with 7 digits, or 9 where it takes them to tell it from its neighbours."""
+    text = f"{value:.7g}"
+    return text if struct.pack("f", float(text)) == struct.pack("f", value) else f"{value:.9g}"
+
+
 def _list_text(values: Any, depth: int) -> str:
-    for kind in ("s", "i", "f", "b", "type", "shape", "tensor", "func"):
-        items = getattr(values, kind)
-        if len(items):
-            shown = [_one(kind, item, depth) for item in items[:_LONGEST_LIST]]
-            if len(items) > _LONGEST_LIST:
-                shown.append(f"… ({len(items)} in all)")
-            return f"[{', '.join(shown)}]"
+    for field, items in values.ListFields():
+        shown = [_one(field.name, item, depth) for item in items[:_LONGEST_LIST]]
+        if len(items) > _LONGEST_LIST:
+            shown.append(f"… ({len(items)} in all)")
+        return f"[{', '.join(shown)}]"
     return "[]"
 
 
@@ -74,12 +80,6 @@ def _function_text(value: Any, depth: int) -> str:
         return _cut(value.name)
     inner = ", ".join(f"{k}={attribute_text(value.attr[k], depth + 1)}" for k in sorted(value.attr))
     return _cut(f"{value.name}({inner})")
-
-
-def _shape(proto: Any) -> Shape | None:
-    if proto.unknown_rank:
-        return None
-    return tuple(int(d.size) if d.size >= 0 else None for d in proto.dim)
 
 
 def _cut(text: str) -> str:
