@@ -11,7 +11,7 @@ from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.slim.checkpoint import CheckpointVariables, open_checkpoint
-from retrain_tools.slim.networks import PREPROCESSING, build_network, network_info
+from retrain_tools.slim.networks import PREPROCESSING, BuiltNetwork, build_network, network_info
 from retrain_tools.slim.preprocessing import evaluation_side
 from retrain_tools.slim.recognise import Recognised, recognise
 from retrain_tools.slim.variables import select_variables
@@ -57,18 +57,7 @@ def freeze_checkpoint(
         InputError: see `open_checkpoint`, `recognise` and `build_network`; or the checkpoint is
             of another network than `architecture`.
     """
-    with open_checkpoint(path) as reader:
-        shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
-        if architecture is not None:
-            network_info(architecture)
-        network = recognise(shapes)
-        if architecture not in (None, network.name):
-            raise InputError(f"{path} is a checkpoint of {network.name}, not of {architecture}.")
-        names = select_variables(shapes, moving_averages)
-        variables = CheckpointVariables(reader, names, path)
-        built = build_network(
-            network.name, variables, image_size, network.num_classes, network.width
-        )
+    network, built = _build(path, architecture, moving_averages, image_size)
     info = network_info(network.name)
     prepared = PREPROCESSING[info.preprocessing or "inception"]
     side = info.image_size if image_size is None else image_size
@@ -90,13 +79,28 @@ def freeze_checkpoint(
     for node in built.graph_def.node:
         strip_defaults(node)
     note = Note(
-        source=network.name,
-        preprocess=preprocess,
-        mean=prepared.mean,
-        std=prepared.std,
-        bottleneck=built.bottleneck,
-        final=built.predictions,
-        end_points=built.end_points,
+        network.name, preprocess, spec.mean, spec.std, spec.bottleneck, spec.final, spec.end_points
     )
     write_note(built.graph_def, built.input, note)
     return FrozenCheckpoint(built.graph_def, spec, network, built.bottleneck_depth)
+
+
+def _build(
+    path: str,
+    architecture: str | None,
+    moving_averages: bool,
+    image_size: int | tuple[int, int] | None,
+) -> tuple[Recognised, BuiltNetwork]:
+    """Recognise the network of a checkpoint and build it with the checkpoint's variables."""
+    with open_checkpoint(path) as reader:
+        shapes = {name: tuple(s) for name, s in reader.get_variable_to_shape_map().items()}
+        if architecture is not None:
+            network_info(architecture)
+        network = recognise(shapes)
+        if architecture not in (None, network.name):
+            raise InputError(f"{path} is a checkpoint of {network.name}, not of {architecture}.")
+        names = select_variables(shapes, moving_averages)
+        variables = CheckpointVariables(reader, names, path)
+        return network, build_network(
+            network.name, variables, image_size, network.num_classes, network.width
+        )
