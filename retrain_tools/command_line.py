@@ -150,7 +150,8 @@ def _scripts_with(flag: str) -> list[str]:
             found.append(script)
     _forget(flags.FLAGS)
     for name, definition in own.items():
-        flags.FLAGS[name] = definition
+        if name not in flags.FLAGS:
+            flags.FLAGS[name] = definition
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.constants import integers
 from retrain_tools.graphdef.dtypes import FLOAT32, STRING
 from retrain_tools.graphdef.navigate import (
@@ -57,7 +57,8 @@ def find_inputs(
     if input_layer is not None:
         raise InputError(
             f"{encoded!r} of {where} takes bytes, but no image decoded from them goes on to a "
-            "layer; name a tensor that takes pixels with --input_layer."
+            "layer; name a tensor that takes pixels with "
+            f"{argument('input_layer')}."
         )
     floats = [
         n
@@ -66,7 +67,7 @@ def find_inputs(
     ]
     if not floats:
         raise InputError(
-            f"No tensor of {where} is seen to take images; name it with --input_layer. "
+            f"No tensor of {where} is seen to take images; name it with {argument('input_layer')}. "
             f"List them: list_tensors --graph={where}"
         )
     # One whose shape is an image's before one without a shape, which may be a dropout rate.

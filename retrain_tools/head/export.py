@@ -11,7 +11,7 @@ import numpy as np
 
 from retrain_tools import files
 from retrain_tools.engine.shapes import tensor_shapes
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32
 from retrain_tools.graphdef.image_side import add_image_side
@@ -75,14 +75,15 @@ def retrained_graph(
 
 
 def _check_final_name(name: str, taken: set[str], frozen: FrozenGraph) -> None:
+    given = f"{argument('final_tensor_name')}={name!r}"
     if not _NODE_NAME.fullmatch(name):
         raise InputError(
-            f"--final_tensor_name={name!r} cannot be the name of a node: it takes letters, digits "
+            f"{given} cannot be the name of a node: it takes letters, digits "
             "and any of _ . - / (and no ':0')."
         )
     if name in taken:
         raise InputError(
-            f"--final_tensor_name={name!r} is the name of a node that {frozen.path} or the new "
+            f"{given} is the name of a node that {frozen.path} or the new "
             "layer needs; choose another."
         )
 

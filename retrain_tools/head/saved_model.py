@@ -10,7 +10,7 @@ from typing import Any
 
 from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.plan import plan_body
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -22,7 +22,9 @@ def check_folder(folder: str) -> None:
     """Raise InputError if `folder` cannot take a new SavedModel: it is a file, or not empty."""
     path = Path(folder)
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
-        raise InputError(f"--saved_model_dir={folder} exists and is not an empty folder.")
+        raise InputError(
+            f"{argument('saved_model_dir')}={folder} exists and is not an empty folder."
+        )
 
 
 def next_version(folder: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 
 Vectors = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.int64]
@@ -33,7 +33,7 @@ class Head:
     biases: Vectors
 
     def logits(self, vectors: Vectors) -> Vectors:
-        """Return what goes into the softmax for bottlenecks [N, depth]: float32 [N, classes]."""
+        """Return the input of the softmax for bottlenecks [N, depth]: float32 [N, classes]."""
         return vectors @ self.weights + self.biases
 
     def scores(self, vectors: Vectors) -> Vectors:
@@ -43,7 +43,7 @@ class Head:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """retrain.py's training flags and their defaults.
+    """How long and how fast to train: retrain.py's flags of these names, and their defaults.
 
     Attributes:
         how_many_training_steps: batches to train on.
@@ -64,17 +64,19 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         for name in ("how_many_training_steps", "eval_step_interval"):
             if getattr(self, name) < 1:
-                raise InputError(f"--{name}={getattr(self, name)} must be at least 1.")
+                raise InputError(f"{argument(name)}={getattr(self, name)} must be at least 1.")
         check_batch_size("train_batch_size", self.train_batch_size)
         check_batch_size("validation_batch_size", self.validation_batch_size)
         if not 0 < self.learning_rate < math.inf:
-            raise InputError(f"--learning_rate={self.learning_rate} must be a number above 0.")
+            raise InputError(
+                f"{argument('learning_rate')}={self.learning_rate} must be a number above 0."
+            )
 
 
 def check_batch_size(name: str, size: int) -> None:
-    """Raise InputError if the flag `name` asks for batches without images."""
+    """Raise InputError if the argument `name` asks for batches without images."""
     if size == 0:
-        raise InputError(f"--{name} cannot be 0; a negative number takes all images.")
+        raise InputError(f"{argument(name)} cannot be 0; a negative number takes all images.")
 
 
 @dataclasses.dataclass(frozen=True)

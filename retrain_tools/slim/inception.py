@@ -6,10 +6,12 @@ Szegedy 2015, "Batch Normalization" (arXiv:1502.03167), figure 5; both here with
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from retrain_tools.slim.folding import Norm
 from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
-from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool, Row
 
 NORM = Norm(epsilon=0.001, gamma=False)
 
@@ -162,3 +164,10 @@ def classify_flat(net: Network, x: Tensor, pool: str) -> Network:
         net.end_point("Logits", net.end_point("logits", net.logits))
         net.predictions = net.end_point("Predictions", net.softmax(net.logits, "Predictions"))
     return net
+
+
+def classify_early(net: Network, x: Tensor, rows: Sequence[Row], layer: str) -> None:
+    """Lay out the auxiliary classifier of v4 and Inception-ResNet, whose last layer is `layer`."""
+    with net.scope("AuxLogits"):
+        x = net.squeeze(net.chain(x, rows), "SpatialSqueeze")
+        net.end_point("AuxLogits", net.fully_connected(x, layer, net.variant.num_classes))

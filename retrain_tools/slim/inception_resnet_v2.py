@@ -7,20 +7,11 @@ the scaling of residuals.
 
 from __future__ import annotations
 
-from retrain_tools.slim.inception import NORM, classify_flat
+from retrain_tools.slim.inception import NORM, classify_early, classify_flat
+from retrain_tools.slim.inception_v3 import STEM
 from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
 from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool
-
-_STEM = (
-    Conv("Conv2d_1a_3x3", 3, 32, 2, "VALID"),
-    Conv("Conv2d_2a_3x3", 3, 32, 1, "VALID"),
-    Conv("Conv2d_2b_3x3", 3, 64),
-    MaxPool("MaxPool_3a_3x3", 3, 2, "VALID"),
-    Conv("Conv2d_3b_1x1", 1, 80, 1, "VALID"),
-    Conv("Conv2d_4a_3x3", 3, 192, 1, "VALID"),
-    MaxPool("MaxPool_5a_3x3", 3, 2, "VALID"),
-)
 
 _MIXED_5B: Branches = (
     [Conv("Conv2d_1x1", 1, 96)],
@@ -97,14 +88,14 @@ _AUXILIARY = (
 def inception_resnet_v2(scope: str, variant: Variant) -> Network:
     """Lay out Inception-ResNet v2."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, _STEM, end_points=True)
+    x = net.chain(net.image, STEM, end_points=True)
     x = net.mixed(x, "Mixed_5b", _MIXED_5B)
     x = _repeat(net, x, "Repeat/block35", _BLOCK_35, times=10, scale=0.17)
     x = net.mixed(x, "Mixed_6a", _MIXED_6A)
     x = _repeat(net, x, "Repeat_1/block17", _BLOCK_17, times=20, scale=0.10)
     net.end_point("PreAuxLogits", x)
     if variant.aux_logits:
-        _classify_early(net, x)
+        classify_early(net, x, _AUXILIARY, "Logits")
     x = net.mixed(x, "Mixed_7a", _MIXED_7A)
     x = _repeat(net, x, "Repeat_2/block8", _BLOCK_8, times=9, scale=0.20)
     x = _residual(net, x, "Block8", _BLOCK_8, scale=1.0)
@@ -129,9 +120,3 @@ def _residual(net: Network, x: Tensor, name: str, branches: Branches, scale: flo
         channels = x.shape[2]
         up = net.conv(joined, "Conv2d_1x1", 1, channels, normed=False, activated=False, scale=scale)
         return net.add(x, up)
-
-
-def _classify_early(net: Network, x: Tensor) -> None:
-    with net.scope("AuxLogits"):
-        x = net.squeeze(net.chain(x, _AUXILIARY), "SpatialSqueeze")
-        net.end_point("AuxLogits", net.fully_connected(x, "Logits", net.variant.num_classes))

@@ -11,7 +11,7 @@ from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
 from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool
 
-_STEM = (
+STEM = (
     Conv("Conv2d_1a_3x3", 3, 32, 2, "VALID"),
     Conv("Conv2d_2a_3x3", 3, 32, 1, "VALID"),
     Conv("Conv2d_2b_3x3", 3, 64),
@@ -121,7 +121,7 @@ _AUXILIARY = (
 def inception_v3(scope: str, variant: Variant) -> Network:
     """Lay out Inception v3."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, _STEM, end_points=True)
+    x = net.chain(net.image, STEM, end_points=True)
     for name, block in _MIXED.items():
         x = net.mixed(x, name, block)
     if variant.aux_logits:

@@ -6,17 +6,14 @@ Learning" (arXiv:1602.07261), figures 3 to 9.
 
 from __future__ import annotations
 
-from retrain_tools.slim.inception import NORM, classify_flat
+from retrain_tools.slim.inception import NORM, classify_early, classify_flat
+from retrain_tools.slim.inception_v3 import STEM
 from retrain_tools.slim.layers import Network
-from retrain_tools.slim.plan import Tensor, Variant
+from retrain_tools.slim.plan import Variant
 from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool
 
 # Figure 3.
-_STEM = (
-    Conv("Conv2d_1a_3x3", 3, 32, 2, "VALID"),
-    Conv("Conv2d_2a_3x3", 3, 32, 1, "VALID"),
-    Conv("Conv2d_2b_3x3", 3, 64),
-)
+_STEM = STEM[:3]
 _STEM_3A: Branches = (
     [MaxPool("MaxPool_0a_3x3", 3, 2, "VALID")],
     [Conv("Conv2d_0a_3x3", 3, 96, 2, "VALID")],
@@ -130,12 +127,5 @@ def inception_v4(scope: str, variant: Variant) -> Network:
     for name, block in _MIXED.items():
         x = net.mixed(x, name, block)
     if variant.aux_logits:
-        _classify_early(net, net.end_points["Mixed_6h"])
+        classify_early(net, net.end_points["Mixed_6h"], _AUXILIARY, "Aux_logits")
     return classify_flat(net, x, "AvgPool_1a")
-
-
-def _classify_early(net: Network, x: Tensor) -> None:
-    with net.scope("AuxLogits"):
-        x = net.squeeze(net.chain(x, _AUXILIARY), "SpatialSqueeze")
-        x = net.fully_connected(x, "Aux_logits", net.variant.num_classes)
-        net.end_point("AuxLogits", x)

@@ -184,7 +184,7 @@ def test_an_input_layer_that_takes_other_bytes_is_refused() -> None:
         spec_of(graph_def, input_layer="words")
     assert str(error.value) == (
         "'words:0' of g.pb takes bytes, but no image decoded from them goes on to a layer; "
-        "name a tensor that takes pixels with --input_layer."
+        "name a tensor that takes pixels with input_layer."
     )
 
 
@@ -269,7 +269,7 @@ def test_a_graph_without_an_image_input() -> None:
     with pytest.raises(InputError) as error:
         spec_of(graph_def)
     assert str(error.value) == (
-        "No tensor of g.pb is seen to take images; name it with --input_layer. "
+        "No tensor of g.pb is seen to take images; name it with input_layer. "
         "List them: list_tensors --graph=g.pb"
     )
 

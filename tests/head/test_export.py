@@ -274,7 +274,7 @@ def test_the_final_tensor_takes_any_free_name(old, head):
 @pytest.mark.parametrize("name", ["conv/relu", "final_training_ops/Wx_plus_b/add"])
 def test_a_final_name_that_is_taken_is_refused(old, head, name):
     message = (
-        f"--final_tensor_name={name!r} is the name of a node that {old.path} or the new layer "
+        f"final_tensor_name={name!r} is the name of a node that {old.path} or the new layer "
         "needs; choose another."
     )
     with pytest.raises(InputError, match=re.escape(message)):
@@ -283,7 +283,7 @@ def test_a_final_name_that_is_taken_is_refused(old, head, name):
 
 @pytest.mark.parametrize("name", ["", "final_result:0", "my result", "_private"])
 def test_a_final_name_that_tensorflow_refuses_is_refused(old, head, name):
-    message = f"--final_tensor_name={name!r} cannot be the name of a node: it takes letters,"
+    message = f"final_tensor_name={name!r} cannot be the name of a node: it takes letters,"
     with pytest.raises(InputError, match=re.escape(message)):
         retrained_graph(old, head, final_tensor_name=name)
 

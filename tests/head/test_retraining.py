@@ -178,11 +178,11 @@ REFUSED = [
     ),
     (
         {"saved_model_dir": "{tmp}"},
-        "--saved_model_dir={tmp} exists and is not an empty folder.",
+        "saved_model_dir={tmp} exists and is not an empty folder.",
     ),
     (
         {"final_tensor_name": "conv/relu"},
-        "--final_tensor_name='conv/relu' is the name of a node that {graph} or the new layer "
+        "final_tensor_name='conv/relu' is the name of a node that {graph} or the new layer "
         "needs; choose another.",
     ),
 ]
@@ -202,7 +202,7 @@ def test_what_would_fail_in_the_end_fails_before_anything_is_computed(
 
 
 def test_a_test_of_no_images_is_refused(photos):
-    message = "--test_batch_size cannot be 0; a negative number takes all images."
+    message = "test_batch_size cannot be 0; a negative number takes all images."
     with pytest.raises(InputError, match=re.escape(message)):
         settings_for(photos, test_batch_size=0)
 

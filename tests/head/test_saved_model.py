@@ -154,7 +154,7 @@ def test_an_empty_folder_is_used_and_nothing_else_is_left_beside_it(old, head, t
 
 def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
-    message = f"--saved_model_dir={tmp_path} exists and is not an empty folder."
+    message = f"saved_model_dir={tmp_path} exists and is not an empty folder."
     with pytest.raises(InputError, match=re.escape(message)):
         check_folder(str(tmp_path))
     with pytest.raises(InputError, match=r"mine\.txt exists and is not an empty folder"):

@@ -222,21 +222,21 @@ def test_without_validation_images_the_validation_figures_are_none():
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("how_many_training_steps", 0, "--how_many_training_steps=0 must be at least 1."),
-        ("eval_step_interval", -3, "--eval_step_interval=-3 must be at least 1."),
+        ("how_many_training_steps", 0, "how_many_training_steps=0 must be at least 1."),
+        ("eval_step_interval", -3, "eval_step_interval=-3 must be at least 1."),
         (
             "train_batch_size",
             0,
-            "--train_batch_size cannot be 0; a negative number takes all images.",
+            "train_batch_size cannot be 0; a negative number takes all images.",
         ),
         (
             "validation_batch_size",
             0,
-            "--validation_batch_size cannot be 0; a negative number takes all images.",
+            "validation_batch_size cannot be 0; a negative number takes all images.",
         ),
-        ("learning_rate", 0.0, "--learning_rate=0.0 must be a number above 0."),
-        ("learning_rate", float("nan"), "--learning_rate=nan must be a number above 0."),
-        ("learning_rate", float("inf"), "--learning_rate=inf must be a number above 0."),
+        ("learning_rate", 0.0, "learning_rate=0.0 must be a number above 0."),
+        ("learning_rate", float("nan"), "learning_rate=nan must be a number above 0."),
+        ("learning_rate", float("inf"), "learning_rate=inf must be a number above 0."),
     ],
 )
 def test_settings_that_cannot_train_are_refused(name, value, message):

@@ -1,4 +1,4 @@
-"""Shapes of what is joined, cut, turned and moved; the sizes are often inputs of their own."""
+"""Shape rules of array ops: reshaping, concatenating, slicing, padding; sizes are often inputs."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from retrain_tools.graphdef.shapes.call import (
 
 
 def constant(node: Any) -> Shape | None:
-    """What the constant's own value says."""
+    """Return the shape of a constant's value."""
     value = node.attr.get("value")
     return None if value is None else shape_in(value.tensor.tensor_shape)
 
 
-def said(call: Call) -> Shape | None:
-    """What the attribute `shape` says."""
+def from_attribute(call: Call) -> Shape | None:
+    """The attribute `shape`."""
     return shape_in(call.node.attr["shape"].shape) if "shape" in call.node.attr else None
 
 
@@ -46,23 +46,23 @@ def shape_vectors(call: Call) -> list[Shape | None]:
 
 
 def reshaped(call: Call) -> Shape:
-    """The shape that the second input says, where -1 is what is left."""
+    """The value of the second input; -1 in it is worked out from the rest (Reshape)."""
     wanted = call.vector(1)
-    unsaid = [i for i, dim in enumerate(wanted) if dim in (None, -1)]
+    open_dims = [i for i, dim in enumerate(wanted) if dim in (None, -1)]
     dims: list[Dim] = [None if dim == -1 else dim for dim in wanted]
     values = times(*shape) if (shape := call.any_shape(0)) is not None else None
     known = math.prod(dim for dim in dims if dim is not None)
-    if values is not None and len(unsaid) == 1 and known > 0:
+    if values is not None and len(open_dims) == 1 and known > 0:
         if values % known:
             raise NoShapeError
-        dims[unsaid[0]] = values // known
-    elif values is not None and not unsaid and values != known:
+        dims[open_dims[0]] = values // known
+    elif values is not None and not open_dims and values != known:
         raise NoShapeError
     return checked(dims)
 
 
 def squeezed(call: Call) -> Shape:
-    """The input without dimensions of one."""
+    """The input without dimensions of size 1: those of `squeeze_dims`, or all (Squeeze)."""
     shape = call.shape(0)
     wanted = {axis_in(len(shape), axis) for axis in call.ints("squeeze_dims")}
     if not wanted and None in shape:
@@ -74,7 +74,7 @@ def squeezed(call: Call) -> Shape:
 
 
 def expanded(call: Call) -> Shape:
-    """The input with one more dimension, of one."""
+    """The input with one more dimension of size 1 (ExpandDims)."""
     shape, axis = call.shape(0), call.value(1)
     if isinstance(axis, tuple) and len(axis) == 1:
         axis = axis[0]
@@ -84,23 +84,23 @@ def expanded(call: Call) -> Shape:
     return (*shape[:axis], 1, *shape[axis:])
 
 
-def joined(call: Call) -> Shape:
-    """Tensors put together along one dimension (ConcatV2, whose axis comes last)."""
-    return _joined(call, list(call.inputs[:-1]), len(call.inputs) - 1)
+def concatenated(call: Call) -> Shape:
+    """Tensors concatenated along an axis, which is the last input (ConcatV2)."""
+    return _concatenated(call, list(call.inputs[:-1]), len(call.inputs) - 1)
 
 
-def joined_axis_first(call: Call) -> Shape:
-    """Tensors put together along one dimension (Concat)."""
-    return _joined(call, list(call.inputs[1:]), 0)
+def concatenated_axis_first(call: Call) -> Shape:
+    """Tensors concatenated along an axis, which is the first input (Concat)."""
+    return _concatenated(call, list(call.inputs[1:]), 0)
 
 
-def quantized_joined(call: Call) -> list[Shape | None]:
-    """QuantizedConcat: the axis, then the tensors, then the ends of their ranges."""
+def quantized_concatenated(call: Call) -> list[Shape | None]:
+    """The same for QuantizedConcat, whose inputs are the axis, tensors, and minima and maxima."""
     count = (len(call.inputs) - 1) // 3
-    return [_joined(call, list(call.inputs[1 : count + 1]), 0), (), ()]
+    return [_concatenated(call, list(call.inputs[1 : count + 1]), 0), (), ()]
 
 
-def _joined(call: Call, parts: list[Shape | None], axis_input: int) -> Shape:
+def _concatenated(call: Call, parts: list[Shape | None], axis_input: int) -> Shape:
     ranks = {len(shape) for shape in parts if shape is not None}
     if len(ranks) != 1:
         raise NoShapeError
@@ -121,7 +121,7 @@ def _joined(call: Call, parts: list[Shape | None], axis_input: int) -> Shape:
 
 
 def stacked(call: Call) -> Shape | None:
-    """Tensors of one shape, along a new dimension (Pack)."""
+    """Tensors of one shape stacked along a new axis (Pack)."""
     shape = functools.reduce(merge, call.inputs, None)
     if shape is None:
         return None
@@ -130,14 +130,14 @@ def stacked(call: Call) -> Shape | None:
 
 
 def unstacked(call: Call) -> list[Shape | None]:
-    """The slices along one dimension (Unpack)."""
+    """The slices along an axis (Unpack)."""
     shape = call.shape(0)
     axis = axis_in(len(shape), call.integer("axis"))
     return [(*shape[:axis], *shape[axis + 1 :])] * call.outputs
 
 
 def split(call: Call) -> list[Shape | None]:
-    """Equal parts along one dimension; the axis comes first."""
+    """Equal parts along an axis, which is the first input (Split)."""
     shape = call.shape(1)
     if not call.is_known(0):
         return [(None,) * len(shape)] * call.outputs
@@ -150,7 +150,7 @@ def split(call: Call) -> list[Shape | None]:
 
 
 def split_in_sizes(call: Call) -> list[Shape | None]:
-    """Parts along one dimension of the sizes that the second input says (SplitV)."""
+    """Parts along an axis, their sizes being the second input (SplitV)."""
     shape, sizes = call.shape(0), list(call.known_vector(1))
     axis = axis_in(len(shape), call.number(2))
     size = shape[axis]
@@ -161,8 +161,8 @@ def split_in_sizes(call: Call) -> list[Shape | None]:
     return [checked((*shape[:axis], part, *shape[axis + 1 :])) for part in made]
 
 
-def turned(call: Call) -> Shape:
-    """The dimensions in another order."""
+def transposed(call: Call) -> Shape:
+    """The dimensions permuted by the second input (Transpose)."""
     shape = call.shape(0)
     order = call.known_vector(1)
     if sorted(order) != list(range(len(shape))):
@@ -171,7 +171,7 @@ def turned(call: Call) -> Shape:
 
 
 def padded(call: Call) -> Shape:
-    """More before and after each dimension, as the second input says."""
+    """Each dimension with the paddings of the second input, before and after (Pad)."""
     if not call.is_known(1):
         return (None,) * len(call.shape(0))
     pairs = call.value(1)
@@ -181,8 +181,8 @@ def padded(call: Call) -> Shape:
     )
 
 
-def cut(call: Call) -> Shape:
-    """As many values from each dimension as the third input says; -1 is all (Slice)."""
+def sliced(call: Call) -> Shape:
+    """The sizes of the third input, where -1 is all from the begin on (Slice)."""
     shape = call.shape(0)
     if not call.is_known(1) or not call.is_known(2):
         return (None,) * len(shape)
@@ -198,8 +198,8 @@ def cut(call: Call) -> Shape:
     return checked(made)
 
 
-def strided(call: Call) -> Shape:
-    """Python's slicing; with `...` or new dimensions only where all that is cut is said."""
+def strided_slice(call: Call) -> Shape:
+    """Python's slicing, without `...` and new axes (StridedSlice)."""
     shape = call.shape(0)
     begins, ends, steps = call.known_vector(1), call.known_vector(2), call.known_vector(3)
     bits = {key: call.integer(f"{key}_mask") for key in ("begin", "end", "shrink_axis")}
@@ -223,25 +223,25 @@ def strided(call: Call) -> Shape:
     return (*made, *shape[len(begins) :])
 
 
-def repeated(call: Call) -> Shape:
-    """Each dimension so many times over (Tile)."""
+def tiled(call: Call) -> Shape:
+    """Each dimension times the multiple in the second input (Tile)."""
     factors = call.vector(1)
     shape = call.of_rank(0, len(factors))
     return checked([times(dim, factor) for dim, factor in zip(shape, factors, strict=True)])
 
 
-def of_size(call: Call) -> Shape:
-    """The shape that the first input says (Fill, random numbers)."""
+def filled(call: Call) -> Shape:
+    """The value of the first input (Fill, random numbers)."""
     return checked(call.vector(0))
 
 
-def stretched_to(call: Call) -> Shape:
-    """The shape that the second input says (BroadcastTo)."""
+def broadcast_to(call: Call) -> Shape:
+    """The value of the second input (BroadcastTo)."""
     return checked(call.known_vector(1))
 
 
-def counted(call: Call) -> Shape:
-    """A vector from the first number to the second in steps of the third (Range)."""
+def number_range(call: Call) -> Shape:
+    """A vector from start to limit in steps of delta (Range)."""
     if not all(call.is_known(index) for index in range(3)):
         return (None,)
     start, end, step = (call.number(i) for i in range(3))
@@ -249,7 +249,7 @@ def counted(call: Call) -> Shape:
 
 
 def gathered(call: Call) -> Shape:
-    """Rows of the first input by the numbers in the second (Gather, GatherV2)."""
+    """Slices of the first input along an axis, one for each index (Gather, GatherV2)."""
     shape, places = call.shape(0), call.shape(1)
     if call.integer("batch_dims"):
         raise NoShapeError
@@ -258,15 +258,15 @@ def gathered(call: Call) -> Shape:
 
 
 def one_hot(call: Call) -> Shape:
-    """One more dimension, as deep as the second input says."""
+    """The input with a new axis of the depth in the second input (OneHot)."""
     shape, depth = call.shape(0), call.number(1)
     axis = call.integer("axis", -1)
     axis = len(shape) if axis == -1 else axis_in(len(shape) + 1, axis)
     return checked((*shape[:axis], depth, *shape[axis:]))
 
 
-def largest(call: Call) -> list[Shape | None]:
-    """The k largest values along the last dimension and where they were (TopK, TopKV2)."""
+def top_k(call: Call) -> list[Shape | None]:
+    """The k largest values along the last dimension, and their indices (TopK, TopKV2)."""
     shape = call.shape(0)
     count: Value = call.number(1) if len(call.inputs) > 1 else call.integer("k")
     if not shape or (shape[-1] is not None and shape[-1] < count):
@@ -274,8 +274,8 @@ def largest(call: Call) -> list[Shape | None]:
     return [(*shape[:-1], count)] * 2
 
 
-def blocks_to_batch(call: Call) -> Shape:
-    """Every so many pixels as an image of their own, for dilated layers (SpaceToBatchND)."""
+def space_to_batch(call: Call) -> Shape:
+    """Blocks of pixels moved into the batch dimension, for dilated layers (SpaceToBatchND)."""
     shape, block = call.shape(0), call.known_vector(1)
     made: list[Dim] = [times(shape[0], *block)]
     for dim, size, (before, after) in zip(shape[1:], block, call.value(2), strict=False):
@@ -285,8 +285,8 @@ def blocks_to_batch(call: Call) -> Shape:
     return checked((*made, *shape[len(block) + 1 :]))
 
 
-def batch_to_blocks(call: Call) -> Shape:
-    """The reverse: what was taken apart put together again (BatchToSpaceND)."""
+def batch_to_space(call: Call) -> Shape:
+    """The reverse of SpaceToBatchND (BatchToSpaceND)."""
     shape, block = call.shape(0), call.known_vector(1)
     count = math.prod(block)
     if shape[0] is not None and shape[0] % count:
@@ -298,36 +298,36 @@ def batch_to_blocks(call: Call) -> Shape:
 
 
 def quantized_reshaped(call: Call) -> list[Shape | None]:
-    """QuantizedReshape: the reshaped numbers and the ends of their range."""
+    """The reshaped tensor, its minimum and its maximum (QuantizedReshape)."""
     return [reshaped(call), (), ()]
 
 
 RULES: dict[str, Rule] = {
-    **mapping(said, "PlaceholderV2", "PlaceholderWithDefault"),
+    **mapping(from_attribute, "PlaceholderV2", "PlaceholderWithDefault"),
     "Shape": shape_vector,
     "ShapeN": shape_vectors,
     "Reshape": reshaped,
     "QuantizedReshape": quantized_reshaped,
     "Squeeze": squeezed,
     "ExpandDims": expanded,
-    "Concat": joined_axis_first,
-    "ConcatV2": joined,
-    "QuantizedConcat": quantized_joined,
+    "Concat": concatenated_axis_first,
+    "ConcatV2": concatenated,
+    "QuantizedConcat": quantized_concatenated,
     "Pack": stacked,
     "Unpack": unstacked,
     "Split": split,
     "SplitV": split_in_sizes,
-    "Transpose": turned,
+    "Transpose": transposed,
     **mapping(padded, *PADDINGS),
-    "Slice": cut,
-    "StridedSlice": strided,
-    "Tile": repeated,
-    **mapping(of_size, "Fill", "RandomStandardNormal", "RandomUniform", "TruncatedNormal"),
-    "BroadcastTo": stretched_to,
-    "Range": counted,
+    "Slice": sliced,
+    "StridedSlice": strided_slice,
+    "Tile": tiled,
+    **mapping(filled, "Fill", "RandomStandardNormal", "RandomUniform", "TruncatedNormal"),
+    "BroadcastTo": broadcast_to,
+    "Range": number_range,
     **mapping(gathered, "Gather", "GatherV2"),
     "OneHot": one_hot,
-    **mapping(largest, "TopK", "TopKV2"),
-    "SpaceToBatchND": blocks_to_batch,
-    "BatchToSpaceND": batch_to_blocks,
+    **mapping(top_k, "TopK", "TopKV2"),
+    "SpaceToBatchND": space_to_batch,
+    "BatchToSpaceND": batch_to_space,
 }

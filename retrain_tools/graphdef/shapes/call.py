@@ -1,4 +1,4 @@
-"""One node as a shape rule sees it: what is known of its inputs, and its attributes."""
+"""A node as shape rules see it: what is known of its inputs, and its attributes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Rule = Callable[["Call"], "Shape | list[Shape | None] | None"]
 
 
 class NoShapeError(Exception):
-    """Nothing can be said: an input is not known well enough, or does not fit the op."""
+    """The shape is not known: an input is not known well enough, or does not fit the op."""
 
 
 class Call:
@@ -123,7 +123,7 @@ class Call:
 
 
 def shape_in(proto: Any) -> Shape | None:
-    """Return the shape that a TensorShapeProto says."""
+    """Return the shape in a TensorShapeProto; None for an unknown rank."""
     dims = dims_in(proto)
     if dims is None or not dims or min(dims) >= 0:
         return dims
@@ -131,14 +131,14 @@ def shape_in(proto: Any) -> Shape | None:
 
 
 def merge_dims(one: Dim, other: Dim) -> Dim:
-    """Return what two statements about the same dimension say together."""
+    """Return the dimension that agrees with both; None if neither is known."""
     if one is not None and other is not None and one != other:
         raise NoShapeError
     return other if one is None else one
 
 
 def merge(one: Shape | None, other: Shape | None) -> Shape | None:
-    """Return what two statements about the same shape say together."""
+    """Return the shape that agrees with both, as far as either is known."""
     if one is None or other is None:
         return other if one is None else one
     if len(one) != len(other):
@@ -157,7 +157,7 @@ def times(*dims: Dim) -> Dim:
 
 
 def axis_in(rank: int, axis: int) -> int:
-    """Return an axis counted from the front."""
+    """Return a non-negative axis for one that may count from the end."""
     if not -rank <= axis < rank:
         raise NoShapeError
     return axis % rank
@@ -171,5 +171,5 @@ def checked(dims: Sequence[Dim]) -> Shape:
 
 
 def mapping(rule: Rule, *ops: str) -> Mapping[str, Rule]:
-    """Return the same rule for several ops."""
+    """Return one rule for several ops, by op."""
     return dict.fromkeys(ops, rule)

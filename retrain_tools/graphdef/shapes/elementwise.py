@@ -1,4 +1,4 @@
-"""Shapes of what is computed value by value, and of reductions, products and comparisons."""
+"""Shape rules of elementwise ops, reductions, matrix products and comparisons."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from retrain_tools.graphdef.shapes.call import (
 
 
 def same(call: Call) -> Shape | None:
-    """Every output is as large as the first input."""
+    """The shape of the first input."""
     return call.any_shape(0)
 
 
 def same_and_range(call: Call) -> list[Shape | None]:
-    """A quantized tensor as large as the first input, and the scalars that say its range."""
+    """A quantized tensor of the first input's shape, its minimum and its maximum."""
     return [call.any_shape(0), (), ()]
 
 
 def each_its_own(call: Call) -> list[Shape | None]:
-    """As many outputs as inputs, each as large as its own (IdentityN)."""
+    """Each output has the shape of its input (IdentityN)."""
     return list(call.inputs)
 
 
 def both_ways(call: Call) -> list[Shape | None]:
-    """Two outputs, of which only one ever has a value (Switch)."""
+    """Two outputs of the input's shape (Switch)."""
     return [call.any_shape(0)] * 2
 
 
 def scalar(call: Call) -> Shape:  # noqa: ARG001  (the form of a rule)
-    """One value, whatever goes in."""
+    """A scalar, whatever the input."""
     return ()
 
 
 def broadcast(one: Shape | None, other: Shape | None) -> Shape | None:
-    """Return the shape that two operands are stretched to, by NumPy's rules."""
+    """Return the shape that two operands are broadcast to, by NumPy's rules."""
     if one is None or other is None:
         return None
     rank = max(len(one), len(other))
     one = (1,) * (rank - len(one)) + one
     other = (1,) * (rank - len(other)) + other
-    return tuple(map(_stretched, one, other))
+    return tuple(map(_broadcast_dim, one, other))
 
 
-def _stretched(one: Dim, other: Dim) -> Dim:
+def _broadcast_dim(one: Dim, other: Dim) -> Dim:
     if one == 1:
         return other
     if other == 1:
@@ -63,18 +63,18 @@ def _stretched(one: Dim, other: Dim) -> Dim:
     return merge_dims(one, other)
 
 
-def stretched(call: Call) -> Shape | None:
-    """Two operands, stretched to each other's shape."""
+def broadcasted(call: Call) -> Shape | None:
+    """Two operands, broadcast to each other's shape."""
     return broadcast(call.any_shape(0), call.any_shape(1))
 
 
 def comparison(call: Call) -> Shape | None:
-    """Two operands; without `incompatible_shape_error` the result may also be a single value."""
-    return stretched(call) if call.flag("incompatible_shape_error", True) else None
+    """Two operands; without `incompatible_shape_error` the result may also be a scalar."""
+    return broadcasted(call) if call.flag("incompatible_shape_error", True) else None
 
 
 def selection(call: Call) -> Shape | None:
-    """A condition and two operands, all three stretched (SelectV2)."""
+    """A condition and two operands, all three broadcast (SelectV2)."""
     return broadcast(call.any_shape(0), broadcast(call.any_shape(1), call.any_shape(2)))
 
 
@@ -90,7 +90,7 @@ def bias_add(call: Call) -> Shape | None:
 
 
 def reduction(call: Call) -> Shape | None:
-    """One value, or none, for each dimension along which the input is reduced."""
+    """The input with its reduced dimensions removed, or of size 1 with `keep_dims`."""
     keep = call.flag("keep_dims")
     shape = call.shape(0)
     if not call.is_known(1):
@@ -103,7 +103,7 @@ def reduction(call: Call) -> Shape | None:
 
 
 def arg_reduction(call: Call) -> Shape:
-    """The index of a value along one dimension (ArgMax)."""
+    """The input without the dimension of the axis (ArgMax)."""
     shape = call.shape(0)
     axis = axis_in(len(shape), call.number(1))
     return (*shape[:axis], *shape[axis + 1 :])
@@ -119,7 +119,7 @@ def matrix_product(call: Call) -> Shape:
 
 
 def batched_matrix_product(call: Call) -> Shape | None:
-    """Matrices in the last two dimensions, the others stretched (BatchMatMulV2)."""
+    """Matrices in the last two dimensions, the others broadcast (BatchMatMulV2)."""
     left, right = call.shape(0), call.shape(1)
     if min(len(left), len(right)) < 2:
         raise NoShapeError
@@ -157,7 +157,7 @@ RULES: dict[str, Rule] = {
         *("Softsign", "Sqrt", "Square", "StopGradient", "Tan", "Tanh", "ZerosLike"),
     ),
     **mapping(
-        stretched,
+        broadcasted,
         *("Add", "AddV2", "Atan2", "BitwiseAnd", "BitwiseOr", "BitwiseXor", "Div", "DivNoNan"),
         *("FloorDiv", "FloorMod", "Greater", "GreaterEqual", "Less", "LessEqual", "LogicalAnd"),
         *("LogicalOr", "Maximum", "Minimum", "Mod", "Mul", "MulNoNan", "Pow", "RealDiv"),

@@ -1,4 +1,4 @@
-"""Shapes of the layers of image networks: convolutions, pooling, normalisation, images."""
+"""Shape rules of the layers of image networks: convolution, pooling, normalisation, images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from retrain_tools.graphdef.shapes.call import (
     merge_dims,
     times,
 )
-from retrain_tools.graphdef.shapes.elementwise import matrix_product, same_and_range, stretched
+from retrain_tools.graphdef.shapes.elementwise import broadcasted, matrix_product, same_and_range
 
 _ONES = (1,) * 4
 _NO_PADDING = (0,) * 8  # before and after, for each dimension
@@ -32,8 +32,8 @@ def _layout(call: Call) -> tuple[int, int, int, int]:
     return layout
 
 
-def _placed(layout: Sequence[int], dims: Sequence[Dim]) -> Shape:
-    """Put batch, height, width and channels where the layout has them."""
+def _in_layout(layout: Sequence[int], dims: Sequence[Dim]) -> Shape:
+    """Return batch, height, width and channels in the order of the data format."""
     batch, height, width, channels = dims
     made = (batch, height, width, channels) if layout[3] == 3 else (batch, channels, height, width)
     return checked(made)
@@ -49,8 +49,10 @@ def _four(call: Call, key: str, default: int | None = None) -> Sequence[int]:
     return numbers
 
 
-def _slid(size: Dim, window: Dim, stride: int, dilation: int, padding: str, around: int) -> Dim:
-    """Return in how many places a window can be (GetWindowedOutputSize in TensorFlow's sources)."""
+def _output_size(
+    size: Dim, window: Dim, stride: int, dilation: int, padding: str, around: int
+) -> Dim:
+    """Return the output size of a window (GetWindowedOutputSize in TensorFlow's sources)."""
     if size is None:
         return None
     if padding == "SAME":
@@ -65,7 +67,7 @@ def _slid(size: Dim, window: Dim, stride: int, dilation: int, padding: str, arou
     return room // stride + 1
 
 
-def _slid_over(
+def _output_sizes(
     call: Call, layout: Sequence[int], shape: Shape, window: Shape, dilated: bool
 ) -> tuple[Dim, Dim]:
     """Return the height and width of the result of a convolution or pooling."""
@@ -77,31 +79,31 @@ def _slid_over(
         if len(around) != len(_NO_PADDING) or min(around) < 0:
             raise NoShapeError
 
-    def slid(place: int, size: Dim) -> Dim:
+    def size_along(place: int, size: Dim) -> Dim:
         room = around[2 * place] + around[2 * place + 1]
-        return _slid(shape[place], size, strides[place], dilations[place], padding, room)
+        return _output_size(shape[place], size, strides[place], dilations[place], padding, room)
 
-    return slid(layout[1], window[0]), slid(layout[2], window[1])
+    return size_along(layout[1], window[0]), size_along(layout[2], window[1])
 
 
 def convolution(call: Call) -> Shape:
-    """Kernels of [height, width, channels, results]; the input may have several groups of them."""
+    """Kernels [height, width, channels in, channels out]; a grouped convolution has fewer in."""
     shape, kernel = call.of_rank(0, 4), call.of_rank(1, 4)
     layout = _layout(call)
     channels, taken = shape[layout[3]], kernel[2]
     if channels is not None and taken is not None and (taken < 1 or channels % taken):
         raise NoShapeError
-    height, width = _slid_over(call, layout, shape, kernel[:2], dilated=True)
-    return _placed(layout, (shape[layout[0]], height, width, kernel[3]))
+    height, width = _output_sizes(call, layout, shape, kernel[:2], dilated=True)
+    return _in_layout(layout, (shape[layout[0]], height, width, kernel[3]))
 
 
 def depthwise_convolution(call: Call) -> Shape:
-    """Kernels of [height, width, channels, results for each channel]."""
+    """Kernels [height, width, channels in, channel multiplier]."""
     shape, kernel = call.of_rank(0, 4), call.of_rank(1, 4)
     layout = _layout(call)
     channels = merge_dims(shape[layout[3]], kernel[2])
-    height, width = _slid_over(call, layout, shape, kernel[:2], dilated=True)
-    return _placed(layout, (shape[layout[0]], height, width, times(channels, kernel[3])))
+    height, width = _output_sizes(call, layout, shape, kernel[:2], dilated=True)
+    return _in_layout(layout, (shape[layout[0]], height, width, times(channels, kernel[3])))
 
 
 def pooling(call: Call) -> Shape:
@@ -111,27 +113,27 @@ def pooling(call: Call) -> Shape:
     batch, channels = (layout[0], layout[3])
     if {window[batch], call.ints("strides")[batch], window[channels]} != {1}:
         raise NoShapeError  # pooling across channels is an exotic thing
-    height, width = _slid_over(
+    height, width = _output_sizes(
         call, layout, shape, (window[layout[1]], window[layout[2]]), dilated=False
     )
-    return _placed(layout, (shape[batch], height, width, shape[channels]))
+    return _in_layout(layout, (shape[batch], height, width, shape[channels]))
 
 
-def pooling_with_places(call: Call) -> list[Shape | None]:
-    """The largest values and where they were."""
+def pooling_with_indices(call: Call) -> list[Shape | None]:
+    """The largest values and their indices."""
     return [pooling(call)] * 2
 
 
-def upside_down_convolution(call: Call) -> Shape:
-    """A transposed convolution, which is told how large its result is."""
+def transposed_convolution(call: Call) -> Shape:
+    """The value of the first input (Conv2DBackpropInput)."""
     sizes = call.vector(0)
     if len(sizes) != 4:
         raise NoShapeError
     return checked(sizes)
 
 
-def normalised_with_statistics(call: Call) -> list[Shape | None]:
-    """FusedBatchNorm: the values, then means and variances; what V3 keeps besides is not said."""
+def fused_batch_norm(call: Call) -> list[Shape | None]:
+    """The normalised tensor, then means and variances; V3's reserve space is unknown."""
     shape = call.of_rank(0, 4)
     place = _layout(call)[3]
     channels = shape[place]
@@ -143,7 +145,7 @@ def normalised_with_statistics(call: Call) -> list[Shape | None]:
     return [values, *([(channels,)] * 4), None][: call.outputs]
 
 
-def normalised(call: Call) -> Shape:
+def old_batch_norm(call: Call) -> Shape:
     """BatchNormWithGlobalNormalization: as the input, with as many channels as there are means."""
     shape = call.of_rank(0, 4)
     channels = shape[3]
@@ -152,13 +154,13 @@ def normalised(call: Call) -> Shape:
     return (*shape[:3], channels)
 
 
-def normalised_locally(call: Call) -> Shape:
+def local_response_norm(call: Call) -> Shape:
     """LRN: as the input."""
     return call.of_rank(0, 4)
 
 
 def resized(call: Call) -> Shape:
-    """Images of the height and width that the second input says."""
+    """Images of the height and width in the second input."""
     shape = call.of_rank(0, 4)
     size = call.vector(1) if call.is_known(1) else (None, None)
     if len(size) != 2:
@@ -176,7 +178,7 @@ def cropped(call: Call) -> Shape:
 
 
 def decoded(call: Call) -> Shape:
-    """One image, of a size that only the file says."""
+    """One decoded image, of unknown size."""
     return (None, None, call.integer("channels") or None)
 
 
@@ -186,17 +188,17 @@ def decoded_frames(call: Call) -> Shape:  # noqa: ARG001  (the form of a rule)
 
 
 def decoded_image_or_frames(call: Call) -> Shape | None:
-    """DecodeImage: for a GIF all frames, unless it was told to take the first."""
+    """DecodeImage: a GIF gives all frames, unless `expand_animations` is false."""
     return None if call.flag("expand_animations", True) else decoded(call)
 
 
 def two_scalars(call: Call) -> list[Shape | None]:  # noqa: ARG001  (the form of a rule)
-    """The ends of a range."""
+    """A minimum and a maximum."""
     return [(), ()]
 
 
 def _with_range(rule: Rule) -> Rule:
-    """Return the rule of the quantized op: the same result, and the scalars that say its range."""
+    """Return the rule of the quantized op: the same result, its minimum and its maximum."""
 
     def quantized(call: Call) -> list[Shape | None]:
         result = rule(call)
@@ -209,11 +211,11 @@ RULES: dict[str, Rule] = {
     "Conv2D": convolution,
     "DepthwiseConv2dNative": depthwise_convolution,
     **mapping(pooling, "AvgPool", "MaxPool"),
-    "MaxPoolWithArgmax": pooling_with_places,
-    "Conv2DBackpropInput": upside_down_convolution,
-    **mapping(normalised_with_statistics, "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
-    "BatchNormWithGlobalNormalization": normalised,
-    "LRN": normalised_locally,
+    "MaxPoolWithArgmax": pooling_with_indices,
+    "Conv2DBackpropInput": transposed_convolution,
+    **mapping(fused_batch_norm, "FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"),
+    "BatchNormWithGlobalNormalization": old_batch_norm,
+    "LRN": local_response_norm,
     **mapping(resized, *RESIZERS),
     "CropAndResize": cropped,
     **mapping(decoded, "DecodeBmp", "DecodeJpeg", "DecodePng", "DecodeAndCropJpeg"),
@@ -222,7 +224,7 @@ RULES: dict[str, Rule] = {
     **mapping(_with_range(convolution), "QuantizedConv2D"),
     **mapping(_with_range(pooling), "QuantizedAvgPool", "QuantizedMaxPool"),
     "QuantizedMatMul": _with_range(matrix_product),
-    **mapping(_with_range(stretched), "QuantizedAdd", "QuantizedMul"),
+    **mapping(_with_range(broadcasted), "QuantizedAdd", "QuantizedMul"),
     **mapping(
         same_and_range,
         *("QuantizeDownAndShrinkRange", "QuantizedRelu", "QuantizedRelu6", "QuantizedReluX"),

@@ -18,10 +18,10 @@ _FIRST_VERSION_WITH_SCALARS = 24
 
 
 def propagate_shapes(graph_def: Any, outputs: Mapping[str, int]) -> dict[str, list[Shape | None]]:
-    """Return the shape of each output of each node, None where nothing tells.
+    """Return the shape of each output of each node, None where it is unknown.
 
-    What is said is what TensorFlow says on importing the graph, or more where the file carries
-    `_output_shapes`; where no rule applies, nothing is said.
+    Shapes are those that TensorFlow infers on importing the graph, or better known where the file
+    carries `_output_shapes`; where no rule applies, they are unknown.
 
     Args:
         graph_def: the graph, of either class; every input must be there.
@@ -31,25 +31,25 @@ def propagate_shapes(graph_def: Any, outputs: Mapping[str, int]) -> dict[str, li
         CycleError: the nodes form a cycle.
     """
     try:
-        return _in_turn(graph_def, graph_def.node, outputs, [])
+        return _one_by_one(graph_def, graph_def.node, outputs, [])
     except _NotInOrderError:
         nodes = {node.name: node for node in graph_def.node}
         # What comes back from the end of a while loop's body is not known at its beginning.
         loops = [name for name, node in nodes.items() if node.op == "NextIteration"]
         order = _order(nodes, loops)
-        return _in_turn(graph_def, [nodes[name] for name in order], outputs, loops)
+        return _one_by_one(graph_def, [nodes[name] for name in order], outputs, loops)
 
 
 class _NotInOrderError(Exception):
-    """A node takes what comes after it in the file."""
+    """A node stands before one of its inputs in the file."""
 
 
-def _in_turn(
+def _one_by_one(
     graph_def: Any, turns: Iterable[Any], outputs: Mapping[str, int], unknown: Iterable[str]
 ) -> dict[str, list[Shape | None]]:
-    """Work out one node after the other; each must come after those that it takes from.
+    """Work out one node after the other; each must come after its inputs.
 
-    The nodes `unknown` may also come later: what they make counts as unknown until then.
+    The nodes `unknown` may also come later: their shapes count as unknown until then.
     """
     shapes: dict[str, list[Shape | None]] = {name: [None] * outputs[name] for name in unknown}
     nodes: dict[str, Any] = {}
@@ -78,7 +78,7 @@ def _in_turn(
         if len(made) != count:
             made = [*made, *[None] * count][:count]
         if "_output_shapes" in node.attr:
-            made = _with_own_statement(node, made)
+            made = _with_stated_shapes(node, made)
         shapes[name] = made
     return shapes
 
@@ -113,8 +113,8 @@ def _apply(rule: Any, call: Call) -> Shape | list[Shape | None] | None:
         return None
 
 
-def _with_own_statement(node: Any, made: list[Shape | None]) -> list[Shape | None]:
-    """Add what the file says of a node's shapes, as far as it does not contradict the rules."""
+def _with_stated_shapes(node: Any, made: list[Shape | None]) -> list[Shape | None]:
+    """Add the file's own `_output_shapes` of a node unless they contradict the rules."""
     said = [shape_in(proto) for proto in node.attr["_output_shapes"].list.shape]
     if len(said) != len(made):
         return made

@@ -98,7 +98,7 @@ def _concat(_: Any, inputs: list[Value | None]) -> Value | None:
 
 
 def _strided_slice(node: Any, inputs: list[Value | None]) -> Value | None:
-    """One number or a run of them out of a vector, as `tf.shape(x)[0]` and `[1:]` are written."""
+    """One number or a slice of a vector, as `tf.shape(x)[0]` and `[1:]` are written."""
     masks = {
         key: node.attr[f"{key}_mask"].i if f"{key}_mask" in node.attr else 0
         for key in ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
