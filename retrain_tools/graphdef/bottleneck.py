@@ -49,8 +49,8 @@ def bottleneck_candidates(
 ) -> list[Candidate]:
     """Return the tensors worth caching, best first; empty if nothing follows `pixel_input`.
 
-    The classifier is the last layer before the output; what goes into it is the bottleneck. What
-    it was pooled or reshaped from comes next, and the classifier's own output last.
+    The classifier is the last layer before the output; its input is the bottleneck. What this
+    was pooled or reshaped from comes next, and the classifier's own output last.
 
     Args:
         graph_def: the whole graph.

@@ -184,21 +184,12 @@ def integers(tensor: Any, most: int) -> Any:
 _NO_WEIGHTS = ("bool", "int32", "int64", "string", "uint32", "uint64")
 
 
-def parameter_count(node: Any) -> int:
-    """Return how many weights a node holds: the values of a constant that is no scalar.
-
-    Integers as wide as shapes are, truth values and strings are not counted.
-    """
-    return constant_size(node)[0]
-
-
-def constant_bytes(node: Any) -> int:
-    """Return the bytes of a constant's values in memory; of strings, their lengths."""
-    return constant_size(node)[1]
-
-
 def constant_size(node: Any) -> tuple[int, int]:
-    """Return the `parameter_count` and `constant_bytes` of a node."""
+    """Return how many weights a node holds, and the bytes of its values in memory.
+
+    Weights are the values of a constant that is no scalar; integers as wide as shapes are, truth
+    values and strings are not counted. The bytes of strings are their lengths.
+    """
     value = node.attr.get("value") if node.op == "Const" else None
     if value is None:
         return 0, 0

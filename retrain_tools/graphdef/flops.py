@@ -36,7 +36,7 @@ def multiply_adds(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
         return None
     if node.op in DEPTHWISE_CONVOLUTIONS:
         return _product((*made[1:], *kernel[:2]))
-    if node.op == "Conv2DBackpropInput":  # each value that goes in meets each kernel
+    if node.op == "Conv2DBackpropInput":  # each input value meets each kernel
         taken = inputs[2] if len(inputs) > 2 else None
         return None if taken is None else _product((*taken[1:], *kernel[:3]))
     return _product((*made[1:], *kernel[:3]))

@@ -6,20 +6,20 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.graphdef import ops
+from retrain_tools.graphdef import ops, schema
 from retrain_tools.graphdef.view import GraphView
 
 
-class Made(NamedTuple):
+class BodyTensor(NamedTuple):
     """A tensor in the body of a function.
 
     Attributes:
-        maker: the argument or node that it comes from.
-        number: which of its outputs it is; None where the node's op is not known.
+        producer: the argument or node that it is an output of.
+        output: the number of that output; None where the node's op is not known.
     """
 
-    maker: str
-    number: int | None
+    producer: str
+    output: int | None
 
 
 def function_graph(graph_def: Any, name: str) -> Any:
@@ -30,14 +30,14 @@ def function_graph(graph_def: Any, name: str) -> Any:
     that is not known here, `node:output:1` becomes `node:1`.
 
     Args:
-        graph_def: the graph, of either class; it is not changed.
+        graph_def: the graph; it is not changed.
         name: the function.
 
     Returns:
-        A GraphDef of the same class.
+        A GraphDef.
 
     Raises:
-        InputError: there is no such function, or something in it uses what nothing makes.
+        InputError: there is no such function, or something in it has an input without a producer.
     """
     graph_def = graph_def.proto if isinstance(graph_def, GraphView) else graph_def
     library = {f.signature.name: f for f in graph_def.library.function}
@@ -47,7 +47,7 @@ def function_graph(graph_def: Any, name: str) -> Any:
             f"{did_you_mean(name, library)} List them: list_tensors --functions"
         )
     function = library[name]
-    result = type(graph_def)()
+    result = schema.GraphDef()
     result.versions.CopyFrom(graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     for place, argument in enumerate(function.signature.input_arg):
@@ -63,10 +63,10 @@ def function_graph(graph_def: Any, name: str) -> Any:
                 if source[1:] not in body and source[1:] not in arguments:
                     raise InputError(f"{_damaged(where, source)}, which nothing makes.")
                 continue
-            maker, number = body_tensor(source, arguments, body, signatures, where)
+            producer, number = body_tensor(source, arguments, body, signatures, where)
             if number is None:
                 number = int(source.rpartition(":")[2])
-            added.input[place] = f"{maker}:{number}" if number else maker
+            added.input[place] = f"{producer}:{number}" if number else producer
     return result
 
 
@@ -93,7 +93,7 @@ def body_tensor(
     body: Mapping[str, Any],
     signatures: Mapping[str, Any],
     where: str,
-) -> Made:
+) -> BodyTensor:
     """Say which tensor is meant by `argument`, `node:output:1` or, as in plain graphs, `node:3`.
 
     Args:
@@ -104,20 +104,20 @@ def body_tensor(
         where: what holds the function, for error messages.
 
     Raises:
-        InputError: nothing makes it.
+        InputError: it has no producer.
     """
-    maker, _, rest = source.partition(":")
+    producer, _, rest = source.partition(":")
     output, _, number = rest.partition(":")
-    if maker not in body and (maker not in arguments or number):
+    if producer not in body and (producer not in arguments or number):
         raise InputError(f"{_damaged(where, source)}, which nothing makes.")
     if not (number or output or "0").isdecimal():
         raise InputError(f"{_damaged(where, source)}.")
     if not number:
-        return Made(maker, int(output or 0))
-    op = body[maker].op
+        return BodyTensor(producer, int(output or 0))
+    op = body[producer].op
     definition = signatures[op] if op in signatures else ops.registry().get(op)
-    offset = None if definition is None else ops.output_offset(definition, body[maker], output)
-    return Made(maker, None if offset is None else offset + int(number))
+    offset = None if definition is None else ops.output_offset(definition, body[producer], output)
+    return BodyTensor(producer, None if offset is None else offset + int(number))
 
 
 def _damaged(where: str, source: str) -> str:

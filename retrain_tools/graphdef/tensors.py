@@ -60,11 +60,11 @@ def list_tensors(graph_def: Any) -> list[Tensor]:
     """Return every tensor of the graph in file order.
 
     Shapes are those of the file, and what follows from them by exact rules (`graphdef.shapes`). A
-    graph with an op that TensorFlow does not have is listed all the same: what such an op makes
-    has the dtype of its own attributes and an unknown shape.
+    graph with an op that TensorFlow does not have is listed all the same: the outputs of such an op
+    have the dtype of its own attributes and an unknown shape.
 
     Args:
-        graph_def: the graph, TensorFlow's or `schema`'s; its inputs must all be there.
+        graph_def: the graph or a view of it; every input must be a node.
     """
     graph = view_of(graph_def)
     dtypes = _dtypes(graph)

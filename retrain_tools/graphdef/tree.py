@@ -42,16 +42,16 @@ def scope_tree(nodes: Iterable[Any]) -> Scope:
     for node in nodes:
         parameters, size = constant_size(node)
         scope = root
-        way = [root]
+        enclosing = [root]
         for part in node.name.split("/"):
             child = scope.children.get(part)
             if child is None:
                 path = f"{scope.path}/{part}" if scope is not root else part
                 child = scope.children[part] = Scope(part, path)
-            way.append(child)
+            enclosing.append(child)
             scope = child
         scope.op = node.op
-        for scope in way:
+        for scope in enclosing:
             scope.nodes += 1
             scope.parameters += parameters
             scope.bytes += size

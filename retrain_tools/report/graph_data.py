@@ -42,7 +42,7 @@ def graph_data(
     Lists under `nodes` have one item for each node, in file order: `name`; `op` (number in `ops`);
     `scope` (number in `scopes`); `at` (position in the flow of data); `live` (1 if computed from
     more than constants); `inputs` (a number of a node for its output 0, [node, output] for others
-    with output -1 for control, and the text as it stands for an input that no node makes);
+    with output -1 for control, and the text as it stands for an input without a producer);
     `outputs` ([output, dtype and shape] each, the latter a number in `texts`); `attributes` (key
     and value, numbers in `texts`, one after the other); `device` (number in `texts`).
 
@@ -50,7 +50,7 @@ def graph_data(
     of the node, `path` and `bottleneck` are numbers of nodes.
 
     Args:
-        graph_def: the graph, of any class with a GraphDef's fields.
+        graph_def: the graph.
         shapes: by full tensor name; tensors that are missing are shown without.
         dtypes: likewise.
         path: node or tensor names from the image input to the bottleneck.

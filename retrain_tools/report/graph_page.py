@@ -46,7 +46,7 @@ def graph_page(
     the page's content security policy lets no other script run.
 
     Args:
-        graph_def: the graph, of any class with a GraphDef's fields.
+        graph_def: the graph.
         title: the page's heading, as the file's name.
         shapes: by full tensor name, `node:0`; None for a shape of unknown rank. Tensors that are
             missing are shown without.

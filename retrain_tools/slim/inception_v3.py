@@ -97,7 +97,7 @@ _GRID_17_TO_8: Branches = (
 )
 
 # The odd names are in the published checkpoints.
-_MIXED = {
+MIXED: dict[str, Branches] = {
     "Mixed_5b": _grid_35(pooled=32),
     "Mixed_5c": _grid_35(pooled=64, first_5x5="Conv2d_0b_1x1", second_5x5="Conv_1_0c_5x5"),
     "Mixed_5d": _grid_35(pooled=64),
@@ -122,7 +122,7 @@ def inception_v3(scope: str, variant: Variant) -> Network:
     """Lay out Inception v3."""
     net = Network(scope, variant, NORM)
     x = net.chain(net.image, STEM, end_points=True)
-    for name, block in _MIXED.items():
+    for name, block in MIXED.items():
         x = net.mixed(x, name, block)
     if variant.aux_logits:
         _classify_early(net, net.end_points["Mixed_6e"])

@@ -83,23 +83,20 @@ class NetworkInfo:
         return self.num_classes == 1001
 
 
-def _resnets() -> list[NetworkInfo]:
-    layers = {50: RESNET_50, 101: RESNET_101, 152: RESNET_152}
-    v1 = [
+def _resnets(
+    version: str,
+    image_size: int,
+    num_classes: Literal[1000, 1001],
+    preprocessing: Literal["inception", "vgg"],
+    define: Callable[..., Network],
+) -> list[NetworkInfo]:
+    return [
         NetworkInfo(
-            f"resnet_v1_{depth}", f"resnet_v1_{depth}", 224, 1000, "vgg",
-            "pool5", 2048, "logits", partial(resnet_v1, units=units),
+            f"resnet_{version}_{depth}", f"resnet_{version}_{depth}", image_size, num_classes,
+            preprocessing, "pool5", 2048, "logits", partial(define, units=units),
         )
-        for depth, units in layers.items()
+        for depth, units in {50: RESNET_50, 101: RESNET_101, 152: RESNET_152}.items()
     ]  # fmt: skip
-    v2 = [
-        NetworkInfo(
-            f"resnet_v2_{depth}", f"resnet_v2_{depth}", 299, 1001, "inception",
-            "pool5", 2048, "logits", partial(resnet_v2, units=units),
-        )
-        for depth, units in layers.items()
-    ]  # fmt: skip
-    return v1 + v2
 
 
 # Sizes, classes and preprocessing: the table of pre-trained models in slim's README. Its
@@ -125,7 +122,8 @@ _ALL = [
         "inception_resnet_v2", "InceptionResnetV2", 299, 1001, "inception",
         "PreLogitsFlatten", 1536, "Logits/Logits", inception_resnet_v2,
     ),
-    *_resnets(),
+    *_resnets("v1", 224, 1000, "vgg", resnet_v1),
+    *_resnets("v2", 299, 1001, "inception", resnet_v2),
     NetworkInfo(
         "vgg_16", "vgg_16", 224, 1000, "vgg",
         "vgg_16/fc7", 4096, "fc8", partial(vgg, repeats=VGG_16),

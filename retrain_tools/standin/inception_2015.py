@@ -14,17 +14,9 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.build import fill_constant, new_node
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32, STRING, UINT8
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.slim.rows import AvgPool, Conv, Fork, MaxPool
 from retrain_tools.standin import weights
-from retrain_tools.standin.architecture import (
-    IMAGE_SIDE,
-    LOGITS,
-    MIXED,
-    STEM,
-    Conv,
-    Fork,
-    Layers,
-    Pool,
-)
+from retrain_tools.standin.architecture import IMAGE_SIDE, LOGITS, MIXED, STEM, Layers
 from retrain_tools.standin.photos import calibration_images
 
 GRAPH_DEF_PRODUCER = 8
@@ -140,7 +132,7 @@ class _Builder:
             match layer:
                 case Conv():
                     ends = [self._add_conv(f"{scope}conv", layer, net)]
-                case Pool():
+                case MaxPool() | AvgPool():
                     ends = [self._add_pool(f"{scope}pool", layer, net)]
                 case Fork():
                     ends = [self._add_conv(f"{scope}mixed/conv", part, net) for part in layer]
@@ -151,7 +143,7 @@ class _Builder:
         drawn, self.values[name] = weights.draw_conv(
             self.rng,
             self.values[source],
-            (layer.height, layer.width),
+            layer.size if isinstance(layer.size, tuple) else (layer.size, layer.size),
             max(_MIN_CHANNELS, round(layer.channels * self.width)),
             layer.stride,
             layer.padding,
@@ -183,16 +175,17 @@ class _Builder:
         self._node(name, "Relu", [self._add_check(name, norm)], T=FLOAT32)
         return name
 
-    def _add_pool(self, wanted: str, layer: Pool, source: str) -> str:
+    def _add_pool(self, wanted: str, layer: MaxPool | AvgPool, source: str) -> str:
         name = self._unique(wanted)
-        pool = tf.nn.max_pool2d if layer.kind == "Max" else tf.nn.avg_pool2d
-        self.values[name] = pool(self.values[source], 3, layer.stride, layer.padding)
+        is_max = isinstance(layer, MaxPool)
+        pool = tf.nn.max_pool2d if is_max else tf.nn.avg_pool2d
+        self.values[name] = pool(self.values[source], layer.size, layer.stride, layer.padding)
         self._node(
             name,
-            f"{layer.kind}Pool",
-            [self._add_check(name, source) if layer.kind == "Max" else source],
+            "MaxPool" if is_max else "AvgPool",
+            [self._add_check(name, source) if is_max else source],
             T=FLOAT32,
-            ksize=[1, 3, 3, 1],
+            ksize=[1, layer.size, layer.size, 1],
             strides=[1, layer.stride, layer.stride, 1],
             padding=layer.padding,
             data_format="NHWC",

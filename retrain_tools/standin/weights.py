@@ -59,7 +59,7 @@ def draw_conv(
     padding: str,
     beta_mean: float,
 ) -> tuple[ConvWeights, Any]:
-    """Draw a convolution, fit its batch norm to what comes out, and return that, rectified.
+    """Draw a convolution, fit its batch norm to its output, and return that, rectified.
 
     The kernel is He-normal: variance 2 / fan-in (He et al. 2015, "Delving Deep into Rectifiers").
 

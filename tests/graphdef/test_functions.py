@@ -114,15 +114,15 @@ def plain(node: Any) -> tuple[Any, ...]:
     return node.name, node.op, node.attr["dtype"].type, [full_name(i) for i in node.input]
 
 
-def test_of_the_class_that_goes_in_and_unchanged(graphs: Sequence[Any]) -> None:
-    theirs = tf.compat.v1.GraphDef.FromString(graphs[1].SerializeToString())
-    before = theirs.SerializeToString(deterministic=True)
-    name = theirs.library.function[0].signature.name
-    made = function_graph(theirs, name)
-    assert isinstance(made, tf.compat.v1.GraphDef)
-    assert made.library == theirs.library  # it may call any of them
-    assert theirs.SerializeToString(deterministic=True) == before
-    assert function_graph(view_of(theirs), name) == made
+def test_the_graph_is_not_changed_and_may_be_a_view(graphs: Sequence[Any]) -> None:
+    graph_def = graphs[1]
+    before = graph_def.SerializeToString(deterministic=True)
+    name = graph_def.library.function[0].signature.name
+    made = function_graph(graph_def, name)
+    assert isinstance(made, schema.GraphDef)
+    assert made.library == graph_def.library  # it may call any of them
+    assert graph_def.SerializeToString(deterministic=True) == before
+    assert function_graph(view_of(graph_def), name) == made
 
 
 def test_shapes_of_arguments(graphs: Sequence[Any]) -> None:

@@ -24,8 +24,8 @@ def propagate_shapes(graph_def: Any, outputs: Mapping[str, int]) -> dict[str, li
     carries `_output_shapes`; where no rule applies, they are unknown.
 
     Args:
-        graph_def: the graph, of either class; every input must be there.
-        outputs: how many tensors each node makes.
+        graph_def: the graph or a view of it; every input must be a node.
+        outputs: how many outputs each node has.
 
     Raises:
         CycleError: the nodes form a cycle.
