@@ -90,11 +90,11 @@ def label(
         2
     """
     frozen = model.frozen()
-    if labels is None:
-        labels = find_labels(frozen)
-    return label_images(
-        frozen, lambda count: read_labels(labels, count), expand_folders(images), top_k
-    )
+
+    def labels_for(count: int) -> list[str]:
+        return read_labels(find_labels(frozen) if labels is None else labels, count)
+
+    return label_images(frozen, labels_for, expand_folders(images), top_k)
 
 
 def retrain(

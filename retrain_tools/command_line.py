@@ -6,9 +6,10 @@ import importlib
 import io
 import logging
 import os
+import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -109,7 +110,10 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
         text = error.with_arguments_as(lambda name: f"--{name}")
         _exit_with(f"error: {text}", _EXIT_USER_ERROR)
     except flags.UnrecognizedFlagError as error:
-        others = _scripts_with(error.flagname)
+        # In a process of its own: two scripts' flags cannot be defined in one.
+        code = f"from retrain_tools.command_line import *; print(*scripts_with({error.flagname!r}))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: S603
+        others = done.stdout.split()
         where = f" It is a flag of {', '.join(others)}." if others else ""
         _exit_with(f"error: {error}{where}", _EXIT_USER_ERROR)
     except flags.Error as error:
@@ -139,26 +143,17 @@ def _unexpected(word: str) -> str:
     )
 
 
-def _scripts_with(flag: str) -> list[str]:
-    """Return the scripts that have a flag. They are imported for it."""
+def scripts_with(flag: str) -> list[str]:
+    """Return the scripts that have a flag. All are imported for it, and this process's flags go."""
     found = []
-    own = {name: flags.FLAGS[name] for name in flags.FLAGS}
     for script in SCRIPTS:
-        _forget(flags.FLAGS)
+        for name in list(flags.FLAGS):
+            if name in flags.FLAGS:  # a short name goes with the long one
+                delattr(flags.FLAGS, name)
         importlib.import_module(f"retrain_tools.{script}")
         if flag in flags.FLAGS:
             found.append(script)
-    _forget(flags.FLAGS)
-    for name, definition in own.items():
-        if name not in flags.FLAGS:
-            flags.FLAGS[name] = definition
     return found
-
-
-def _forget(names: Iterable[str]) -> None:
-    for name in list(names):
-        if name in flags.FLAGS:  # a short name goes with the long one
-            delattr(flags.FLAGS, name)
 
 
 def require(*names: str) -> None:

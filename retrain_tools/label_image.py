@@ -40,10 +40,9 @@ def main(words: list[str]) -> None:
         check_labels_file(FLAGS.labels)
     images = graph_flags.given_images(([FLAGS.image] if FLAGS.image else []) + words)
     frozen = graph_flags.given_frozen_graph(output_layer=FLAGS.output_layer)
-    labels = FLAGS.labels or find_labels(frozen)
     results = label_images(
         frozen,
-        lambda count: read_labels(labels, count),
+        lambda count: read_labels(FLAGS.labels or find_labels(frozen), count),
         images,
         FLAGS.top_k,
         on_error=FLAGS.on_error,
