@@ -114,7 +114,7 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
         code = f"from retrain_tools.command_line import *; print(*scripts_with({error.flagname!r}))"
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)  # noqa: S603
         others = done.stdout.split()
-        where = f" It is a flag of {', '.join(others)}." if others else ""
+        where = f". It is a flag of {', '.join(others)}." if others else ""
         _exit_with(f"error: {error}{where}", _EXIT_USER_ERROR)
     except flags.Error as error:
         _exit_with(f"error: {error}", _EXIT_USER_ERROR)

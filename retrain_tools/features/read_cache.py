@@ -45,8 +45,8 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     Example:
         >>> import retrain_tools as rt
         >>> found = rt.read_bottlenecks("bottlenecks")
-        >>> found.vectors.shape, sorted(set(found.labels))
-        ((24, 2048), ['disc', 'square'])
+        >>> len(found.vectors) == len(found.images), sorted(set(found.labels))
+        (True, ['disc', 'square'])
     """
     folder = Path(folder)
     if not folder.is_dir():

@@ -49,8 +49,8 @@ def load(
     Example:
         >>> import retrain_tools as rt
         >>> model = rt.load("graph.pb")
-        >>> [tensor.name for tensor in model.tensors("softmax")]
-        ['softmax/logits:0', 'softmax:0']
+        >>> [tensor.name for tensor in model.tensors("^softmax:|_reshape:")]
+        ['pool_3/_reshape:0', 'softmax:0']
     """
     is_raw = preprocess == "none"
     choices = Choices(

@@ -1,0 +1,224 @@
+"""What all scripts have in common: one set of flags, early checks, words, versions, `~`."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from retrain_tools import __version__
+from retrain_tools.command_line import SCRIPTS
+from tests.graphdef.tiny_graphs import inception_like, write
+
+GRAPH_FLAGS = {
+    *("graph", "model_dir", "tags", "signature", "preprocess"),
+    *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
+}
+IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
+OPENING = tuple(name for name in SCRIPTS if name != "demo")
+LOOSE = ("fetch_tensors", "label_image")
+# Runs a script, and says at its end whether TensorFlow was imported.
+WATCHED = """
+import atexit, runpy, sys
+atexit.register(lambda: print("tensorflow" in sys.modules, file=sys.stderr))
+sys.argv[:] = sys.argv[1:]
+runpy.run_module(f"retrain_tools.{sys.argv[0]}", run_name="__main__", alter_sys=True)
+"""
+
+
+def run(*arguments: object, cwd: Path, **environment: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=cwd,
+        env=os.environ | environment,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.fixture(scope="module")
+def helps(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, str]]:
+    """The help text of each flag, by script."""
+    folder = tmp_path_factory.mktemp("help")
+    found = {}
+    for script in SCRIPTS:
+        status, text, _ = run("-m", f"retrain_tools.{script}", "--help", cwd=folder)
+        assert status == 0
+        flags = re.findall(r"^  --(?:\[no\])?(\w+).*\n((?:      .*\n?)+)", text, re.MULTILINE)
+        found[script] = {name: " ".join(said.split()) for name, said in flags}
+    return found
+
+
+def test_every_script_that_opens_a_graph_has_all_of_its_flags(helps) -> None:
+    for script in OPENING:
+        assert set(helps[script]) >= GRAPH_FLAGS, script
+
+
+def test_scripts_that_take_images_have_the_flags_of_images(helps) -> None:
+    for script in (*LOOSE, "bottlenecks", "retrain"):
+        assert set(helps[script]) >= IMAGE_FLAGS, script
+        assert ("image_list" in helps[script]) == (script in LOOSE)
+
+
+def test_a_shared_flag_has_one_help_text(helps) -> None:
+    for flag in (*GRAPH_FLAGS, *IMAGE_FLAGS - {"image_dir"}):
+        assert len({texts[flag] for texts in helps.values() if flag in texts}) == 1, flag
+    for scripts in (LOOSE, ("bottlenecks", "retrain")):
+        assert len({helps[script]["image_dir"] for script in scripts}) == 1
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_every_script_says_its_version(script: str, tmp_path: Path) -> None:
+    said = run("-m", f"retrain_tools.{script}", "--version", cwd=tmp_path)
+    assert said == (0, f"retrain_tools {__version__}\n", "")
+
+
+def test_the_package_lists_its_scripts_and_runs_them(tmp_path: Path) -> None:
+    status, text, error = run("-m", "retrain_tools", cwd=tmp_path)
+    assert (status, error) == (0, "")
+    for script in SCRIPTS:
+        assert re.search(rf"^  {script}  +\S", text, re.MULTILINE)
+    assert run("-m", "retrain_tools", "--help", cwd=tmp_path) == (0, text, "")
+    graph = write(inception_like(), tmp_path / "g.pb")
+    by_package = run(
+        "-m", "retrain_tools", "list_tensors", f"--graph={graph}", "--format=names", cwd=tmp_path
+    )
+    by_module = run(
+        "-m", "retrain_tools.list_tensors", f"--graph={graph}", "--format=names", cwd=tmp_path
+    )
+    assert by_package == by_module
+    assert "Mul:0" in by_package[1].splitlines()
+    assert run("-m", "retrain_tools", "list_tensor", cwd=tmp_path) == (
+        2,
+        "",
+        f"error: No script 'list_tensor'. Did you mean 'list_tensors'? Scripts: "
+        f"{', '.join(SCRIPTS)}\n",
+    )
+    command = Path(sys.executable).with_name("retrain_tools")
+    if command.exists():  # where the package is installed
+        done = subprocess.run([command], capture_output=True, text=True, check=True)
+        assert done.stdout == text
+
+
+def test_a_flag_of_another_script_is_answered_with_its_name(tmp_path: Path) -> None:
+    status, _, error = run("-m", "retrain_tools.list_tensors", "--image_list=x", cwd=tmp_path)
+    assert status == 2
+    assert error.startswith("error: Unknown command line flag 'image_list'")
+    assert error.endswith(". It is a flag of fetch_tensors, label_image.\n")
+    status, _, error = run("-m", "retrain_tools.bottlenecks", "--learning_rate=1", cwd=tmp_path)
+    assert error.endswith(". It is a flag of retrain.\n")
+    status, _, error = run("-m", "retrain_tools.bottlenecks", "--no_such_flag=1", cwd=tmp_path)
+    assert "It is a flag of" not in error
+
+
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in LOOSE])
+def test_words_that_a_script_does_not_take_are_an_error(script: str, tmp_path: Path) -> None:
+    status, out, error = run("-m", f"retrain_tools.{script}", "word", cwd=tmp_path)
+    assert (status, out) == (2, "")
+    assert error.startswith("error: Unexpected 'word': this script takes flags only. ")
+
+
+def test_a_home_is_expanded_in_every_flag_for_a_path(tmp_path: Path) -> None:
+    write(inception_like(), tmp_path / "g.pb")
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (20, 20), (200, 10, 10)).save(tmp_path / "photos" / "1.png")
+    status, out, error = run(
+        *("-m", "retrain_tools.bottlenecks", "--graph=~/g.pb", "--image_dir=~/photos"),
+        "--bottleneck_dir=~/cache",
+        cwd=tmp_path.parent,
+        HOME=str(tmp_path),
+    )
+    assert (status, error) == (0, "")
+    assert out.startswith("1 computed, ")
+    assert (tmp_path / "cache" / "1.png.txt").is_file()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph, and photos of two classes; enough for every script but for one mistake."""
+    folder = tmp_path_factory.mktemp("early")
+    write(inception_like(), folder / "g.pb")
+    for number in range(12):
+        path = folder / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number * 20, 90, 90)).save(path)
+    (folder / "file").write_text("")
+    return folder
+
+
+USE = ["--graph=g.pb", "--image_dir=photos"]
+MISTAKES = {
+    "bottlenecks: no folder": (["bottlenecks", USE[0], "--image_dir=no"], "No such folder: no"),
+    "fetch_tensors: no folder": (
+        ["fetch_tensors", USE[0], "--image_dir=no", "--output=f.npz"],
+        "No such folder: no (--image_dir)",
+    ),
+    "label_image: no folder": (["label_image", USE[0], "--image_dir=no"], "No such folder: no"),
+    "retrain: no folder": (["retrain", USE[0], "--image_dir=no"], "No such folder: no"),
+    "label_image: no labels": (
+        ["label_image", *USE, "--labels=no.txt"],
+        "No such label file: no.txt",
+    ),
+    "retrain: percentage": (
+        ["retrain", *USE, "--testing_percentage=120"],
+        "--testing_percentage=120 and --validation_percentage=10 must not be negative and must "
+        "add up to less than 100.",
+    ),
+    "retrain: one class": (
+        ["retrain", USE[0], "--image_dir=photos/a"],
+        "Training takes at least two classes, one folder of images each, below --image_dir; there "
+        "is none. If these are the images of one class, name the folder above it.",
+    ),
+    "retrain: output": (
+        ["retrain", *USE, "--output_dir=file"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "bottlenecks: output": (
+        ["bottlenecks", *USE, "--bottleneck_dir=file"],
+        "file is a file; --bottleneck_dir takes a folder.",
+    ),
+    "fetch_tensors: output": (
+        ["fetch_tensors", *USE, "--output=file/f.npz"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "freeze_graph: output": (
+        ["freeze_graph", USE[0], "--output=file/f.pb"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "list_tensors: output": (
+        ["list_tensors", USE[0], "--html=file/f.html"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "bottlenecks: no graph": (["bottlenecks", "--graph=no.pb", USE[1]], "No such file: no.pb"),
+    "retrain: wrong graph": (["retrain", "--graph=file", USE[1]], "file is empty; download or "),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_what_is_cheap_is_checked_before_tensorflow_is_imported(place: Path, name: str) -> None:
+    arguments, message = MISTAKES[name]
+    before = sorted(place.rglob("*"))
+    status, out, error = run("-c", WATCHED, *arguments, cwd=place)
+    said, imported = error.splitlines()
+    assert (status, out, imported) == (2, "", "False")
+    assert said.startswith(f"error: {message}")
+    assert sorted(place.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
+def test_a_folder_that_cannot_be_written_is_told_early(place: Path, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o500)
+    status, _, error = run("-c", WATCHED, "retrain", *USE, f"--output_dir={closed}/a", cwd=place)
+    assert error.splitlines() == [
+        f"error: {closed} is not writable; results cannot be written to {closed}/a.",
+        "False",
+    ]
+    assert status == 2
