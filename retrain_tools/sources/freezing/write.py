@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.make_spec import make_spec
+from retrain_tools.graphdef.navigate import copy_nodes
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.spec import SpecOverrides
@@ -31,14 +32,15 @@ def write_frozen(model: Model, path: str, overrides: SpecOverrides | None = None
         InputError: it cannot be frozen, or would be larger than a GraphDef can be.
     """
     overrides = overrides or model.overrides
-    frozen = model.freeze((overrides.input_height, overrides.input_width))
-    inputs = list(frozen.inputs.values())
-    if read_note(frozen.graph_def) is not None:  # a network that takes images, of known scaling
-        spec, _ = make_spec(frozen.graph_def, str(model.path), model.entry, overrides)
+    graph_def, inputs, outputs = model.freeze((overrides.input_height, overrides.input_width))
+    taken = list(inputs.values())
+    if read_note(graph_def) is not None:  # a network that takes images, of known scaling
+        spec, _ = make_spec(graph_def, str(model.path), model.entry, overrides)
         if spec.encoded_input is None:
-            add_image_side(frozen.graph_def, spec)
-            spec, _ = make_spec(frozen.graph_def, str(model.path), model.entry, overrides)
-        if spec.encoded_input is not None and spec.encoded_input not in inputs:
-            inputs.insert(0, spec.encoded_input)
-    write_graph(path, frozen.graph_def)
-    return Written(inputs, list(frozen.outputs.values()))
+            graph_def = copy_nodes(graph_def, lambda _: True)  # a GraphDef's own stays as it is
+            add_image_side(graph_def, spec)
+            spec, _ = make_spec(graph_def, str(model.path), model.entry, overrides)
+        if spec.encoded_input is not None and spec.encoded_input not in taken:
+            taken.insert(0, spec.encoded_input)
+    write_graph(path, graph_def)
+    return Written(taken, list(outputs.values()))
