@@ -98,8 +98,8 @@ class Model:
 
     @functools.cached_property
     def _usual(self) -> Frozen:
-        """The frozen graph for images of the network's own size, made once."""
-        return self.freeze()
+        """The frozen graph for images of the usual size, made once."""
+        return self.freeze(_size(self.overrides))
 
     @functools.cached_property
     def _frozen(self) -> Frozen | None:
@@ -140,8 +140,8 @@ class Model:
         from retrain_tools.graphdef.make_spec import make_spec  # with the catalogue, which is slow
 
         overrides = overrides or self.overrides
-        size = overrides.input_height, overrides.input_width
-        made = self._usual if size == (None, None) else self.freeze(size)
+        size = _size(overrides)
+        made = self._usual if size == _size(self.overrides) else self.freeze(size)
         spec, entry = make_spec(made.graph_def, str(self.path), self.entry, overrides)
         if spec.final is None and len(made.outputs) == 1:
             spec = dataclasses.replace(spec, final=next(iter(made.outputs.values())))
@@ -237,3 +237,7 @@ class Model:
         if self.view is not None:
             return self.summary()._repr_html_()
         return f"<pre>{html.escape(self.about())}</pre>"
+
+
+def _size(overrides: SpecOverrides) -> ImageSize:
+    return overrides.input_height, overrides.input_width
