@@ -160,15 +160,8 @@ class Network(Plan):
         """Lay out a separable convolution with biases and no norm, as the one kernel it amounts to.
 
         Nothing but a product of kernels is between the depthwise and the pointwise half, and one
-        dense convolution of few input channels is faster than the two.
-
-        Args:
-            x: its input.
-            name: its scope.
-            size: of the depthwise kernel.
-            channels: number of outputs.
-            stride: in both directions.
-            multiplier: outputs of the depthwise half for each input.
+        dense convolution of few input channels is faster than the two. For each input, the
+        depthwise half has `multiplier` outputs; the other arguments are those of `conv`.
         """
         inputs = x.shape[2]
         with self.scope(name):

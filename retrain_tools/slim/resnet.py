@@ -16,10 +16,8 @@ from retrain_tools.slim.rows import MaxPool
 
 # Block: channels inside a unit (four times as many leave it), stride.
 _BLOCKS = {"block1": (64, 2), "block2": (128, 2), "block3": (256, 2), "block4": (512, 1)}
-RESNET_50 = (3, 4, 6, 3)
-RESNET_101 = (3, 4, 23, 3)
-RESNET_152 = (3, 8, 36, 3)
-"""Units in each block."""
+UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Units in each block, by the number of layers."""
 
 _NORM = Norm(epsilon=1e-5, gamma=True)
 

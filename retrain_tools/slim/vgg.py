@@ -15,9 +15,8 @@ from retrain_tools.slim.rows import Conv, MaxPool
 
 # Channels of the five blocks, each followed by a pool that halves the image.
 _VGG_CHANNELS = (64, 128, 256, 512, 512)
-VGG_16 = (2, 2, 3, 3, 3)
-VGG_19 = (2, 2, 4, 4, 4)
-"""Convolutions of 3x3 in each block."""
+REPEATS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions of 3x3 in each block, by the number of layers."""
 
 ALEXNET_V2 = (
     Conv("conv1", 11, 64, 4, "VALID"),
