@@ -1,4 +1,4 @@
-"""Walks along a graph's edges, control edges included: what depends on a node, shortest paths.
+"""Walks along a graph's edges: what depends on a node, shortest paths.
 
 The walk against the edges is `navigate.upstream`.
 """
@@ -9,24 +9,30 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name, reached
-from retrain_tools.graphdef.view import GraphView
+from retrain_tools.graphdef.view import once_for_a_view
 
 Successors = Mapping[str, Sequence[str]]
 """For each node that is an input or control input, the names of the nodes that it is one of."""
 
 
+@once_for_a_view
 def successors(graph_def: Any) -> Successors:
     """Return the nodes that come directly after each node, in file order, each once."""
-    return (
-        graph_def.once(_successors) if isinstance(graph_def, GraphView) else _successors(graph_def)
-    )
+    return _successors(graph_def, control=True)
 
 
-def _successors(graph_def: Any) -> Successors:
+def consumers(graph_def: Any) -> Successors:
+    """Return the nodes that take data from each node: its `successors` along data edges."""
+    return _successors(graph_def, control=False)
+
+
+def _successors(graph_def: Any, control: bool) -> Successors:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         name = node.name
         for source in node.input:
+            if source[:1] == "^" and not control:
+                continue
             if ":" in source or source[:1] == "^":  # most names are plain, and there may be many
                 source = node_name(source)
             after = found.get(source)

@@ -15,8 +15,9 @@ from retrain_tools.graphdef.shapes.call import (
     mapping,
     merge_dims,
     times,
+    with_range,
 )
-from retrain_tools.graphdef.shapes.elementwise import broadcasted, matrix_product, same_and_range
+from retrain_tools.graphdef.shapes.elementwise import broadcasted, matrix_product, same
 
 _ONES = (1,) * 4
 _NO_PADDING = (0,) * 8  # before and after, for each dimension
@@ -197,16 +198,6 @@ def two_scalars(call: Call) -> list[Shape | None]:  # noqa: ARG001  (the form of
     return [(), ()]
 
 
-def _with_range(rule: Rule) -> Rule:
-    """Return the rule of the quantized op: the same result, its minimum and its maximum."""
-
-    def quantized(call: Call) -> list[Shape | None]:
-        result = rule(call)
-        return [None if isinstance(result, list) else result, (), ()]
-
-    return quantized
-
-
 RULES: dict[str, Rule] = {
     "Conv2D": convolution,
     "DepthwiseConv2dNative": depthwise_convolution,
@@ -221,12 +212,12 @@ RULES: dict[str, Rule] = {
     **mapping(decoded, "DecodeBmp", "DecodeJpeg", "DecodePng", "DecodeAndCropJpeg"),
     "DecodeGif": decoded_frames,
     "DecodeImage": decoded_image_or_frames,
-    **mapping(_with_range(convolution), "QuantizedConv2D"),
-    **mapping(_with_range(pooling), "QuantizedAvgPool", "QuantizedMaxPool"),
-    "QuantizedMatMul": _with_range(matrix_product),
-    **mapping(_with_range(broadcasted), "QuantizedAdd", "QuantizedMul"),
+    "QuantizedConv2D": with_range(convolution),
+    **mapping(with_range(pooling), "QuantizedAvgPool", "QuantizedMaxPool"),
+    "QuantizedMatMul": with_range(matrix_product),
+    **mapping(with_range(broadcasted), "QuantizedAdd", "QuantizedMul"),
     **mapping(
-        same_and_range,
+        with_range(same),
         *("QuantizeDownAndShrinkRange", "QuantizedRelu", "QuantizedRelu6", "QuantizedReluX"),
         *("QuantizedBiasAdd", "Requantize"),
     ),

@@ -23,13 +23,13 @@ from retrain_tools.graphdef.dtypes import FLOAT32
 from retrain_tools.graphdef.navigate import (
     attribute,
     constant_value,
-    consumers,
     copy_nodes,
     node_name,
     nodes_by_name,
     unique_name,
 )
 from retrain_tools.graphdef.op_sets import FLOAT_CONVOLUTIONS, OLD_BATCH_NORM
+from retrain_tools.graphdef.walks import Successors, consumers
 from retrain_tools.graphdef.weights import Weights, stand_in
 
 
@@ -78,7 +78,7 @@ def fold_batch_norms(
     )
 
 
-def _is_foldable(convolution: Any, used_by: dict[str, list[Any]], weights: Weights) -> bool:
+def _is_foldable(convolution: Any, used_by: Successors, weights: Weights) -> bool:
     if convolution.op not in FLOAT_CONVOLUTIONS:
         return False
     if attribute(convolution, "data_format").s not in (b"", b"NHWC"):
