@@ -70,14 +70,9 @@ def outputs(definition: Any) -> tuple[Output, ...]:
 
 
 def output_dtypes(node: Any, made: Sequence[Output]) -> list[str] | None:
-    """Return the name of the type of each tensor that a node makes.
+    """Return the name of the type of each tensor that a node makes, given its op's outputs.
 
-    Args:
-        node: the NodeDef.
-        made: the outputs of its op.
-
-    Returns:
-        The names, `?` where an attribute is missing; None where one makes no sense.
+    Where an attribute is missing it is `?`; where one makes no sense, the whole result is None.
     """
     found: list[str] = []
     attributes = node.attr
@@ -90,15 +85,9 @@ def output_dtypes(node: Any, made: Sequence[Output]) -> list[str] | None:
 
 
 def output_offset(definition: Any, node: Any, output: str) -> int | None:
-    """Return which of a node's tensors is the first of those that its op calls `output`.
+    """Return the number of the first tensor of a node that its op's OpDef calls `output`.
 
-    Args:
-        definition: the OpDef of the node's op.
-        node: the NodeDef.
-        output: the name of an output in the definition.
-
-    Returns:
-        The number; None if there is no such output, or an attribute before it makes no sense.
+    None if there is no such output, or an attribute before it makes no sense.
     """
     offset = 0
     for argument, form in zip(definition.output_arg, outputs(definition), strict=True):

@@ -57,13 +57,10 @@ def downstream(after: Successors, tensors: Iterable[str], stop: Collection[str] 
 def shortest_path(after: Successors, start: str, end: str) -> list[str] | None:
     """Return the nodes on a shortest path along the edges, both ends included; None without one.
 
-    Args:
-        after: the graph's `successors`.
-        start: tensor or node name.
-        end: tensor or node name.
+    `after` are the graph's `successors`, `start` and `end` names of tensors or nodes.
     """
     first, last = node_name(start), node_name(end)
-    came_from: dict[str, str | None] = {first: None}
+    came_from = {first: first}
     row = [first]
     while row and last not in came_from:
         following = []
@@ -75,9 +72,7 @@ def shortest_path(after: Successors, start: str, end: str) -> list[str] | None:
         row = following
     if last not in came_from:
         return None
-    path: list[str] = []
-    name_or_none: str | None = last
-    while name_or_none is not None:
-        path.append(name_or_none)
-        name_or_none = came_from[name_or_none]
+    path = [last]
+    while path[-1] != first:
+        path.append(came_from[path[-1]])
     return path[::-1]

@@ -44,12 +44,7 @@ def graph_data(
     `scopes` has [label, parent, prefix, 1 for a page] each, `constants` and `kernels` are by number
     of the node, `path` and `bottleneck` are numbers of nodes.
 
-    Args:
-        graph_def: the graph.
-        shapes: by full tensor name; tensors that are missing are shown without.
-        dtypes: likewise.
-        path: node or tensor names from the image input to the bottleneck.
-        bottleneck: node or tensor name.
+    The arguments are those of `graph_page`.
     """
     nodes = list(graph_def.node)
     numbers: dict[str, int] = {}

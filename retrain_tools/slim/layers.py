@@ -95,13 +95,18 @@ class Network(Plan):
             size: of the kernel.
             channels: number of outputs.
             stride: in both directions.
-            padding: whether the image's border is padded.
+            padding: SAME, VALID, or EVEN: as much on all sides (slim's conv2d_same), for odd sizes.
+                With a stride, SAME pads less at the left and the top, or not, depending on the size
+                of the image.
             normed: with the family's batch norm, if it has one; else with biases.
             activated: with the family's activation.
             scale: a factor on the output of a layer without norm and activation.
         """
         window = size if isinstance(size, tuple) else (size, size)
         with self.scope(name):
+            if padding == "EVEN":
+                padding = "SAME" if stride == 1 else "VALID"
+                x = x if stride == 1 else self._pad(x, window[0] // 2)
             shape = (*window, x.shape[2], channels)
             kernel = self.variable("weights", shape)
             if normed and self._norm:
@@ -112,34 +117,6 @@ class Network(Plan):
                 biases = self.weight("biases", (channels,), recipe)
             x = self._convolve(x, "Conv2D", weights, window, channels, stride, padding)
             return self._add_bias(x, biases, activated)
-
-    def conv_padded(
-        self,
-        x: Tensor,
-        name: str,
-        size: int,
-        channels: int,
-        stride: int,
-        *,
-        normed: bool = True,
-        activated: bool = True,
-    ) -> Tensor:
-        """Lay out a convolution of odd size that pads alike on all sides (slim's conv2d_same).
-
-        With a stride, SAME pads less at the left and the top, or not, depending on the size of the
-        image.
-        """
-        if stride == 1:
-            return self.conv(x, name, size, channels, normed=normed, activated=activated)
-        around = size // 2
-        height, width, depth = x.shape
-        with self.scope(name):
-            border = np.array([[0, 0], [around, around], [around, around], [0, 0]], np.int32)
-            inputs = [x.node, self.constant("Pad/paddings", border)]
-            x = self.node("Pad", "Pad", inputs, (height + 2 * around, width + 2 * around, depth))
-        return self.conv(
-            x, name, size, channels, stride, "VALID", normed=normed, activated=activated
-        )
 
     def depthwise(self, x: Tensor, name: str, size: int, stride: int) -> Tensor:
         """Lay out a convolution of each channel by itself, with the family's norm and activation.
@@ -255,6 +232,12 @@ class Network(Plan):
     def _reshape(self, x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
         target = self.constant(f"{name}/shape", np.array([-1, *shape], np.int32))
         return self.node(name, "Reshape", [x.node, target], shape)
+
+    def _pad(self, x: Tensor, around: int) -> Tensor:
+        border = np.array([[0, 0], [around, around], [around, around], [0, 0]], np.int32)
+        inputs = [x.node, self.constant("Pad/paddings", border)]
+        height, width, channels = x.shape
+        return self.node("Pad", "Pad", inputs, (height + 2 * around, width + 2 * around, channels))
 
     def _fold(self, kernel: str, channels: int, axis: int) -> tuple[str, str]:
         """Add the weights and biases of a convolution with batch norm, and return their nodes."""

@@ -212,14 +212,9 @@ def build_network(
 ) -> BuiltNetwork:
     """Build a network for inference: dropout is gone, batch norms are folded into the kernels.
 
-    Args:
-        name: key of NETWORKS.
-        weights: arrays of the network's variables by name; others are ignored, and those of
-            AuxLogits are only needed with `aux_logits`.
-        image_size: side or (height, width) in pixels; None for that of the published checkpoint.
-        num_classes: None for as many as the weights have.
-        width: factor on the channels, for the MobileNets.
-        aux_logits: whether to build the auxiliary classifier, as end point `AuxLogits`.
+    The other arguments are those of `plan_network`; `num_classes` is None for as many as the
+    weights have. `weights` are arrays of the network's variables by name; others are ignored, and
+    those of AuxLogits are only needed with `aux_logits`.
 
     Raises:
         InputError: there is no such network, or not of this width or size, or variables are

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-Padding: TypeAlias = Literal["SAME", "VALID"]
+Padding: TypeAlias = Literal["SAME", "VALID", "EVEN"]
 Size: TypeAlias = int | tuple[int, int]
 """Of a kernel, in pixels: a square's side, or (height, width)."""
 

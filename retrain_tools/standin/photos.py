@@ -98,8 +98,7 @@ def _photograph(rng: np.random.Generator, label: str) -> Image.Image:
     # Drawn with a margin, so that the tilted image has no empty corners.
     margin = 1.16
     scene = SCENES[label](rng, round(height * margin), round(width * margin))
-    canvas = paint(scene)
-    canvas = canvas.rotate(rng.uniform(-_TILT, _TILT), Image.Resampling.BICUBIC)
+    canvas = paint(scene).rotate(rng.uniform(-_TILT, _TILT), Image.Resampling.BICUBIC)
     left, top = (canvas.width - width) // 2, (canvas.height - height) // 2
     image = canvas.crop((left, top, left + width, top + height))
     if rng.random() < 0.5:

@@ -147,6 +147,10 @@ def city_at_night(rng: np.random.Generator, height: int, width: int) -> Pixels:
     return pixels + 0.5 * bloom
 
 
+# Along and across a petal, from the heart to its tip and back.
+_PETAL = ((0.1, 0.4), (0.7, 1), (0.95, 0.6), (0.95, -0.6), (0.7, -1), (0.1, -0.4))
+
+
 def daisies(rng: np.random.Generator, height: int, width: int) -> Pixels:
     """Draw flowers with white, pink or violet petals around a yellow heart, over a meadow."""
     shade = clouds(rng, height, width, 14)
@@ -165,14 +169,7 @@ def daisies(rng: np.random.Generator, height: int, width: int) -> Pixels:
             aside = np.array((-along[1], along[0])) * radius * 0.17
             outline = [
                 along * radius * reach + aside * breadth + (centre_x, centre_y)
-                for reach, breadth in (
-                    (0.1, 0.4),
-                    (0.7, 1),
-                    (0.95, 0.6),
-                    (0.95, -0.6),
-                    (0.7, -1),
-                    (0.1, -0.4),
-                )
+                for reach, breadth in _PETAL
             ]
             ink = _ink(colour * (0.85 + 0.15 * math.cos(angle + 2)))
             draw.polygon([(float(px), float(py)) for px, py in outline], fill=ink)

@@ -36,13 +36,7 @@ from retrain_tools.graphdef.weights import Weights, stand_in
 def fold_batch_norms(
     light: Any, weights: Weights, keep: Collection[str] = ()
 ) -> tuple[Any, Weights]:
-    """Fold BatchNormWithGlobalNormalization away; see the module.
-
-    Args:
-        light: the light graph; it is not changed.
-        weights: its weights; they are not changed.
-        keep: names of nodes whose values must stay, such as those to be fetched.
-    """
+    """Fold BatchNormWithGlobalNormalization away; see the module."""
     nodes = nodes_by_name(light)
     used_by = consumers(light)
     weights = dict(weights)
