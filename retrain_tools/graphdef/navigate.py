@@ -82,10 +82,7 @@ def reached(
 ) -> set[str]:
     """Return the names of all nodes that a walk from `tensors` comes to, their own included.
 
-    Args:
-        tensors: tensor or node names.
-        following: gives the names that come after a node.
-        stop: names of nodes at which the walk ends.
+    `following` gives the names that come after a node; at the nodes `stop` the walk ends.
     """
     found: set[str] = set()
     waiting = [node_name(tensor) for tensor in tensors]

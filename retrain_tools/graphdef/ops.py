@@ -24,6 +24,12 @@ def registry() -> Mapping[str, Any]:
     return {op.name: op for op in ops.op}
 
 
+def defaults(definition: Any | None) -> dict[str, Any]:
+    """Return the attributes that a node may leave out, given its op's OpDef: AttrValues by name."""
+    attributes = () if definition is None else definition.attr
+    return {a.name: a.default_value for a in attributes if a.HasField("default_value")}
+
+
 def functions(graph_def: Any) -> dict[str, Any]:
     """Return the signature (an OpDef) of every function in the graph's library, by name."""
     return {f.signature.name: f.signature for f in graph_def.library.function}
@@ -53,7 +59,7 @@ class Output:
 
 def outputs(definition: Any) -> tuple[Output, ...]:
     """Return the outputs of an op, given its OpDef from `registry` or `functions`."""
-    defaults = {a.name: a.default_value for a in definition.attr if a.HasField("default_value")}
+    left_out = defaults(definition)
     return tuple(
         Output(
             dtype_name(output.type),
@@ -61,7 +67,7 @@ def outputs(definition: Any) -> tuple[Output, ...]:
             output.number_attr,
             output.type_list_attr,
             output.is_ref,
-            defaults,
+            left_out,
             is_plain=bool(output.type_attr)
             and not (output.number_attr or output.type_list_attr or output.is_ref),
         )

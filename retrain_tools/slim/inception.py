@@ -93,7 +93,7 @@ _V2 = {
 def inception_v1(scope: str, variant: Variant) -> Network:
     """Lay out Inception v1."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, (Conv("Conv2d_1a_7x7", 7, 64, 2), *_STEM), end_points=True)
+    x = net.chain(net.image, (Conv("Conv2d_1a_7x7", 7, 64, 2), *_STEM), end_points="")
     for name, block in _V1.items():
         if isinstance(block, MaxPool):
             x = net.end_point(name, net.pool(x, block))
@@ -106,7 +106,7 @@ def inception_v2(scope: str, variant: Variant) -> Network:
     """Lay out Inception v2."""
     net = Network(scope, variant, NORM)
     x = net.separable_conv(net.image, "Conv2d_1a_7x7", 7, 64, 2, multiplier=8)
-    x = net.chain(net.end_point("Conv2d_1a_7x7", x), _STEM, end_points=True)
+    x = net.chain(net.end_point("Conv2d_1a_7x7", x), _STEM, end_points="")
     for name, block in _V2.items():
         x = net.mixed(x, name, block)
     return classify(net, x, "AvgPool_1a_7x7/AvgPool", "AvgPool_1a")

@@ -58,7 +58,7 @@ _BLOCK_8: Branches = (
 def inception_resnet_v2(scope: str, variant: Variant) -> Network:
     """Lay out Inception-ResNet v2."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, STEM, end_points=True)
+    x = net.chain(net.image, STEM, end_points="")
     x = net.mixed(x, "Mixed_5b", _MIXED_5B)
     x = _repeat(net, x, "Repeat/block35", _BLOCK_35, times=10, scale=0.17)
     x = net.mixed(x, "Mixed_6a", _MIXED_6A)

@@ -94,7 +94,7 @@ MIXED: dict[str, Branches] = {
 def inception_v3(scope: str, variant: Variant) -> Network:
     """Lay out Inception v3."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, STEM, end_points=True)
+    x = net.chain(net.image, STEM, end_points="")
     for name, block in MIXED.items():
         x = net.mixed(x, name, block)
     if variant.aux_logits:

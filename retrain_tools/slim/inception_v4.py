@@ -87,7 +87,7 @@ _MIXED = {
 def inception_v4(scope: str, variant: Variant) -> Network:
     """Lay out Inception v4."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, _STEM, end_points=True)
+    x = net.chain(net.image, _STEM, end_points="")
     for name, block in _MIXED.items():
         x = net.mixed(x, name, block)
     if variant.aux_logits:

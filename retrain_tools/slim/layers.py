@@ -47,8 +47,8 @@ class Network(Plan):
         self._norm = norm
         self._activation = activation
 
-    def chain(self, x: Tensor, rows: Sequence[Row], end_points: bool = False) -> Tensor:
-        """Lay out rows one after the other, each as an end point of its own name if asked."""
+    def chain(self, x: Tensor, rows: Sequence[Row], end_points: str | None = None) -> Tensor:
+        """Lay out rows one after the other; `end_points` and its name make each an end point."""
         for row in rows:
             match row:
                 case Fork():
@@ -57,8 +57,8 @@ class Network(Plan):
                     x = self.conv(x, *row)
                 case MaxPool() | AvgPool():
                     x = self.pool(x, row)
-            if end_points:
-                self.end_point(row.name, x)
+            if end_points is not None:
+                self.end_point(f"{end_points}{row.name}", x)
         return x
 
     def branches(self, x: Tensor, branches: Branches) -> Tensor:
@@ -179,9 +179,8 @@ class Network(Plan):
 
     def pool(self, x: Tensor, row: MaxPool | AvgPool) -> Tensor:
         """Lay out a pool."""
-        op = type(row).__name__
-        with self.scope(row.name):
-            return self._pool(x, op, op, (row.size, row.size), row.stride, row.padding)
+        op, window = type(row).__name__, (row.size, row.size)
+        return self._pool(x, f"{row.name}/{op}", op, window, row.stride, row.padding)
 
     def global_pool(self, x: Tensor, name: str) -> Tensor:
         """Lay out the mean over the whole grid as node `name`; the result is [batch, 1, 1, c].

@@ -115,7 +115,7 @@ def test_a_fork_ends_a_branch_and_rows_are_end_points_if_asked() -> None:
 
     with net.scope("Branch_1"):
         forked = net.chain(net.image, [Conv("first", 3, 4, 2, "VALID"), fork])
-    net.chain(net.image, [MaxPool("pool", 2, 2)], end_points=True)
+    net.chain(net.image, [MaxPool("pool", 2, 2)], end_points="")
 
     assert forked == Tensor("net/Branch_1/concat", (3, 2, 5))
     assert net.end_points == {"pool": Tensor("net/pool/MaxPool", (4, 3, 3))}
