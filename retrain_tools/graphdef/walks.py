@@ -31,9 +31,9 @@ def _successors(graph_def: Any, control: bool) -> Successors:
     for node in graph_def.node:
         name = node.name
         for source in node.input:
-            if source[:1] == "^" and not control:
-                continue
             if ":" in source or source[:1] == "^":  # most names are plain, and there may be many
+                if source[0] == "^" and not control:
+                    continue
                 source = node_name(source)
             after = found.get(source)
             if after is None:

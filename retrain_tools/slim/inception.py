@@ -134,13 +134,7 @@ def classify(
 
 
 def classify_flat(net: Network, x: Tensor, pool: str) -> Network:
-    """Lay out the classifier of v4 and Inception-ResNet: a mean, then a matrix product.
-
-    Args:
-        net: the network.
-        x: the last block.
-        pool: node of the mean over the grid.
-    """
+    """Lay out the classifier of v4 and Inception-ResNet: the mean `pool`, then a matrix product."""
     with net.scope("Logits"):
         x = net.end_point("global_pool", net.global_pool(x, pool))
         x = net.end_point("PreLogitsFlatten", net.flatten(x, "PreLogitsFlatten/flatten/Reshape"))

@@ -10,7 +10,6 @@ import numpy as np
 
 from retrain_tools.slim.folding import (
     Norm,
-    as_it_is,
     folded_kernel,
     joined_separable,
     norm_factor,
@@ -108,13 +107,11 @@ class Network(Plan):
                 padding = "SAME" if stride == 1 else "VALID"
                 x = x if stride == 1 else self._pad(x, window[0] // 2)
             shape = (*window, x.shape[2], channels)
-            kernel = self.variable("weights", shape)
             if normed and self._norm:
-                weights, biases = self._fold(kernel, channels, axis=3)
+                weights, biases = self._fold(self.variable("weights", shape), channels, axis=3)
             else:
-                weights = self.weight("weights", shape, scaled(kernel, scale))
-                recipe = scaled(self.variable("biases", (channels,)), scale)
-                biases = self.weight("biases", (channels,), recipe)
+                weights = self._plain_weight("weights", shape, scale)
+                biases = self._plain_weight("biases", (channels,), scale)
             x = self._convolve(x, "Conv2D", weights, window, channels, stride, padding)
             return self._add_bias(x, biases, activated)
 
@@ -146,8 +143,7 @@ class Network(Plan):
             pointwise = self.variable("pointwise_weights", (1, 1, inputs * multiplier, channels))
             recipe = joined_separable(depthwise, pointwise)
             weights = self.weight("folded_weights", (size, size, inputs, channels), recipe)
-            recipe = as_it_is(self.variable("biases", (channels,)))
-            biases = self.weight("biases", (channels,), recipe)
+            biases = self._plain_weight("biases", (channels,))
             x = self._convolve(x, "Conv2D", weights, (size, size), channels, stride, "SAME")
             return self._add_bias(x, biases, activated=True)
 
@@ -155,10 +151,8 @@ class Network(Plan):
         """Lay out a matrix product with biases, without norm and activation."""
         [inputs] = x.shape
         with self.scope(name):
-            kernel, biases = (
-                self.weight(part, shape, as_it_is(self.variable(part, shape)))
-                for part, shape in (("weights", (inputs, channels)), ("biases", (channels,)))
-            )
+            kernel = self._plain_weight("weights", (inputs, channels))
+            biases = self._plain_weight("biases", (channels,))
             x = self.node("MatMul", "MatMul", [x.node, kernel], (channels,))
             return self._add_bias(x, biases, activated=False)
 
@@ -237,6 +231,10 @@ class Network(Plan):
         inputs = [x.node, self.constant("Pad/paddings", border)]
         height, width, channels = x.shape
         return self.node("Pad", "Pad", inputs, (height + 2 * around, width + 2 * around, channels))
+
+    def _plain_weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0) -> str:
+        """Add a weight that is the variable of its own name, or a multiple of it."""
+        return self.weight(name, shape, scaled(self.variable(name, shape), scale))
 
     def _fold(self, kernel: str, channels: int, axis: int) -> tuple[str, str]:
         """Add the weights and biases of a convolution with batch norm, and return their nodes."""
