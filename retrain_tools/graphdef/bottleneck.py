@@ -75,14 +75,10 @@ def bottleneck_candidates(
             found.setdefault(logits, "the last layer's own output (logits)")
     elif logits is not None:
         found.setdefault(logits, "the graph's output")
+    shaped = [(name, shapes.get(name), why) for name, why in found.items()]
     return [
-        Candidate(name, shapes.get(name), _depth(shapes.get(name)), why)
-        for name, why in found.items()
+        Candidate(name, shape, shape[-1] if shape else None, why) for name, shape, why in shaped
     ]
-
-
-def _depth(shape: Shape | None) -> int | None:
-    return shape[-1] if shape else None
 
 
 def _skip(nodes: dict[str, Any], name: str, ops: tuple[str, ...]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_of, number_of
-from retrain_tools.graphdef.ops import registry
+from retrain_tools.graphdef.ops import defaults, registry
 from retrain_tools.graphdef.shapes.call import Shape
 
 _STRINGS = "OSU"  # the kinds of NumPy types that hold strings
@@ -100,9 +100,6 @@ def fill_constant(node: Any, name: str, value: Any) -> None:
 
 def strip_defaults(node: Any) -> None:
     """Drop attributes that say what holds anyway: an older TensorFlow may not know them."""
-    definition = registry().get(node.op)
-    for attribute in () if definition is None else definition.attr:
-        name = attribute.name
-        has_default = name in node.attr and attribute.HasField("default_value")
-        if has_default and node.attr[name] == attribute.default_value:
+    for name, default in defaults(registry().get(node.op)).items():
+        if name in node.attr and node.attr[name] == default:
             del node.attr[name]

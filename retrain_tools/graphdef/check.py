@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from retrain_tools.errors import InputError
@@ -39,7 +38,12 @@ def check_graph(graph_def: Any, where: str) -> None:
         names.add(name)
     if not is_in_order:
         _check_order(graph, where)
-    _check_constants(nodes_by_op(graph).get("Const", ()), where)
+    for node in nodes_by_op(graph).get("Const", ()):
+        if not is_sound(node):  # some of these make TensorFlow abort
+            raise InputError(
+                f"{where} is damaged: the constant {node.name!r} does not hold what its type and "
+                "shape say."
+            )
 
 
 def _check_order(graph: GraphView, where: str) -> None:
@@ -62,13 +66,3 @@ def _check_order(graph: GraphView, where: str) -> None:
         topological_order(inputs)
     except CycleError as error:
         raise InputError(f"{where} is damaged: its nodes form a cycle: {error}.") from error
-
-
-def _check_constants(constants: Iterable[Any], where: str) -> None:
-    """Refuse constants that do not fit their own type and shape: some make TensorFlow abort."""
-    for node in constants:
-        if not is_sound(node):
-            raise InputError(
-                f"{where} is damaged: the constant {node.name!r} does not hold what its type and "
-                "shape say."
-            )

@@ -131,10 +131,9 @@ def _inputs_changed(before: Any, after: Any) -> InputsChanged | None:
 def _attributes_changed(before: Any, after: Any) -> AttributesChanged | None:
     old: dict[str, str | None] = {}
     new: dict[str, str | None] = {}
-    if before.op != after.op:
-        old["op"], new["op"] = before.op, after.op
-    if before.device != after.device:
-        old["device"], new["device"] = before.device, after.device
+    for key in ("op", "device"):
+        if getattr(before, key) != getattr(after, key):
+            old[key], new[key] = getattr(before, key), getattr(after, key)
     are_constants = before.op == after.op == "Const"
     for key in sorted({*before.attr, *after.attr}):
         if key == _VALUE and are_constants and key in before.attr and key in after.attr:
@@ -147,16 +146,11 @@ def _attributes_changed(before: Any, after: Any) -> AttributesChanged | None:
 
 def _is_default(op: str, key: str, values: list[Any | None]) -> bool:
     """Tell whether one graph only says what holds in the other without being said."""
-    definition = ops.registry().get(op)
-    if definition is None or None not in values:
+    default = ops.defaults(ops.registry().get(op)).get(key)
+    if default is None or None not in values:
         return False
-    said = next(value for value in values if value is not None).SerializeToString()
-    return any(
-        attribute.name == key
-        and attribute.HasField("default_value")
-        and attribute.default_value.SerializeToString() == said
-        for attribute in definition.attr
-    )
+    said = next(value for value in values if value is not None)
+    return bool(default.SerializeToString() == said.SerializeToString())
 
 
 def _values_changed(before: Any, after: Any) -> ValuesChanged | None:

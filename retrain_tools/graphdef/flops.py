@@ -7,13 +7,12 @@ multiplication and one for each addition of convolutions and matrix products, so
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from retrain_tools.graphdef.navigate import full_name
 from retrain_tools.graphdef.op_sets import DEPTHWISE_CONVOLUTIONS, MATRIX_PRODUCTS
-from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.graphdef.shapes.call import Shape, times
 
 
 def multiply_adds(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
@@ -35,11 +34,11 @@ def multiply_adds(node: Any, shapes: Mapping[str, Shape | None]) -> int | None:
     if kernel is None or len(kernel) != 4:
         return None
     if node.op in DEPTHWISE_CONVOLUTIONS:
-        return _product((*made[1:], *kernel[:2]))
+        return times(*made[1:], *kernel[:2])
     if node.op == "Conv2DBackpropInput":  # each input value meets each kernel
         taken = inputs[2] if len(inputs) > 2 else None
-        return None if taken is None else _product((*taken[1:], *kernel[:3]))
-    return _product((*made[1:], *kernel[:3]))
+        return None if taken is None else times(*taken[1:], *kernel[:3])
+    return times(*made[1:], *kernel[:3])
 
 
 def _of_product(node: Any, left: Shape | None, made: Shape) -> int | None:
@@ -47,9 +46,4 @@ def _of_product(node: Any, left: Shape | None, made: Shape) -> int | None:
         return None
     key = "transpose_a" if "transpose_a" in node.attr else "adj_x"
     is_turned = key in node.attr and node.attr[key].b
-    return _product((*made[1:], left[-2] if is_turned else left[-1]))
-
-
-def _product(dims: Sequence[int | None]) -> int | None:
-    known = [dim for dim in dims if dim is not None]
-    return math.prod(known) if len(known) == len(dims) else None
+    return times(*made[1:], left[-2] if is_turned else left[-1])

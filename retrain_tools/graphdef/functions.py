@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef import ops, schema
 from retrain_tools.graphdef.view import GraphView
-
-
-class BodyTensor(NamedTuple):
-    """A tensor in the body of a function.
-
-    Attributes:
-        producer: the argument or node that it is an output of.
-        output: the number of that output; None where the node's op is not known.
-    """
-
-    producer: str
-    output: int | None
 
 
 def function_graph(graph_def: Any, name: str) -> Any:
@@ -93,7 +81,7 @@ def body_tensor(
     body: Mapping[str, Any],
     signatures: Mapping[str, Any],
     where: str,
-) -> BodyTensor:
+) -> tuple[str, int | None]:
     """Say which tensor is meant by `argument`, `node:output:1` or, as in plain graphs, `node:3`.
 
     Args:
@@ -102,6 +90,10 @@ def body_tensor(
         body: the function's nodes by name.
         signatures: the OpDefs of the library's functions by name.
         where: what holds the function, for error messages.
+
+    Returns:
+        The argument or node that it is an output of, and the number of that output, None where the
+        node's op is not known.
 
     Raises:
         InputError: it has no producer.
@@ -113,11 +105,11 @@ def body_tensor(
     if not (number or output or "0").isdecimal():
         raise InputError(f"{_damaged(where, source)}.")
     if not number:
-        return BodyTensor(producer, int(output or 0))
+        return producer, int(output or 0)
     op = body[producer].op
     definition = signatures[op] if op in signatures else ops.registry().get(op)
     offset = None if definition is None else ops.output_offset(definition, body[producer], output)
-    return BodyTensor(producer, None if offset is None else offset + int(number))
+    return producer, None if offset is None else offset + int(number)
 
 
 def _damaged(where: str, source: str) -> str:

@@ -49,7 +49,8 @@ def find_inputs(
         if not takes_bytes:
             return None, None, name
         encoded = name
-        decoded = next((f"{d.name}:0" for d in decoders if _reaches(nodes, d, name)), None)
+        decoding = (d for d in decoders if node_name(name) in upstream(nodes, [d.name]))
+        decoded = next((f"{decoder.name}:0" for decoder in decoding), None)
     if decoded is not None:
         pixels = _pixels_after_decoding(graph_def, nodes, decoded)
         if pixels is not None:
@@ -57,8 +58,7 @@ def find_inputs(
     if input_layer is not None:
         raise InputError(
             f"{encoded!r} of {where} takes bytes, but no image decoded from them goes on to a "
-            "layer; name a tensor that takes pixels with "
-            f"{argument('input_layer')}."
+            f"layer; name a tensor that takes pixels with {argument('input_layer')}."
         )
     floats = [
         n
@@ -73,10 +73,6 @@ def find_inputs(
     # One whose shape is an image's before one without a shape, which may be a dropout rate.
     best = max(floats, key=lambda n: len(attribute(n, "shape").shape.dim))
     return None, None, f"{best.name}:0"
-
-
-def _reaches(nodes: dict[str, Any], decoder: Any, tensor: str) -> bool:
-    return node_name(tensor) in upstream(nodes, [decoder.name])
 
 
 def _may_be_pixels(node: Any) -> bool:
@@ -113,12 +109,12 @@ def resized_tensor(nodes: dict[str, Any], pixels: str) -> str | None:
     return f"{found[0]}:0" if len(found) == 1 else None
 
 
-def own_size(nodes: dict[str, Any], pixels: str, resized: str | None) -> tuple[int, int] | None:
+def own_size(nodes: dict[str, Any], pixels: str) -> tuple[int, int] | None:
     """Return the (height, width) that the graph itself asks for; None if it does not say."""
     dims = attribute(nodes[node_name(pixels)], "shape").shape.dim
     if len(dims) == 4 and dims[1].size > 0 and dims[2].size > 0:
         return dims[1].size, dims[2].size
-    if resized is not None:
+    if (resized := resized_tensor(nodes, pixels)) is not None:
         size = constant_node(nodes, nodes[node_name(resized)].input[1])
         value = size and integers(attribute(size, "value").tensor, 2)
         if isinstance(value, tuple) and len(value) == 2:

@@ -36,8 +36,7 @@ def make_spec(
     """
     nodes = nodes_by_name(graph_def)
     encoded, decoded, pixels = find_inputs(graph_def, nodes, where, overrides.input_layer)
-    resized = resized_tensor(nodes, pixels)
-    size_said = own_size(nodes, pixels, resized)
+    size_said = own_size(nodes, pixels)
     size = _image_size(size_said, pixels, encoded, entry, where, overrides)
     note = read_note(graph_def)
     if entry is None and note is None:
@@ -60,7 +59,7 @@ def make_spec(
     spec = GraphSpec(
         encoded_input=encoded,
         decoded=decoded,
-        resized=resized,
+        resized=resized_tensor(nodes, pixels),
         pixel_input=pixels,
         image_size=size,
         mean=mean,
@@ -78,13 +77,8 @@ def find_bottlenecks(
 ) -> list[Candidate]:
     """Return the tensors worth caching, best first, the catalogue's own at the head.
 
-    Unlike a whole spec, this takes no image size and no scaling.
-
-    Args:
-        graph_def: the graph.
-        where: its file, for error messages.
-        entry: its catalogue entry when it was asked for by name.
-        input_layer: the tensor that takes the image, if the user named it.
+    Unlike a whole spec, this takes no image size and no scaling. The arguments are those of
+    `make_spec`; `input_layer` is the tensor that takes the image, if the user named it.
 
     Raises:
         InputError: no tensor is seen to take images, or nothing is computed from it.
@@ -100,14 +94,10 @@ def find_source(
 ) -> Note | CatalogEntry | None:
     """Return who knows this network: its own note, or the catalogue.
 
-    Args:
-        graph_def: the graph.
-        nodes: its nodes by name.
-        pixels: the tensor that takes pixels.
-        entry: its catalogue entry when it was asked for by name.
+    The catalogue's entry is `entry` when it was asked for by name.
     """
-    size = own_size(nodes, pixels, resized_tensor(nodes, pixels))
-    return read_note(graph_def) or entry or catalog.match_entry(set(nodes), size)
+    known = read_note(graph_def) or entry
+    return known or catalog.match_entry(set(nodes), own_size(nodes, pixels))
 
 
 def known_tensor(

@@ -1,4 +1,4 @@
-"""Navigation in a GraphDef: names, nodes, consumers, constants, what a tensor is computed from."""
+"""Navigation in a GraphDef: names, nodes, constants, what a tensor is computed from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.constants import array
-from retrain_tools.graphdef.view import GraphView
+from retrain_tools.graphdef.view import once_for_a_view
 
 
 def node_name(tensor: str) -> str:
@@ -31,21 +31,15 @@ def tensor_name(name: str) -> str:
     return full_name(name.strip().removeprefix("import/"))
 
 
+@once_for_a_view
 def nodes_by_name(graph_def: Any) -> dict[str, Any]:
     """Return the graph's nodes under their names; those of a view are not to be changed."""
-    return graph_def.once(_by_name) if isinstance(graph_def, GraphView) else _by_name(graph_def)
-
-
-def _by_name(graph_def: Any) -> dict[str, Any]:
     return {node.name: node for node in graph_def.node}
 
 
+@once_for_a_view
 def nodes_by_op(graph_def: Any) -> dict[str, list[Any]]:
     """Return the graph's nodes of each op, in file order; those of a view are not to be changed."""
-    return graph_def.once(_by_op) if isinstance(graph_def, GraphView) else _by_op(graph_def)
-
-
-def _by_op(graph_def: Any) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = {}
     for node in graph_def.node:
         found.setdefault(node.op, []).append(node)
@@ -55,15 +49,6 @@ def _by_op(graph_def: Any) -> dict[str, list[Any]]:
 def attribute(node: Any, key: str) -> Any:
     """Return an attribute, or an empty one. Plain `node.attr[key]` would add it to the node."""
     return node.attr[key] if key in node.attr else schema.AttrValue()
-
-
-def consumers(graph_def: Any) -> dict[str, list[Any]]:
-    """Return the nodes that take data from each node, under that node's name."""
-    found: dict[str, list[Any]] = {}
-    for node in graph_def.node:
-        for name in dict.fromkeys(node_name(i) for i in node.input if not i.startswith("^")):
-            found.setdefault(name, []).append(node)
-    return found
 
 
 def check_tensor(name: str, nodes: Collection[str], where: str) -> str:
@@ -97,10 +82,7 @@ def reached(
 ) -> set[str]:
     """Return the names of all nodes that a walk from `tensors` comes to, their own included.
 
-    Args:
-        tensors: tensor or node names.
-        following: gives the names that come after a node.
-        stop: names of nodes at which the walk ends.
+    `following` gives the names that come after a node; at the nodes `stop` the walk ends.
     """
     found: set[str] = set()
     waiting = [node_name(tensor) for tensor in tensors]

@@ -24,6 +24,12 @@ def registry() -> Mapping[str, Any]:
     return {op.name: op for op in ops.op}
 
 
+def defaults(definition: Any | None) -> dict[str, Any]:
+    """Return the attributes that a node may leave out, given its op's OpDef: AttrValues by name."""
+    attributes = () if definition is None else definition.attr
+    return {a.name: a.default_value for a in attributes if a.HasField("default_value")}
+
+
 def functions(graph_def: Any) -> dict[str, Any]:
     """Return the signature (an OpDef) of every function in the graph's library, by name."""
     return {f.signature.name: f.signature for f in graph_def.library.function}
@@ -53,7 +59,7 @@ class Output:
 
 def outputs(definition: Any) -> tuple[Output, ...]:
     """Return the outputs of an op, given its OpDef from `registry` or `functions`."""
-    defaults = {a.name: a.default_value for a in definition.attr if a.HasField("default_value")}
+    left_out = defaults(definition)
     return tuple(
         Output(
             dtype_name(output.type),
@@ -61,7 +67,7 @@ def outputs(definition: Any) -> tuple[Output, ...]:
             output.number_attr,
             output.type_list_attr,
             output.is_ref,
-            defaults,
+            left_out,
             is_plain=bool(output.type_attr)
             and not (output.number_attr or output.type_list_attr or output.is_ref),
         )
@@ -70,14 +76,9 @@ def outputs(definition: Any) -> tuple[Output, ...]:
 
 
 def output_dtypes(node: Any, made: Sequence[Output]) -> list[str] | None:
-    """Return the name of the type of each tensor that a node makes.
+    """Return the name of the type of each tensor that a node makes, given its op's outputs.
 
-    Args:
-        node: the NodeDef.
-        made: the outputs of its op.
-
-    Returns:
-        The names, `?` where an attribute is missing; None where one makes no sense.
+    Where an attribute is missing it is `?`; where one makes no sense, the whole result is None.
     """
     found: list[str] = []
     attributes = node.attr
@@ -90,15 +91,9 @@ def output_dtypes(node: Any, made: Sequence[Output]) -> list[str] | None:
 
 
 def output_offset(definition: Any, node: Any, output: str) -> int | None:
-    """Return which of a node's tensors is the first of those that its op calls `output`.
+    """Return the number of the first tensor of a node that its op's OpDef calls `output`.
 
-    Args:
-        definition: the OpDef of the node's op.
-        node: the NodeDef.
-        output: the name of an output in the definition.
-
-    Returns:
-        The number; None if there is no such output, or an attribute before it makes no sense.
+    None if there is no such output, or an attribute before it makes no sense.
     """
     offset = 0
     for argument, form in zip(definition.output_arg, outputs(definition), strict=True):

@@ -13,7 +13,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.constants import constant_size
 from retrain_tools.graphdef.flops import multiply_adds
-from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
+from retrain_tools.graphdef.image_inputs import find_inputs, own_size
 from retrain_tools.graphdef.make_spec import find_source, known_tensor, who_named_it
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.note import Note
@@ -70,7 +70,7 @@ def summarize(
         bottlenecks = tuple(bottleneck_candidates(graph_def, images[1], *known, shapes))
     inputs = _inputs(graph_def, by_name, nodes, images)
     outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {})
-    size = own_size(nodes, images[1], resized_tensor(nodes, images[1])) if images else None
+    size = own_size(nodes, images[1]) if images else None
     ops = op_counts(graph_def)
     return Summary(
         path=path,

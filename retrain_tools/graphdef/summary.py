@@ -74,7 +74,7 @@ class Summary:
     commands: tuple[str, ...]
 
     def __str__(self) -> str:
-        return self.as_text(Style())
+        return self.as_text(_PLAIN)
 
     def as_text(self, style: Style) -> str:
         """Return the summary as text for a reader."""
@@ -83,20 +83,12 @@ class Summary:
         parts += _section("Outputs", _guesses(self.outputs[:_OUTPUTS_SHOWN]), style)
         if len(self.outputs) > _OUTPUTS_SHOWN:
             parts.append(f"  and {len(self.outputs) - _OUTPUTS_SHOWN:,} more: --outputs\n")
-        best = [
-            (
-                c.tensor,
-                shape_text(c.shape),
-                "?" if c.depth is None else f"{c.depth:,} values",
-                c.why,
-            )
-            for c in self.bottlenecks
-        ]
-        parts += _section("Worth caching", best, style)
+        parts += _section("Worth caching", [_cells(best) for best in self.bottlenecks], style)
         parts += _section("Size", _size(self), style)
         ops = [(op, f"{count:,}") for op, count in self.ops.items()]
         parts += _section("Ops", ops, style)
-        parts += _section("Not in TensorFlow (custom, or tf.contrib)", _unavailable(self), style)
+        unavailable = [(op, counted(count, "node")) for op, count in self.unavailable.items()]
+        parts += _section("Not in TensorFlow (custom, or tf.contrib)", unavailable, style)
         parts += _section("Deprecated", _deprecated(self), style)
         parts += _section("Next", [(command,) for command in self.commands], style)
         return "".join(parts)
@@ -168,6 +160,11 @@ def _guesses(guesses: Sequence[Guess]) -> list[tuple[str, ...]]:
     return [(g.tensor.name, g.tensor.dtype, g.tensor.shape_text, g.why) for g in guesses]
 
 
+def _cells(found: Candidate) -> tuple[str, ...]:
+    depth = "?" if found.depth is None else f"{found.depth:,} values"
+    return found.tensor, shape_text(found.shape), depth, found.why
+
+
 def _size(summary: Summary) -> list[tuple[str, ...]]:
     unknown = summary.unmeasured_layers
     measured = "for one image: two for each multiply-add of convolutions and matrix products"
@@ -178,10 +175,6 @@ def _size(summary: Summary) -> list[tuple[str, ...]]:
         ("constants", f"{summary.constant_bytes:,}", "bytes"),
         ("operations", f"{summary.flops:,}", measured),
     ]
-
-
-def _unavailable(summary: Summary) -> list[tuple[str, ...]]:
-    return [(op, counted(count, "node")) for op, count in summary.unavailable.items()]
 
 
 def _deprecated(summary: Summary) -> list[tuple[str, ...]]:

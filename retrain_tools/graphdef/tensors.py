@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -12,8 +11,9 @@ from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name, item_size
 from retrain_tools.graphdef.navigate import node_name, nodes_by_op
 from retrain_tools.graphdef.op_sets import NO_RESULTS, PLACEHOLDERS
 from retrain_tools.graphdef.shapes.call import Shape as Shape  # where others take it from
+from retrain_tools.graphdef.shapes.call import times
 from retrain_tools.graphdef.shapes.propagate import propagate_shapes
-from retrain_tools.graphdef.view import GraphView, view_of
+from retrain_tools.graphdef.view import once_for_a_view, view_of
 
 
 class Tensor(NamedTuple):
@@ -41,11 +41,7 @@ class Tensor(NamedTuple):
     @property
     def bytes(self) -> int | None:
         """What the tensor takes in memory; None where its shape or type do not say."""
-        size = item_size(self.dtype)
-        if self.shape is None or size is None:
-            return None
-        known = [dim for dim in self.shape if dim is not None]
-        return math.prod(known) * size if len(known) == len(self.shape) else None
+        return None if self.shape is None else times(*self.shape, item_size(self.dtype))
 
 
 @functools.lru_cache(maxsize=4096)  # a graph has many tensors and few shapes
@@ -111,12 +107,9 @@ def _dtype_by_attributes(node: Any) -> str:
     return dtype_name(next((node.attr[key].type for key in keys), 0))
 
 
+@once_for_a_view
 def consumers_by_tensor(graph_def: Any) -> dict[str, list[str]]:
     """Return the nodes that take each tensor as an input, under its full name."""
-    return graph_def.once(_consumers) if isinstance(graph_def, GraphView) else _consumers(graph_def)
-
-
-def _consumers(graph_def: Any) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         consumer = node.name

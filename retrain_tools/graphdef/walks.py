@@ -1,4 +1,4 @@
-"""Walks along a graph's edges, control edges included: what depends on a node, shortest paths.
+"""Walks along a graph's edges: what depends on a node, shortest paths.
 
 The walk against the edges is `navigate.upstream`.
 """
@@ -9,25 +9,31 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name, reached
-from retrain_tools.graphdef.view import GraphView
+from retrain_tools.graphdef.view import once_for_a_view
 
 Successors = Mapping[str, Sequence[str]]
 """For each node that is an input or control input, the names of the nodes that it is one of."""
 
 
+@once_for_a_view
 def successors(graph_def: Any) -> Successors:
     """Return the nodes that come directly after each node, in file order, each once."""
-    return (
-        graph_def.once(_successors) if isinstance(graph_def, GraphView) else _successors(graph_def)
-    )
+    return _successors(graph_def, control=True)
 
 
-def _successors(graph_def: Any) -> Successors:
+def consumers(graph_def: Any) -> Successors:
+    """Return the nodes that take data from each node: its `successors` along data edges."""
+    return _successors(graph_def, control=False)
+
+
+def _successors(graph_def: Any, control: bool) -> Successors:
     found: dict[str, list[str]] = {}
     for node in graph_def.node:
         name = node.name
         for source in node.input:
             if ":" in source or source[:1] == "^":  # most names are plain, and there may be many
+                if source[0] == "^" and not control:
+                    continue
                 source = node_name(source)
             after = found.get(source)
             if after is None:
@@ -51,13 +57,10 @@ def downstream(after: Successors, tensors: Iterable[str], stop: Collection[str] 
 def shortest_path(after: Successors, start: str, end: str) -> list[str] | None:
     """Return the nodes on a shortest path along the edges, both ends included; None without one.
 
-    Args:
-        after: the graph's `successors`.
-        start: tensor or node name.
-        end: tensor or node name.
+    `after` are the graph's `successors`, `start` and `end` names of tensors or nodes.
     """
     first, last = node_name(start), node_name(end)
-    came_from: dict[str, str | None] = {first: None}
+    came_from = {first: first}
     row = [first]
     while row and last not in came_from:
         following = []
@@ -69,9 +72,7 @@ def shortest_path(after: Successors, start: str, end: str) -> list[str] | None:
         row = following
     if last not in came_from:
         return None
-    path: list[str] = []
-    name_or_none: str | None = last
-    while name_or_none is not None:
-        path.append(name_or_none)
-        name_or_none = came_from[name_or_none]
+    path = [last]
+    while path[-1] != first:
+        path.append(came_from[path[-1]])
     return path[::-1]

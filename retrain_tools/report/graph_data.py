@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.attributes import attribute_texts
 from retrain_tools.graphdef.constants import UnreadableConstantError, read_constant
-from retrain_tools.graphdef.navigate import consumers, node_name
+from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Shape, shape_text
+from retrain_tools.graphdef.walks import Successors, consumers, downstream
 from retrain_tools.report.constants import summary
 from retrain_tools.report.kernels import first_layer_constant, kernel_tiles
 from retrain_tools.report.scopes import Scope, flow_order, scope_tree
@@ -17,17 +17,12 @@ from retrain_tools.report.scopes import Scope, flow_order, scope_tree
 CONTROL = -1  # stands for the output number of a control input
 
 
-class _Numbered:
+class _Numbered(dict[str, int]):
     """Texts that occur many times, each kept once and known by its number."""
 
-    def __init__(self) -> None:
-        self._numbers: dict[str, int] = {}
-
-    def number(self, text: str) -> int:
-        return self._numbers.setdefault(text, len(self._numbers))
-
-    def texts(self) -> list[str]:
-        return list(self._numbers)
+    def __missing__(self, text: str) -> int:
+        self[text] = len(self)
+        return self[text]
 
 
 def graph_data(
@@ -49,12 +44,7 @@ def graph_data(
     `scopes` has [label, parent, prefix, 1 for a page] each, `constants` and `kernels` are by number
     of the node, `path` and `bottleneck` are numbers of nodes.
 
-    Args:
-        graph_def: the graph.
-        shapes: by full tensor name; tensors that are missing are shown without.
-        dtypes: likewise.
-        path: node or tensor names from the image input to the bottleneck.
-        bottleneck: node or tensor name.
+    The arguments are those of `graph_page`.
     """
     nodes = list(graph_def.node)
     numbers: dict[str, int] = {}
@@ -63,23 +53,24 @@ def graph_data(
     on_path = [numbers[n] for n in map(node_name, path) if n in numbers]
     ops, texts = _Numbered(), _Numbered()
     outputs = _outputs(numbers, shapes, dtypes, texts)
-    places, scopes = _places(nodes, numbers, on_path)
+    users = consumers(graph_def)
+    places, scopes = _places(nodes, numbers, on_path, users)
     columns = {
         "name": [node.name for node in nodes],
-        "op": [ops.number(node.op) for node in nodes],
+        "op": [ops[node.op] for node in nodes],
         **places,
         "inputs": [[_input(name, numbers) for name in node.input] for node in nodes],
         "outputs": [outputs.get(number, []) for number in range(len(nodes))],
         "attributes": [_attributes(node, texts) for node in nodes],
-        "device": [texts.number(node.device) for node in nodes],
+        "device": [texts[node.device] for node in nodes],
     }
     return {
         "nodes": columns,
-        "ops": ops.texts(),
-        "texts": texts.texts(),
+        "ops": list(ops),
+        "texts": list(texts),
         "scopes": [[s.label, s.parent, s.prefix, int(s.is_page)] for s in scopes],
         "constants": _constants(nodes),
-        "kernels": _kernels(graph_def, nodes, numbers, path),
+        "kernels": _kernels(nodes, numbers, path, users),
         "functions": _functions(graph_def),
         "path": on_path,
         "bottleneck": numbers.get(node_name(bottleneck)) if bottleneck is not None else None,
@@ -87,11 +78,16 @@ def graph_data(
 
 
 def _places(
-    nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int]
+    nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int], users: Successors
 ) -> tuple[dict[str, list[int]], list[Scope]]:
-    """Return the columns `scope`, `at` and `live`, and the scopes."""
+    """Return the columns `scope`, `at` and `live`, and the scopes.
+
+    Nodes on the image's path are live: the input of the graph of 2015 is a constant to be fed.
+    """
     sources = [[numbers[n] for n in map(node_name, node.input) if n in numbers] for node in nodes]
-    live = _live(nodes, numbers, on_path)
+    starts = [node.name for node in nodes if node.op != "Const" and not len(node.input)]
+    computed = downstream(users, [*starts, *(nodes[number].name for number in on_path)])
+    live = [node.name in computed for node in nodes]
     order = flow_order(sources, [not alive for alive in live])
     scopes, home = scope_tree([n.name for n in nodes], order, [n.op == "Const" for n in nodes])
     return {"scope": home, "at": order, "live": list(map(int, live))}, scopes
@@ -100,28 +96,7 @@ def _places(
 def _attributes(node: Any, texts: _Numbered) -> list[int]:
     """Return key and value of each attribute, without a constant's value, which has a place."""
     shown = [p for p in attribute_texts(node) if not (node.op == "Const" and p[0] == "value")]
-    return [texts.number(text) for pair in shown for text in pair]
-
-
-def _live(nodes: Sequence[Any], numbers: Mapping[str, int], on_path: Iterable[int]) -> list[bool]:
-    """Tell for each node whether it is computed from anything but constants.
-
-    Nodes on the image's path always are: the input of the graph of 2015 is a constant to be fed.
-    """
-    users: list[list[int]] = [[] for _ in nodes]
-    for number, node in enumerate(nodes):
-        for name in node.input:
-            if not name.startswith("^") and node_name(name) in numbers:
-                users[numbers[node_name(name)]].append(number)
-    live = [False] * len(nodes)
-    starts = [n for n, node in enumerate(nodes) if node.op != "Const" and not len(node.input)]
-    waiting = deque([*starts, *on_path])
-    while waiting:
-        number = waiting.popleft()
-        if not live[number]:
-            live[number] = True
-            waiting.extend(users[number])
-    return live
+    return [texts[text] for pair in shown for text in pair]
 
 
 def _input(text: str, numbers: Mapping[str, int]) -> int | str | list[int]:
@@ -146,7 +121,7 @@ def _outputs(
         name, _, output = tensor.rpartition(":")
         if name in numbers and output.isdecimal():
             text = f"{dtypes.get(tensor, '?')} {shape_text(shapes.get(tensor))}"
-            found.setdefault(numbers[name], []).append([int(output), texts.number(text)])
+            found.setdefault(numbers[name], []).append([int(output), texts[text]])
     return {number: sorted(pairs) for number, pairs in found.items()}
 
 
@@ -164,11 +139,11 @@ def _constants(nodes: Sequence[Any]) -> dict[int, dict[str, Any]]:
 
 
 def _kernels(
-    graph_def: Any, nodes: Sequence[Any], numbers: Mapping[str, int], path: Sequence[str]
+    nodes: Sequence[Any], numbers: Mapping[str, int], path: Sequence[str], users: Successors
 ) -> dict[int, dict[str, Any]]:
     by_name = {name: nodes[number] for name, number in numbers.items()}
     start = node_name(path[0]) if path else None
-    name = first_layer_constant(by_name, consumers(graph_def), start)
+    name = first_layer_constant(by_name, users, start)
     if name is None or "value" not in by_name[name].attr:
         return {}
     tiles = kernel_tiles(by_name[name].attr["value"].tensor)

@@ -14,17 +14,7 @@ from typing import Any
 from retrain_tools.report.graph_data import graph_data
 
 # In the order in which they build on each other.
-_SCRIPTS = (
-    "model.js",
-    "flow.js",
-    "layout.js",
-    "drawing.js",
-    "viewport.js",
-    "panel.js",
-    "values.js",
-    "search.js",
-    "main.js",
-)
+_SCRIPTS = ("model", "flow", "layout", "drawing", "viewport", "panel", "values", "search", "main")
 # dist/dagre.min.js of the npm package @dagrejs/dagre 3.1.3 (MIT), under a line that says so and
 # without the reference to a source map that is not shipped. Its licence lies beside it.
 _LIBRARY = "dagre.min.js"
@@ -82,7 +72,7 @@ def _asset(name: str) -> str:
 
 def _script() -> str:
     """Return the page's own scripts as one, so that they see each other and nobody else's names."""
-    parts = "\n".join(_asset(name) for name in _SCRIPTS)
+    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
 
 

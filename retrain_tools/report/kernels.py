@@ -6,7 +6,7 @@ import base64
 import io
 import math
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 from retrain_tools.graphdef.constants import UnreadableConstantError, read_constant
 from retrain_tools.graphdef.navigate import constant_node
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
+from retrain_tools.graphdef.walks import Successors
 
 _MOST_TILES = 256
 _LARGEST_SIDE = 64
@@ -23,26 +24,27 @@ _FLOATS = ("float32", "float64", "float16", "bfloat16")
 
 
 def first_layer_constant(
-    nodes: Mapping[str, Any], consumers: Mapping[str, Sequence[Any]], start: str | None
+    nodes: Mapping[str, Any], consumers: Successors, start: str | None
 ) -> str | None:
     """Return the constant with the kernels of the first Conv2D that the image reaches, or None.
 
     Args:
         nodes: the graph's nodes by name.
-        consumers: the nodes that take data from each node, in file order.
+        consumers: the graph's `walks.consumers`.
         start: the node that takes the image; None for all placeholders.
     """
     known = start in nodes
     waiting = deque([start] if known else [n for n in nodes if nodes[n].op in PLACEHOLDERS])
     seen = set(waiting)
     while waiting:
-        for node in consumers.get(str(waiting.popleft()), ()):
+        for name in consumers.get(str(waiting.popleft()), ()):
+            node = nodes[name]
             if node.op == "Conv2D":
                 kernel = constant_node(nodes, node.input[1]) if len(node.input) > 1 else None
                 return None if kernel is None else str(kernel.name)
-            if node.name not in seen:
-                seen.add(node.name)
-                waiting.append(node.name)
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
     return None
 
 

@@ -33,9 +33,13 @@ class Scope:
 
 @dataclasses.dataclass
 class _Level:
-    """A scope under construction; children are node numbers, or levels under a path below it."""
+    """A scope under construction; children are node numbers, or levels under a path below it.
+
+    `first` is the smallest position of a node in it.
+    """
 
     prefix: str
+    first: int = 0
     nodes: list[int] = dataclasses.field(default_factory=list)
     levels: dict[str, _Level] = dataclasses.field(default_factory=dict)
 
@@ -58,11 +62,10 @@ def scope_tree(
         order: a position for each node; pages follow it (see `flow_order`).
         constant: whether a node is a constant; others give a page its name.
     """
-    root = _levels(names)
+    root = _levels(names, order)
     scopes = [Scope("", "", -1)]
     home = [0] * len(names)
-    first = _first_positions(root, order)
-    waiting: list[tuple[int, list[Child]]] = [(0, _children(root, first, order))]
+    waiting: list[tuple[int, list[Child]]] = [(0, _children(root, order))]
     while waiting:
         parent, children = waiting.pop()
         if len(children) > MOST_CHILDREN:
@@ -78,11 +81,11 @@ def scope_tree(
             else:
                 label = _below(child.prefix, scopes[parent].prefix)
                 scopes.append(Scope(child.prefix, label, parent))
-                waiting.append((len(scopes) - 1, _children(child, first, order)))
+                waiting.append((len(scopes) - 1, _children(child, order)))
     return scopes, home
 
 
-def _levels(names: Sequence[str]) -> _Level:
+def _levels(names: Sequence[str], order: Sequence[int]) -> _Level:
     root = _Level("")
     paths = [name.split("/", _DEEPEST) for name in names]
     prefixes = {tuple(path[:n]) for path in paths for n in range(1, len(path))}
@@ -90,29 +93,13 @@ def _levels(names: Sequence[str]) -> _Level:
         level = root
         for part in path if tuple(path) in prefixes else path[:-1]:
             prefix = f"{level.prefix}/{part}" if level is not root else part
-            level = level.levels.setdefault(part, _Level(prefix))
+            level = level.levels.setdefault(part, _Level(prefix, order[number]))
+            level.first = min(level.first, order[number])
         level.nodes.append(number)
     return root
 
 
-def _walk(root: _Level) -> list[_Level]:
-    """Return all levels, each before those in it."""
-    found = [root]
-    for level in found:
-        found.extend(level.levels.values())
-    return found
-
-
-def _first_positions(root: _Level, order: Sequence[int]) -> dict[int, int]:
-    """Return the smallest position of a node in each level, by the level's id()."""
-    first: dict[int, int] = {}
-    for level in reversed(_walk(root)):
-        inner = [first[id(sub)] for sub in level.levels.values()]
-        first[id(level)] = min([order[node] for node in level.nodes] + inner, default=0)
-    return first
-
-
-def _children(level: _Level, first: dict[int, int], order: Sequence[int]) -> list[Child]:
+def _children(level: _Level, order: Sequence[int]) -> list[Child]:
     """Return what is drawn in a level, in order, without boxes around a single thing."""
     found: list[tuple[int, Child]] = [(order[node], node) for node in level.nodes]
     for sub in level.levels.values():
@@ -120,7 +107,7 @@ def _children(level: _Level, first: dict[int, int], order: Sequence[int]) -> lis
         while not inner.nodes and len(inner.levels) == 1:
             inner = next(iter(inner.levels.values()))
         alone = len(inner.nodes) == 1 and not inner.levels
-        found.append((first[id(sub)], inner.nodes[0] if alone else inner))
+        found.append((sub.first, inner.nodes[0] if alone else inner))
     return [child for _, child in sorted(found, key=lambda pair: pair[0])]
 
 

@@ -48,15 +48,10 @@ class Norm:
         return _float64(variables[f"{scope}/beta"]) - mean * self.factor(variables, scope)
 
 
-def as_it_is(name: str) -> Recipe:
-    """Return the recipe for a variable itself."""
-    return lambda variables: _float32(variables[name])
-
-
 def scaled(name: str, factor: float) -> Recipe:
-    """Return the recipe for a variable times a number."""
+    """Return the recipe for a variable times a number; times 1 it takes no copy of it."""
     if factor == 1:
-        return as_it_is(name)
+        return lambda variables: _float32(variables[name])
     return lambda variables: _float32(_float64(variables[name]) * factor)
 
 

@@ -11,12 +11,11 @@ from collections.abc import Sequence
 from retrain_tools.slim.folding import Norm
 from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
-from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool, Row
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool, Row, convs
 
 NORM = Norm(epsilon=0.001, gamma=False)
 
-_V1_STEM = (
-    Conv("Conv2d_1a_7x7", 7, 64, 2),
+_STEM = (
     MaxPool("MaxPool_2a_3x3", 3, 2),
     Conv("Conv2d_2b_1x1", 1, 64),
     Conv("Conv2d_2c_3x3", 3, 192),
@@ -32,9 +31,9 @@ def _v1_block(
     Slim's "5×5" is a 3×3, which for historical reasons is what the published weights have.
     """
     return (
-        [Conv("Conv2d_0a_1x1", 1, c1)],
-        [Conv("Conv2d_0a_1x1", 1, c3_reduce), Conv("Conv2d_0b_3x3", 3, c3)],
-        [Conv("Conv2d_0a_1x1", 1, c5_reduce), Conv(f"Conv2d_{last}", 3, c5)],
+        convs((1, c1)),
+        convs((1, c3_reduce), (3, c3)),
+        [*convs((1, c5_reduce)), Conv(f"Conv2d_{last}", 3, c5)],
         [MaxPool("MaxPool_0a_3x3", 3), Conv("Conv2d_0b_1x1", 1, pooled)],
     )
 
@@ -53,26 +52,15 @@ _V1: dict[str, Branches | MaxPool] = {
     "Mixed_5c": _v1_block(384, 192, 384, 48, 128, 128),
 }
 
-_V2_STEM = (
-    MaxPool("MaxPool_2a_3x3", 3, 2),
-    Conv("Conv2d_2b_1x1", 1, 64),
-    Conv("Conv2d_2c_3x3", 3, 192),
-    MaxPool("MaxPool_3a_3x3", 3, 2),
-)
-
 
 def _v2_block(
     c1: int, c3_reduce: int, c3: int, d3_reduce: int, d3: int, pool: AvgPool | MaxPool, pooled: int
 ) -> Branches:
     """The columns of figure 5: #1×1, #3×3 reduce, #3×3, double #3×3 reduce, double #3×3, pool."""
     return (
-        [Conv("Conv2d_0a_1x1", 1, c1)],
-        [Conv("Conv2d_0a_1x1", 1, c3_reduce), Conv("Conv2d_0b_3x3", 3, c3)],
-        [
-            Conv("Conv2d_0a_1x1", 1, d3_reduce),
-            Conv("Conv2d_0b_3x3", 3, d3),
-            Conv("Conv2d_0c_3x3", 3, d3),
-        ],
+        convs((1, c1)),
+        convs((1, c3_reduce), (3, c3)),
+        convs((1, d3_reduce), (3, d3), (3, d3)),
         [pool, Conv("Conv2d_0b_1x1", 1, pooled)],
     )
 
@@ -80,12 +68,8 @@ def _v2_block(
 def _v2_reduction(c3_reduce: int, c3: int, d3_reduce: int, d3: int) -> Branches:
     """A block with stride 2, without 1×1 branch and pool projection."""
     return (
-        [Conv("Conv2d_0a_1x1", 1, c3_reduce), Conv("Conv2d_1a_3x3", 3, c3, 2)],
-        [
-            Conv("Conv2d_0a_1x1", 1, d3_reduce),
-            Conv("Conv2d_0b_3x3", 3, d3),
-            Conv("Conv2d_1a_3x3", 3, d3, 2),
-        ],
+        [*convs((1, c3_reduce)), Conv("Conv2d_1a_3x3", 3, c3, 2)],
+        [*convs((1, d3_reduce), (3, d3)), Conv("Conv2d_1a_3x3", 3, d3, 2)],
         [MaxPool("MaxPool_1a_3x3", 3, 2)],
     )
 
@@ -109,38 +93,39 @@ _V2 = {
 def inception_v1(scope: str, variant: Variant) -> Network:
     """Lay out Inception v1."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, _V1_STEM, end_points=True)
+    x = net.chain(net.image, (Conv("Conv2d_1a_7x7", 7, 64, 2), *_STEM), end_points="")
     for name, block in _V1.items():
         if isinstance(block, MaxPool):
             x = net.end_point(name, net.pool(x, block))
         else:
             x = net.mixed(x, name, block)
-    return classify(net, x, "AvgPool_0a_7x7", "Conv2d_0c_1x1", pooled_as="AvgPool_0a_7x7")
+    return classify(net, x, "AvgPool_0a_7x7/AvgPool", "AvgPool_0a_7x7", layer="Conv2d_0c_1x1")
 
 
 def inception_v2(scope: str, variant: Variant) -> Network:
     """Lay out Inception v2."""
     net = Network(scope, variant, NORM)
     x = net.separable_conv(net.image, "Conv2d_1a_7x7", 7, 64, 2, multiplier=8)
-    x = net.chain(net.end_point("Conv2d_1a_7x7", x), _V2_STEM, end_points=True)
+    x = net.chain(net.end_point("Conv2d_1a_7x7", x), _STEM, end_points="")
     for name, block in _V2.items():
         x = net.mixed(x, name, block)
-    return classify(net, x, "AvgPool_1a_7x7", "Conv2d_1c_1x1", pooled_as="AvgPool_1a")
+    return classify(net, x, "AvgPool_1a_7x7/AvgPool", "AvgPool_1a")
 
 
-def classify(net: Network, x: Tensor, pool: str, layer: str, pooled_as: str) -> Network:
-    """Lay out the classifier of v1, v2 and v3: a mean over the grid, then a 1x1 convolution.
+def classify(
+    net: Network, x: Tensor, pool: str, pooled_as: str, layer: str = "Conv2d_1c_1x1"
+) -> Network:
+    """Lay out the classifier of v1, v2, v3 and the MobileNets: a mean, then a 1x1 convolution.
 
     Args:
         net: the network.
         x: the last block.
-        pool: scope of the mean.
-        layer: scope of the convolution.
+        pool: node of the mean over the grid.
         pooled_as: end point of the mean.
+        layer: scope of the convolution.
     """
     with net.scope("Logits"):
-        with net.scope(pool):
-            x = net.end_point(pooled_as, net.global_pool(x, "AvgPool"))
+        x = net.end_point(pooled_as, net.global_pool(x, pool))
         x = net.conv(x, layer, 1, net.variant.num_classes, normed=False, activated=False)
         net.logits = net.end_point("logits", net.squeeze(x, "SpatialSqueeze"))
         net.end_point("Logits", net.logits)
@@ -149,21 +134,23 @@ def classify(net: Network, x: Tensor, pool: str, layer: str, pooled_as: str) -> 
 
 
 def classify_flat(net: Network, x: Tensor, pool: str) -> Network:
-    """Lay out the classifier of v4 and Inception-ResNet: a mean, then a matrix product.
-
-    Args:
-        net: the network.
-        x: the last block.
-        pool: scope of the mean.
-    """
+    """Lay out the classifier of v4 and Inception-ResNet: the mean `pool`, then a matrix product."""
     with net.scope("Logits"):
-        with net.scope(pool):
-            x = net.end_point("global_pool", net.global_pool(x, "AvgPool"))
+        x = net.end_point("global_pool", net.global_pool(x, pool))
         x = net.end_point("PreLogitsFlatten", net.flatten(x, "PreLogitsFlatten/flatten/Reshape"))
         net.logits = net.fully_connected(x, "Logits", net.variant.num_classes)
         net.end_point("Logits", net.end_point("logits", net.logits))
         net.predictions = net.end_point("Predictions", net.softmax(net.logits, "Predictions"))
     return net
+
+
+def auxiliary(pool: str, last: str) -> Sequence[Row]:
+    """Return the first rows of an auxiliary classifier; two of them have these names."""
+    return (
+        AvgPool(pool, 5, 3, "VALID"),
+        Conv("Conv2d_1b_1x1", 1, 128),
+        Conv(last, 5, 768, 1, "VALID"),
+    )
 
 
 def classify_early(net: Network, x: Tensor, rows: Sequence[Row], layer: str) -> None:

@@ -7,100 +7,71 @@ the scaling of residuals.
 
 from __future__ import annotations
 
-from retrain_tools.slim.inception import NORM, classify_early, classify_flat
+from retrain_tools.slim.inception import NORM, auxiliary, classify_early, classify_flat
 from retrain_tools.slim.inception_v3 import STEM
 from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
-from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, MaxPool, convs
 
 _MIXED_5B: Branches = (
     [Conv("Conv2d_1x1", 1, 96)],
-    [Conv("Conv2d_0a_1x1", 1, 48), Conv("Conv2d_0b_5x5", 5, 64)],
-    [
-        Conv("Conv2d_0a_1x1", 1, 64),
-        Conv("Conv2d_0b_3x3", 3, 96),
-        Conv("Conv2d_0c_3x3", 3, 96),
-    ],
+    convs((1, 48), (5, 64)),
+    convs((1, 64), (3, 96), (3, 96)),
     [AvgPool("AvgPool_0a_3x3", 3), Conv("Conv2d_0b_1x1", 1, 64)],
 )
 
 # Figure 16.
 _BLOCK_35: Branches = (
     [Conv("Conv2d_1x1", 1, 32)],
-    [Conv("Conv2d_0a_1x1", 1, 32), Conv("Conv2d_0b_3x3", 3, 32)],
-    [
-        Conv("Conv2d_0a_1x1", 1, 32),
-        Conv("Conv2d_0b_3x3", 3, 48),
-        Conv("Conv2d_0c_3x3", 3, 64),
-    ],
+    convs((1, 32), (3, 32)),
+    convs((1, 32), (3, 48), (3, 64)),
 )
 
 # Figure 7, with k = 256, l = 256, m = 384 and n = 384 from table 1.
 _MIXED_6A: Branches = (
     [Conv("Conv2d_1a_3x3", 3, 384, 2, "VALID")],
-    [
-        Conv("Conv2d_0a_1x1", 1, 256),
-        Conv("Conv2d_0b_3x3", 3, 256),
-        Conv("Conv2d_1a_3x3", 3, 384, 2, "VALID"),
-    ],
+    [*convs((1, 256), (3, 256)), Conv("Conv2d_1a_3x3", 3, 384, 2, "VALID")],
     [MaxPool("MaxPool_1a_3x3", 3, 2, "VALID")],
 )
 
 # Figure 17.
 _BLOCK_17: Branches = (
     [Conv("Conv2d_1x1", 1, 192)],
-    [
-        Conv("Conv2d_0a_1x1", 1, 128),
-        Conv("Conv2d_0b_1x7", (1, 7), 160),
-        Conv("Conv2d_0c_7x1", (7, 1), 192),
-    ],
+    convs((1, 128), ((1, 7), 160), ((7, 1), 192)),
 )
 
 # Figure 18.
 _MIXED_7A: Branches = (
-    [Conv("Conv2d_0a_1x1", 1, 256), Conv("Conv2d_1a_3x3", 3, 384, 2, "VALID")],
-    [Conv("Conv2d_0a_1x1", 1, 256), Conv("Conv2d_1a_3x3", 3, 288, 2, "VALID")],
-    [
-        Conv("Conv2d_0a_1x1", 1, 256),
-        Conv("Conv2d_0b_3x3", 3, 288),
-        Conv("Conv2d_1a_3x3", 3, 320, 2, "VALID"),
-    ],
+    [*convs((1, 256)), Conv("Conv2d_1a_3x3", 3, 384, 2, "VALID")],
+    [*convs((1, 256)), Conv("Conv2d_1a_3x3", 3, 288, 2, "VALID")],
+    [*convs((1, 256), (3, 288)), Conv("Conv2d_1a_3x3", 3, 320, 2, "VALID")],
     [MaxPool("MaxPool_1a_3x3", 3, 2, "VALID")],
 )
 
 # Figure 19.
 _BLOCK_8: Branches = (
     [Conv("Conv2d_1x1", 1, 192)],
-    [
-        Conv("Conv2d_0a_1x1", 1, 192),
-        Conv("Conv2d_0b_1x3", (1, 3), 224),
-        Conv("Conv2d_0c_3x1", (3, 1), 256),
-    ],
-)
-
-_AUXILIARY = (
-    AvgPool("Conv2d_1a_3x3", 5, 3, "VALID"),  # sic
-    Conv("Conv2d_1b_1x1", 1, 128),
-    Conv("Conv2d_2a_5x5", 5, 768, 1, "VALID"),
+    convs((1, 192), ((1, 3), 224), ((3, 1), 256)),
 )
 
 
 def inception_resnet_v2(scope: str, variant: Variant) -> Network:
     """Lay out Inception-ResNet v2."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, STEM, end_points=True)
+    x = net.chain(net.image, STEM, end_points="")
     x = net.mixed(x, "Mixed_5b", _MIXED_5B)
     x = _repeat(net, x, "Repeat/block35", _BLOCK_35, times=10, scale=0.17)
     x = net.mixed(x, "Mixed_6a", _MIXED_6A)
     x = _repeat(net, x, "Repeat_1/block17", _BLOCK_17, times=20, scale=0.10)
     net.end_point("PreAuxLogits", x)
     if variant.aux_logits:
-        classify_early(net, x, _AUXILIARY, "Logits")
+        rows = auxiliary("Conv2d_1a_3x3", "Conv2d_2a_5x5")  # sic: the first is the pool
+        classify_early(net, x, rows, "Logits")
     x = net.mixed(x, "Mixed_7a", _MIXED_7A)
     x = _repeat(net, x, "Repeat_2/block8", _BLOCK_8, times=9, scale=0.20)
     x = _residual(net, x, "Block8", _BLOCK_8, scale=1.0)
     x = net.end_point("Conv2d_7b_1x1", net.conv(x, "Conv2d_7b_1x1", 1, 1536))
-    return classify_flat(net, x, "AvgPool_1a_8x8")
+    return classify_flat(net, x, "AvgPool_1a_8x8/AvgPool")
 
 
 def _repeat(

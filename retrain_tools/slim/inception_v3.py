@@ -6,10 +6,10 @@ table 1 and figures 5, 6, 7 and 10; figure 8 is the auxiliary classifier.
 
 from __future__ import annotations
 
-from retrain_tools.slim.inception import NORM, classify
+from retrain_tools.slim.inception import NORM, auxiliary, classify
 from retrain_tools.slim.layers import Network
-from retrain_tools.slim.plan import Tensor, Variant
-from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool
+from retrain_tools.slim.plan import Variant
+from retrain_tools.slim.rows import AvgPool, Branches, Conv, Fork, MaxPool, convs
 
 STEM = (
     Conv("Conv2d_1a_3x3", 3, 32, 2, "VALID"),
@@ -27,13 +27,9 @@ def _grid_35(
 ) -> Branches:
     """Figure 5, except that one branch keeps its 5x5 convolution."""
     return (
-        [Conv("Conv2d_0a_1x1", 1, 64)],
+        convs((1, 64)),
         [Conv(first_5x5, 1, 48), Conv(second_5x5, 5, 64)],
-        [
-            Conv("Conv2d_0a_1x1", 1, 64),
-            Conv("Conv2d_0b_3x3", 3, 96),
-            Conv("Conv2d_0c_3x3", 3, 96),
-        ],
+        convs((1, 64), (3, 96), (3, 96)),
         [AvgPool("AvgPool_0a_3x3", 3), Conv("Conv2d_0b_1x1", 1, pooled)],
     )
 
@@ -41,19 +37,9 @@ def _grid_35(
 def _grid_17(c: int) -> Branches:
     """Figure 6: a 7x7 convolution as 1x7 and 7x1; `c` is the number of channels inside."""
     return (
-        [Conv("Conv2d_0a_1x1", 1, 192)],
-        [
-            Conv("Conv2d_0a_1x1", 1, c),
-            Conv("Conv2d_0b_1x7", (1, 7), c),
-            Conv("Conv2d_0c_7x1", (7, 1), 192),
-        ],
-        [
-            Conv("Conv2d_0a_1x1", 1, c),
-            Conv("Conv2d_0b_7x1", (7, 1), c),
-            Conv("Conv2d_0c_1x7", (1, 7), c),
-            Conv("Conv2d_0d_7x1", (7, 1), c),
-            Conv("Conv2d_0e_1x7", (1, 7), 192),
-        ],
+        convs((1, 192)),
+        convs((1, c), ((1, 7), c), ((7, 1), 192)),
+        convs((1, c), ((7, 1), c), ((1, 7), c), ((7, 1), c), ((1, 7), 192)),
         [AvgPool("AvgPool_0a_3x3", 3), Conv("Conv2d_0b_1x1", 1, 192)],
     )
 
@@ -61,14 +47,13 @@ def _grid_17(c: int) -> Branches:
 def _grid_8(second_half: str) -> Branches:
     """Figure 7: the last 3x3 convolutions as 1x3 beside 3x1."""
     return (
-        [Conv("Conv2d_0a_1x1", 1, 320)],
+        convs((1, 320)),
         [
-            Conv("Conv2d_0a_1x1", 1, 384),
+            *convs((1, 384)),
             Fork(Conv("Conv2d_0b_1x3", (1, 3), 384), Conv(second_half, (3, 1), 384)),
         ],
         [
-            Conv("Conv2d_0a_1x1", 1, 448),
-            Conv("Conv2d_0b_3x3", 3, 384),
+            *convs((1, 448), (3, 384)),
             Fork(Conv("Conv2d_0c_1x3", (1, 3), 384), Conv("Conv2d_0d_3x1", (3, 1), 384)),
         ],
         [AvgPool("AvgPool_0a_3x3", 3), Conv("Conv2d_0b_1x1", 1, 192)],
@@ -78,19 +63,13 @@ def _grid_8(second_half: str) -> Branches:
 # Figure 10: half the grid, more channels. Slim calls two of the 3x3 convolutions 1x1.
 _GRID_35_TO_17: Branches = (
     [Conv("Conv2d_1a_1x1", 3, 384, 2, "VALID")],
-    [
-        Conv("Conv2d_0a_1x1", 1, 64),
-        Conv("Conv2d_0b_3x3", 3, 96),
-        Conv("Conv2d_1a_1x1", 3, 96, 2, "VALID"),
-    ],
+    [*convs((1, 64), (3, 96)), Conv("Conv2d_1a_1x1", 3, 96, 2, "VALID")],
     [MaxPool("MaxPool_1a_3x3", 3, 2, "VALID")],
 )
 _GRID_17_TO_8: Branches = (
-    [Conv("Conv2d_0a_1x1", 1, 192), Conv("Conv2d_1a_3x3", 3, 320, 2, "VALID")],
+    [*convs((1, 192)), Conv("Conv2d_1a_3x3", 3, 320, 2, "VALID")],
     [
-        Conv("Conv2d_0a_1x1", 1, 192),
-        Conv("Conv2d_0b_1x7", (1, 7), 192),
-        Conv("Conv2d_0c_7x1", (7, 1), 192),
+        *convs((1, 192), ((1, 7), 192), ((7, 1), 192)),
         Conv("Conv2d_1a_3x3", 3, 192, 2, "VALID"),
     ],
     [MaxPool("MaxPool_1a_3x3", 3, 2, "VALID")],
@@ -111,27 +90,19 @@ MIXED: dict[str, Branches] = {
     "Mixed_7c": _grid_8(second_half="Conv2d_0c_3x1"),
 }
 
-_AUXILIARY = (
-    AvgPool("AvgPool_1a_5x5", 5, 3, "VALID"),
-    Conv("Conv2d_1b_1x1", 1, 128),
-    Conv("Conv2d_2a_5x5", 5, 768, 1, "VALID"),
-)
-
 
 def inception_v3(scope: str, variant: Variant) -> Network:
     """Lay out Inception v3."""
     net = Network(scope, variant, NORM)
-    x = net.chain(net.image, STEM, end_points=True)
+    x = net.chain(net.image, STEM, end_points="")
     for name, block in MIXED.items():
         x = net.mixed(x, name, block)
     if variant.aux_logits:
-        _classify_early(net, net.end_points["Mixed_6e"])
-    return classify(net, x, "AvgPool_1a_8x8", "Conv2d_1c_1x1", pooled_as="PreLogits")
-
-
-def _classify_early(net: Network, x: Tensor) -> None:
-    with net.scope("AuxLogits"):
-        x = net.chain(x, _AUXILIARY)
-        classes = net.variant.num_classes
-        x = net.conv(x, "Conv2d_2b_1x1", 1, classes, normed=False, activated=False)
-        net.end_point("AuxLogits", net.squeeze(x, "SpatialSqueeze"))
+        with net.scope("AuxLogits"):
+            early = net.chain(
+                net.end_points["Mixed_6e"], auxiliary("AvgPool_1a_5x5", "Conv2d_2a_5x5")
+            )
+            classes = variant.num_classes
+            early = net.conv(early, "Conv2d_2b_1x1", 1, classes, normed=False, activated=False)
+            net.end_point("AuxLogits", net.squeeze(early, "SpatialSqueeze"))
+    return classify(net, x, "AvgPool_1a_8x8/AvgPool", "PreLogits")

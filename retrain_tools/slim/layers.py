@@ -10,7 +10,6 @@ import numpy as np
 
 from retrain_tools.slim.folding import (
     Norm,
-    as_it_is,
     folded_kernel,
     joined_separable,
     norm_factor,
@@ -47,8 +46,8 @@ class Network(Plan):
         self._norm = norm
         self._activation = activation
 
-    def chain(self, x: Tensor, rows: Sequence[Row], end_points: bool = False) -> Tensor:
-        """Lay out rows one after the other, each as an end point of its own name if asked."""
+    def chain(self, x: Tensor, rows: Sequence[Row], end_points: str | None = None) -> Tensor:
+        """Lay out rows one after the other; `end_points` and its name make each an end point."""
         for row in rows:
             match row:
                 case Fork():
@@ -57,8 +56,8 @@ class Network(Plan):
                     x = self.conv(x, *row)
                 case MaxPool() | AvgPool():
                     x = self.pool(x, row)
-            if end_points:
-                self.end_point(row.name, x)
+            if end_points is not None:
+                self.end_point(f"{end_points}{row.name}", x)
         return x
 
     def branches(self, x: Tensor, branches: Branches) -> Tensor:
@@ -95,51 +94,26 @@ class Network(Plan):
             size: of the kernel.
             channels: number of outputs.
             stride: in both directions.
-            padding: whether the image's border is padded.
+            padding: SAME, VALID, or EVEN: as much on all sides (slim's conv2d_same), for odd sizes.
+                With a stride, SAME pads less at the left and the top, or not, depending on the size
+                of the image.
             normed: with the family's batch norm, if it has one; else with biases.
             activated: with the family's activation.
             scale: a factor on the output of a layer without norm and activation.
         """
         window = size if isinstance(size, tuple) else (size, size)
         with self.scope(name):
+            if padding == "EVEN":
+                padding = "SAME" if stride == 1 else "VALID"
+                x = x if stride == 1 else self._pad(x, window[0] // 2)
             shape = (*window, x.shape[2], channels)
-            kernel = self.variable("weights", shape)
             if normed and self._norm:
-                weights, biases = self._fold(kernel, channels, axis=3)
+                weights, biases = self._fold(self.variable("weights", shape), channels, axis=3)
             else:
-                weights = self.weight("weights", shape, scaled(kernel, scale))
-                recipe = scaled(self.variable("biases", (channels,)), scale)
-                biases = self.weight("biases", (channels,), recipe)
+                weights = self._plain_weight("weights", shape, scale)
+                biases = self._plain_weight("biases", (channels,), scale)
             x = self._convolve(x, "Conv2D", weights, window, channels, stride, padding)
             return self._add_bias(x, biases, activated)
-
-    def conv_padded(
-        self,
-        x: Tensor,
-        name: str,
-        size: int,
-        channels: int,
-        stride: int,
-        *,
-        normed: bool = True,
-        activated: bool = True,
-    ) -> Tensor:
-        """Lay out a convolution of odd size that pads alike on all sides (slim's conv2d_same).
-
-        With a stride, SAME pads less at the left and the top, or not, depending on the size of the
-        image.
-        """
-        if stride == 1:
-            return self.conv(x, name, size, channels, normed=normed, activated=activated)
-        around = size // 2
-        height, width, depth = x.shape
-        with self.scope(name):
-            border = np.array([[0, 0], [around, around], [around, around], [0, 0]], np.int32)
-            inputs = [x.node, self.constant("Pad/paddings", border)]
-            x = self.node("Pad", "Pad", inputs, (height + 2 * around, width + 2 * around, depth))
-        return self.conv(
-            x, name, size, channels, stride, "VALID", normed=normed, activated=activated
-        )
 
     def depthwise(self, x: Tensor, name: str, size: int, stride: int) -> Tensor:
         """Lay out a convolution of each channel by itself, with the family's norm and activation.
@@ -160,15 +134,8 @@ class Network(Plan):
         """Lay out a separable convolution with biases and no norm, as the one kernel it amounts to.
 
         Nothing but a product of kernels is between the depthwise and the pointwise half, and one
-        dense convolution of few input channels is faster than the two.
-
-        Args:
-            x: its input.
-            name: its scope.
-            size: of the depthwise kernel.
-            channels: number of outputs.
-            stride: in both directions.
-            multiplier: outputs of the depthwise half for each input.
+        dense convolution of few input channels is faster than the two. For each input, the
+        depthwise half has `multiplier` outputs; the other arguments are those of `conv`.
         """
         inputs = x.shape[2]
         with self.scope(name):
@@ -176,8 +143,7 @@ class Network(Plan):
             pointwise = self.variable("pointwise_weights", (1, 1, inputs * multiplier, channels))
             recipe = joined_separable(depthwise, pointwise)
             weights = self.weight("folded_weights", (size, size, inputs, channels), recipe)
-            recipe = as_it_is(self.variable("biases", (channels,)))
-            biases = self.weight("biases", (channels,), recipe)
+            biases = self._plain_weight("biases", (channels,))
             x = self._convolve(x, "Conv2D", weights, (size, size), channels, stride, "SAME")
             return self._add_bias(x, biases, activated=True)
 
@@ -185,10 +151,8 @@ class Network(Plan):
         """Lay out a matrix product with biases, without norm and activation."""
         [inputs] = x.shape
         with self.scope(name):
-            kernel, biases = (
-                self.weight(part, shape, as_it_is(self.variable(part, shape)))
-                for part, shape in (("weights", (inputs, channels)), ("biases", (channels,)))
-            )
+            kernel = self._plain_weight("weights", (inputs, channels))
+            biases = self._plain_weight("biases", (channels,))
             x = self.node("MatMul", "MatMul", [x.node, kernel], (channels,))
             return self._add_bias(x, biases, activated=False)
 
@@ -209,9 +173,8 @@ class Network(Plan):
 
     def pool(self, x: Tensor, row: MaxPool | AvgPool) -> Tensor:
         """Lay out a pool."""
-        op = type(row).__name__
-        with self.scope(row.name):
-            return self._pool(x, op, op, (row.size, row.size), row.stride, row.padding)
+        op, window = type(row).__name__, (row.size, row.size)
+        return self._pool(x, f"{row.name}/{op}", op, window, row.stride, row.padding)
 
     def global_pool(self, x: Tensor, name: str) -> Tensor:
         """Lay out the mean over the whole grid as node `name`; the result is [batch, 1, 1, c].
@@ -262,6 +225,16 @@ class Network(Plan):
     def _reshape(self, x: Tensor, name: str, shape: tuple[int, ...]) -> Tensor:
         target = self.constant(f"{name}/shape", np.array([-1, *shape], np.int32))
         return self.node(name, "Reshape", [x.node, target], shape)
+
+    def _pad(self, x: Tensor, around: int) -> Tensor:
+        border = np.array([[0, 0], [around, around], [around, around], [0, 0]], np.int32)
+        inputs = [x.node, self.constant("Pad/paddings", border)]
+        height, width, channels = x.shape
+        return self.node("Pad", "Pad", inputs, (height + 2 * around, width + 2 * around, channels))
+
+    def _plain_weight(self, name: str, shape: tuple[int, ...], scale: float = 1.0) -> str:
+        """Add a weight that is the variable of its own name, or a multiple of it."""
+        return self.weight(name, shape, scaled(self.variable(name, shape), scale))
 
     def _fold(self, kernel: str, channels: int, axis: int) -> tuple[str, str]:
         """Add the weights and biases of a convolution with batch norm, and return their nodes."""

@@ -7,6 +7,7 @@ Howard et al. 2017, "MobileNets" (arXiv:1704.04861), table 1, and Sandler et al.
 from __future__ import annotations
 
 from retrain_tools.slim.folding import Norm
+from retrain_tools.slim.inception import classify
 from retrain_tools.slim.layers import Network
 from retrain_tools.slim.plan import Tensor, Variant
 
@@ -54,9 +55,7 @@ def mobilenet_v1(scope: str, variant: Variant) -> Network:
         depthwise, pointwise = f"Conv2d_{number}_depthwise", f"Conv2d_{number}_pointwise"
         x = net.end_point(depthwise, net.depthwise(x, depthwise, 3, stride))
         x = net.end_point(pointwise, net.conv(x, pointwise, 1, channels(count)))
-    with net.scope("Logits", "AvgPool_1a"):
-        x = net.end_point("AvgPool_1a", net.global_pool(x, "AvgPool"))
-    return _classify(net, x)
+    return classify(net, x, "AvgPool_1a/AvgPool", "AvgPool_1a")
 
 
 def mobilenet_v2(scope: str, variant: Variant) -> Network:
@@ -76,9 +75,7 @@ def mobilenet_v2(scope: str, variant: Variant) -> Network:
     # Slim does not make the last layer narrower (its finegrain_classification_mode).
     last = _divisible_by_8(_V2_LAST_CHANNELS * max(1.0, variant.width))
     x = net.end_point(f"layer_{block + 2}", net.conv(x, "Conv_1", 1, last))
-    with net.scope("Logits"):
-        x = net.end_point("global_pool", net.global_pool(x, "AvgPool"))
-    return _classify(net, x)
+    return classify(net, x, "AvgPool", "global_pool")
 
 
 def _expanded_conv(
@@ -101,12 +98,3 @@ def _divisible_by_8(channels: float) -> int:
     """Round to a multiple of 8, at least 8, and not down by more than a tenth."""
     rounded = max(8, int(channels + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * channels else rounded
-
-
-def _classify(net: Network, x: Tensor) -> Network:
-    with net.scope("Logits"):
-        x = net.conv(x, "Conv2d_1c_1x1", 1, net.variant.num_classes, normed=False, activated=False)
-        net.logits = net.end_point("logits", net.squeeze(x, "SpatialSqueeze"))
-        net.end_point("Logits", net.logits)
-    net.predictions = net.end_point("Predictions", net.slim_softmax(net.logits, "Predictions"))
-    return net

@@ -16,9 +16,9 @@ from retrain_tools.slim.inception_v4 import inception_v4
 from retrain_tools.slim.layers import Network
 from retrain_tools.slim.mobilenet import mobilenet_v1, mobilenet_v2
 from retrain_tools.slim.plan import Variant
-from retrain_tools.slim.resnet import RESNET_50, RESNET_101, RESNET_152, resnet_v1, resnet_v2
+from retrain_tools.slim.resnet import UNITS, resnet_v1, resnet_v2
 from retrain_tools.slim.variables import differences
-from retrain_tools.slim.vgg import VGG_16, VGG_19, alexnet_v2, vgg
+from retrain_tools.slim.vgg import REPEATS, alexnet_v2, vgg
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,93 +57,70 @@ class NetworkInfo:
         name: as in slim's model zoo.
         scope: what the names of its variables begin with.
         image_size: side of the images it was published for, in pixels.
-        num_classes: of the published checkpoint.
-        preprocessing: key of PREPROCESSING; None for AlexNet, which was never published.
-        bottleneck: the end point to cache: what the last layer classifies.
-        bottleneck_depth: values per image in it, at width 1.
-        classifier: scope, within `scope`, of the variables of the last layer.
         define: lays the network out.
+        bottleneck: the end point to cache: what the last layer classifies.
+        classifier: scope, within `scope`, of the variables of the last layer.
+        num_classes: of the published checkpoint; of 1001, class 0 is the background.
+        preprocessing: key of PREPROCESSING; None for AlexNet, which was never published.
         widths: of the published checkpoints.
     """
 
     name: str
     scope: str
     image_size: int
-    num_classes: Literal[1000, 1001]
-    preprocessing: Literal["inception", "vgg"] | None
-    bottleneck: str
-    bottleneck_depth: int
-    classifier: str
     define: Callable[[str, Variant], Network] = dataclasses.field(repr=False)
+    bottleneck: str
+    classifier: str = "Logits/Conv2d_1c_1x1"
+    num_classes: Literal[1000, 1001] = 1001
+    preprocessing: Literal["inception", "vgg"] | None = "inception"
     widths: tuple[float, ...] = (1.0,)
-
-    @property
-    def has_background(self) -> bool:
-        """Whether class 0 is the background and ImageNet's thousand begin at 1."""
-        return self.num_classes == 1001
 
 
 def _resnets(
-    version: str,
-    image_size: int,
-    num_classes: Literal[1000, 1001],
-    preprocessing: Literal["inception", "vgg"],
-    define: Callable[..., Network],
+    version: str, image_size: int, define: Callable[..., Network], *trained: Any
 ) -> list[NetworkInfo]:
+    names = {f"resnet_{version}_{depth}": units for depth, units in UNITS.items()}
     return [
         NetworkInfo(
-            f"resnet_{version}_{depth}", f"resnet_{version}_{depth}", image_size, num_classes,
-            preprocessing, "pool5", 2048, "logits", partial(define, units=units),
+            name, name, image_size, partial(define, units=units), "pool5", "logits", *trained
         )
-        for depth, units in {50: RESNET_50, 101: RESNET_101, 152: RESNET_152}.items()
-    ]  # fmt: skip
+        for name, units in names.items()
+    ]
 
 
 # Sizes, classes and preprocessing: the table of pre-trained models in slim's README. Its
 # preprocessing factory gives the ResNets v2 that of VGG, which is not how they were trained.
 _ALL = [
     NetworkInfo(
-        "inception_v1", "InceptionV1", 224, 1001, "inception",
-        "AvgPool_0a_7x7", 1024, "Logits/Conv2d_0c_1x1", inception_v1,
+        "inception_v1", "InceptionV1", 224, inception_v1, "AvgPool_0a_7x7", "Logits/Conv2d_0c_1x1"
+    ),
+    NetworkInfo("inception_v2", "InceptionV2", 224, inception_v2, "AvgPool_1a"),
+    NetworkInfo("inception_v3", "InceptionV3", 299, inception_v3, "PreLogits"),
+    NetworkInfo(
+        "inception_v4", "InceptionV4", 299, inception_v4, "PreLogitsFlatten", "Logits/Logits"
     ),
     NetworkInfo(
-        "inception_v2", "InceptionV2", 224, 1001, "inception",
-        "AvgPool_1a", 1024, "Logits/Conv2d_1c_1x1", inception_v2,
+        "inception_resnet_v2", "InceptionResnetV2", 299, inception_resnet_v2,
+        "PreLogitsFlatten", "Logits/Logits",
+    ),
+    *_resnets("v1", 224, resnet_v1, 1000, "vgg"),
+    *_resnets("v2", 299, resnet_v2),
+    *(
+        NetworkInfo(
+            f"vgg_{depth}", f"vgg_{depth}", 224, partial(vgg, repeats=repeats),
+            f"vgg_{depth}/fc7", "fc8", 1000, "vgg",
+        )
+        for depth, repeats in REPEATS.items()
     ),
     NetworkInfo(
-        "inception_v3", "InceptionV3", 299, 1001, "inception",
-        "PreLogits", 2048, "Logits/Conv2d_1c_1x1", inception_v3,
+        "alexnet_v2", "alexnet_v2", 224, alexnet_v2, "alexnet_v2/fc7", "fc8", 1000, None
     ),
     NetworkInfo(
-        "inception_v4", "InceptionV4", 299, 1001, "inception",
-        "PreLogitsFlatten", 1536, "Logits/Logits", inception_v4,
-    ),
-    NetworkInfo(
-        "inception_resnet_v2", "InceptionResnetV2", 299, 1001, "inception",
-        "PreLogitsFlatten", 1536, "Logits/Logits", inception_resnet_v2,
-    ),
-    *_resnets("v1", 224, 1000, "vgg", resnet_v1),
-    *_resnets("v2", 299, 1001, "inception", resnet_v2),
-    NetworkInfo(
-        "vgg_16", "vgg_16", 224, 1000, "vgg",
-        "vgg_16/fc7", 4096, "fc8", partial(vgg, repeats=VGG_16),
-    ),
-    NetworkInfo(
-        "vgg_19", "vgg_19", 224, 1000, "vgg",
-        "vgg_19/fc7", 4096, "fc8", partial(vgg, repeats=VGG_19),
-    ),
-    NetworkInfo(
-        "alexnet_v2", "alexnet_v2", 224, 1000, None,
-        "alexnet_v2/fc7", 4096, "fc8", alexnet_v2,
-    ),
-    NetworkInfo(
-        "mobilenet_v1", "MobilenetV1", 224, 1001, "inception",
-        "AvgPool_1a", 1024, "Logits/Conv2d_1c_1x1", mobilenet_v1,
+        "mobilenet_v1", "MobilenetV1", 224, mobilenet_v1, "AvgPool_1a",
         widths=(1.0, 0.75, 0.5, 0.25),
     ),
     NetworkInfo(
-        "mobilenet_v2", "MobilenetV2", 224, 1001, "inception",
-        "global_pool", 1280, "Logits/Conv2d_1c_1x1", mobilenet_v2,
+        "mobilenet_v2", "MobilenetV2", 224, mobilenet_v2, "global_pool",
         widths=(1.4, 1.3, 1.0, 0.75, 0.5, 0.35),
     ),
 ]  # fmt: skip
@@ -162,7 +139,6 @@ class BuiltNetwork:
         logits: [None, num_classes].
         predictions: [None, num_classes], the softmax of the logits.
         bottleneck: the end point to cache, [None, depth] or [None, 1, 1, depth].
-        bottleneck_depth: values per image in it.
     """
 
     graph_def: Any
@@ -171,7 +147,6 @@ class BuiltNetwork:
     logits: str
     predictions: str
     bottleneck: str
-    bottleneck_depth: int
 
 
 def network_info(name: str) -> NetworkInfo:
@@ -209,29 +184,22 @@ def plan_network(
         InputError: there is no such network, or not of this width or size, or without AuxLogits.
     """
     info = network_info(name)
-    variant = _variant(info, num_classes, width, image_size, aux_logits)
-    network = info.define(info.scope, variant)
+    if width != 1 and len(info.widths) == 1:
+        raise InputError(f"{name} has one width only, 1.0, not {width}.")
+    if num_classes is None:
+        num_classes = info.num_classes
+    if image_size is None:
+        image_size = info.image_size
+    size = (image_size, image_size) if isinstance(image_size, int) else image_size
+    if min(width, num_classes, *size) <= 0:
+        raise InputError(
+            f"Width, classes and image size of {name} have to be above 0, not {width}, "
+            f"{num_classes} and {size[0]}×{size[1]}."
+        )
+    network = info.define(info.scope, Variant(size, num_classes, width, aux_logits))
     if aux_logits and "AuxLogits" not in network.end_points:
         raise InputError(f"{name} has no auxiliary classifier; build it without AuxLogits.")
     return network
-
-
-def expected_variables(
-    name: str, num_classes: int | None = None, width: float = 1.0
-) -> dict[str, tuple[int, ...]]:
-    """Return the shapes of all variables of a network by name, those of AuxLogits included.
-
-    Args:
-        name: key of NETWORKS.
-        num_classes: None for that of the published checkpoint.
-        width: factor on the channels, for the MobileNets.
-
-    Raises:
-        InputError: there is no such network, or not of this width.
-    """
-    info = network_info(name)
-    variant = _variant(info, num_classes, width, image_size=None, aux_logits=True)
-    return info.define(info.scope, variant).variables
 
 
 def build_network(
@@ -244,14 +212,9 @@ def build_network(
 ) -> BuiltNetwork:
     """Build a network for inference: dropout is gone, batch norms are folded into the kernels.
 
-    Args:
-        name: key of NETWORKS.
-        weights: arrays of the network's variables by name; others are ignored, and those of
-            AuxLogits are only needed with `aux_logits`.
-        image_size: side or (height, width) in pixels; None for that of the published checkpoint.
-        num_classes: None for as many as the weights have.
-        width: factor on the channels, for the MobileNets.
-        aux_logits: whether to build the auxiliary classifier, as end point `AuxLogits`.
+    The other arguments are those of `plan_network`; `num_classes` is None for as many as the
+    weights have. `weights` are arrays of the network's variables by name; others are ignored, and
+    those of AuxLogits are only needed with `aux_logits`.
 
     Raises:
         InputError: there is no such network, or not of this width or size, or variables are
@@ -269,36 +232,12 @@ def build_network(
             f"These are not the weights of {name} with {plan.variant.num_classes} classes and "
             f"width {width}: {wrong}."
         )
-    bottleneck = plan.end_points[info.bottleneck]
+    end_points = {key: f"{tensor.node}:0" for key, tensor in plan.end_points.items()}
     return BuiltNetwork(
         graph_def=plan.graph_def(weights),
         input=f"{plan.image.node}:0",
-        end_points={key: f"{tensor.node}:0" for key, tensor in plan.end_points.items()},
+        end_points=end_points,
         logits=f"{plan.logits.node}:0",
         predictions=f"{plan.predictions.node}:0",
-        bottleneck=f"{bottleneck.node}:0",
-        bottleneck_depth=bottleneck.shape[-1],
+        bottleneck=end_points[info.bottleneck],
     )
-
-
-def _variant(
-    info: NetworkInfo,
-    num_classes: int | None,
-    width: float,
-    image_size: int | tuple[int, int] | None,
-    aux_logits: bool,
-) -> Variant:
-    """Fill in what the published checkpoint has, and refuse what cannot be."""
-    if width != 1 and len(info.widths) == 1:
-        raise InputError(f"{info.name} has one width only, 1.0, not {width}.")
-    if num_classes is None:
-        num_classes = info.num_classes
-    if image_size is None:
-        image_size = info.image_size
-    size = (image_size, image_size) if isinstance(image_size, int) else image_size
-    if min(width, num_classes, *size) <= 0:
-        raise InputError(
-            f"Width, classes and image size of {info.name} have to be above 0, not {width}, "
-            f"{num_classes} and {size[0]}×{size[1]}."
-        )
-    return Variant(size, num_classes, width, aux_logits)

@@ -16,10 +16,8 @@ from retrain_tools.slim.rows import MaxPool
 
 # Block: channels inside a unit (four times as many leave it), stride.
 _BLOCKS = {"block1": (64, 2), "block2": (128, 2), "block3": (256, 2), "block4": (512, 1)}
-RESNET_50 = (3, 4, 6, 3)
-RESNET_101 = (3, 4, 23, 3)
-RESNET_152 = (3, 8, 36, 3)
-"""Units in each block."""
+UNITS = {50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
+"""Units in each block, by the number of layers."""
 
 _NORM = Norm(epsilon=1e-5, gamma=True)
 
@@ -29,7 +27,7 @@ _Unit = Callable[[Network, Tensor, str, int, int], Tensor]
 def resnet_v1(scope: str, variant: Variant, units: Sequence[int]) -> Network:
     """Lay out a ResNet whose convolutions are followed by batch norm and Relu."""
     net = Network(scope, variant, _NORM)
-    x = net.end_point(f"{scope}/conv1", net.conv_padded(net.image, "conv1", 7, 64, 2))
+    x = net.end_point(f"{scope}/conv1", net.conv(net.image, "conv1", 7, 64, 2, "EVEN"))
     x = net.pool(x, MaxPool("pool1", 3, 2))
     x = _blocks(net, x, scope, units, "bottleneck_v1", _bottleneck_v1)
     return _classify(net, x, scope)
@@ -38,7 +36,7 @@ def resnet_v1(scope: str, variant: Variant, units: Sequence[int]) -> Network:
 def resnet_v2(scope: str, variant: Variant, units: Sequence[int]) -> Network:
     """Lay out a ResNet whose units begin with batch norm and Relu, and add with neither."""
     net = Network(scope, variant, _NORM)
-    x = net.conv_padded(net.image, "conv1", 7, 64, 2, normed=False, activated=False)
+    x = net.conv(net.image, "conv1", 7, 64, 2, "EVEN", normed=False, activated=False)
     x = net.pool(net.end_point(f"{scope}/conv1", x), MaxPool("pool1", 3, 2))
     x = _blocks(net, x, scope, units, "bottleneck_v2", _bottleneck_v2)
     return _classify(net, net.norm_and_activation(x, "postnorm"), scope)
@@ -65,7 +63,7 @@ def _bottleneck_v1(net: Network, x: Tensor, unit: str, channels: int, stride: in
         shortcut = net.conv(x, "shortcut", 1, 4 * channels, stride, activated=False)
         net.end_point(f"{unit}/shortcut", shortcut)
     x = net.end_point(f"{unit}/conv1", net.conv(x, "conv1", 1, channels))
-    x = net.end_point(f"{unit}/conv2", net.conv_padded(x, "conv2", 3, channels, stride))
+    x = net.end_point(f"{unit}/conv2", net.conv(x, "conv2", 3, channels, stride, "EVEN"))
     x = net.end_point(f"{unit}/conv3", net.conv(x, "conv3", 1, 4 * channels, activated=False))
     return net.activate(net.add(shortcut, x))
 
@@ -80,7 +78,7 @@ def _bottleneck_v2(net: Network, x: Tensor, unit: str, channels: int, stride: in
         )
         net.end_point(f"{unit}/shortcut", shortcut)
     x = net.end_point(f"{unit}/conv1", net.conv(before, "conv1", 1, channels))
-    x = net.end_point(f"{unit}/conv2", net.conv_padded(x, "conv2", 3, channels, stride))
+    x = net.end_point(f"{unit}/conv2", net.conv(x, "conv2", 3, channels, stride, "EVEN"))
     x = net.conv(x, "conv3", 1, 4 * channels, normed=False, activated=False)
     return net.add(shortcut, net.end_point(f"{unit}/conv3", x))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
-Padding: TypeAlias = Literal["SAME", "VALID"]
+Padding: TypeAlias = Literal["SAME", "VALID", "EVEN"]
 Size: TypeAlias = int | tuple[int, int]
 """Of a kernel, in pixels: a square's side, or (height, width)."""
 
@@ -48,3 +48,15 @@ class Fork(NamedTuple):
 Row: TypeAlias = Conv | MaxPool | AvgPool | Fork
 Branches: TypeAlias = Sequence[Sequence[Row]]
 """What lies side by side in a block, in the order of `Branch_0`, `Branch_1`, …"""
+
+
+def convs(*layers: tuple[Size, int]) -> list[Row]:
+    """Return the convolutions (size, channels) that a branch begins with.
+
+    Their names are slim's, by place and size: `Conv2d_0a_1x1`, `Conv2d_0b_3x3`, …
+    """
+    rows: list[Row] = []
+    for letter, (size, channels) in zip("abcde", layers, strict=False):
+        height, width = size if isinstance(size, tuple) else (size, size)
+        rows.append(Conv(f"Conv2d_0{letter}_{height}x{width}", size, channels))
+    return rows

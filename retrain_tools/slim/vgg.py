@@ -15,9 +15,8 @@ from retrain_tools.slim.rows import Conv, MaxPool
 
 # Channels of the five blocks, each followed by a pool that halves the image.
 _VGG_CHANNELS = (64, 128, 256, 512, 512)
-VGG_16 = (2, 2, 3, 3, 3)
-VGG_19 = (2, 2, 4, 4, 4)
-"""Convolutions of 3x3 in each block."""
+REPEATS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
+"""Convolutions of 3x3 in each block, by the number of layers."""
 
 ALEXNET_V2 = (
     Conv("conv1", 11, 64, 4, "VALID"),
@@ -42,22 +41,16 @@ def vgg(scope: str, variant: Variant, repeats: Sequence[int]) -> Network:
             with net.scope(f"conv{number}"):
                 x = net.conv(x, f"conv{number}_{layer}", 3, channels)
             net.end_point(f"{scope}/conv{number}/conv{number}_{layer}", x)
-        x = _rows(net, x, scope, [MaxPool(f"pool{number}", 2, 2, "VALID")])
-    x = _rows(net, x, scope, [Conv("fc6", 7, 4096, 1, "VALID"), Conv("fc7", 1, 4096)])
+        x = net.chain(x, [MaxPool(f"pool{number}", 2, 2, "VALID")], end_points=f"{scope}/")
+    rows = [Conv("fc6", 7, 4096, 1, "VALID"), Conv("fc7", 1, 4096)]
+    x = net.chain(x, rows, end_points=f"{scope}/")
     return _classify(net, x, scope)
 
 
 def alexnet_v2(scope: str, variant: Variant) -> Network:
     """Lay out AlexNet of 2014: one tower, no local response normalization."""
     net = Network(scope, variant)
-    return _classify(net, _rows(net, net.image, scope, ALEXNET_V2), scope)
-
-
-def _rows(net: Network, x: Tensor, scope: str, rows: Sequence[Conv | MaxPool]) -> Tensor:
-    """Lay out rows whose end points have the network's scope in their names."""
-    for row in rows:
-        x = net.end_point(f"{scope}/{row.name}", net.chain(x, [row]))
-    return x
+    return _classify(net, net.chain(net.image, ALEXNET_V2, end_points=f"{scope}/"), scope)
 
 
 def _classify(net: Network, x: Tensor, scope: str) -> Network:

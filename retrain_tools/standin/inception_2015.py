@@ -140,7 +140,7 @@ class _Builder:
 
     def _add_conv(self, wanted: str, layer: Conv, source: str) -> str:
         name = self._unique(wanted)
-        drawn, self.values[name] = weights.draw_conv(
+        kernel, statistics, self.values[name] = weights.draw_conv(
             self.rng,
             self.values[source],
             layer.size if isinstance(layer.size, tuple) else (layer.size, layer.size),
@@ -149,7 +149,7 @@ class _Builder:
             layer.padding,
             weights.LAST_BETA if name.startswith(_LAST_BLOCK) else weights.BETA,
         )
-        self._const(f"{name}/conv2d_params", drawn.kernel)
+        self._const(f"{name}/conv2d_params", kernel)
         self._node(
             f"{name}/Conv2D",
             "Conv2D",
@@ -161,8 +161,8 @@ class _Builder:
             use_cudnn_on_gpu=True,
         )
         norm = f"{name}/batchnorm"
-        for part in ("beta", "gamma", "moving_mean", "moving_variance"):
-            self._const(f"{norm}/{part}", getattr(drawn, part))
+        for part, values in statistics.items():
+            self._const(f"{norm}/{part}", values)
         parts = [f"{norm}/{part}" for part in ("moving_mean", "moving_variance", "beta", "gamma")]
         self._node(
             norm,
@@ -210,16 +210,7 @@ class _Builder:
     def _add_head(self, source: str) -> None:
         """Add the pooled features, "the bottleneck", and the softmax of the ImageNet classes."""
         features = int(self.values[source].shape[-1])
-        self._node(
-            "pool_3",
-            "AvgPool",
-            [source],
-            T=FLOAT32,
-            ksize=[1, 8, 8, 1],
-            strides=[1, 1, 1, 1],
-            padding="VALID",
-            data_format="NHWC",
-        )
+        self._add_pool("pool_3", AvgPool("", 8, padding="VALID"), source)
         self._const("pool_3/_reshape/shape", np.array([1, features], np.int32))
         inputs = ["pool_3", "pool_3/_reshape/shape"]
         self._node("pool_3/_reshape", "Reshape", inputs, T=FLOAT32, Tshape=INT32)

@@ -13,7 +13,7 @@ from PIL import Image, ImageFilter
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.standin.scenes import SCENES, clouds
+from retrain_tools.standin.scenes import SCENES, clouds, paint, pixels_of
 
 CLASSES: tuple[str, ...] = tuple(SCENES)
 
@@ -48,7 +48,10 @@ def draw_photos(
     """
     if per_class < 1:
         raise InputError(f"Cannot draw {per_class} images per class: it has to be 1 or more.")
-    _check_classes(classes)
+    for label in classes:
+        if label not in SCENES:
+            known, hint = ", ".join(CLASSES), did_you_mean(label, CLASSES)
+            raise InputError(f"Nobody can draw {label!r} here.{hint} There are: {known}.")
     paths = []
     for label in classes:
         for number in range(per_class):
@@ -83,14 +86,6 @@ def calibration_images(
     return np.stack([np.asarray(photo) for photo in photos])
 
 
-def _check_classes(classes: Sequence[str]) -> None:
-    for label in classes:
-        if label not in SCENES:
-            known = ", ".join(CLASSES)
-            hint = did_you_mean(label, CLASSES)
-            raise InputError(f"Nobody can draw {label!r} here.{hint} There are: {known}.")
-
-
 def _random(seed: int, label: str, number: int) -> np.random.Generator:
     return np.random.default_rng([seed, zlib.crc32(label.encode()), number])
 
@@ -103,8 +98,7 @@ def _photograph(rng: np.random.Generator, label: str) -> Image.Image:
     # Drawn with a margin, so that the tilted image has no empty corners.
     margin = 1.16
     scene = SCENES[label](rng, round(height * margin), round(width * margin))
-    canvas = Image.fromarray(np.uint8(np.clip(scene, 0, 1) * 255))
-    canvas = canvas.rotate(rng.uniform(-_TILT, _TILT), Image.Resampling.BICUBIC)
+    canvas = paint(scene).rotate(rng.uniform(-_TILT, _TILT), Image.Resampling.BICUBIC)
     left, top = (canvas.width - width) // 2, (canvas.height - height) // 2
     image = canvas.crop((left, top, left + width, top + height))
     if rng.random() < 0.5:
@@ -113,5 +107,4 @@ def _photograph(rng: np.random.Generator, label: str) -> Image.Image:
     light = rng.uniform(0.8, 1.15) * (1 + 0.35 * (clouds(rng, height, width, 1.5) - 0.5))
     cast = rng.normal(1, 0.05, 3)
     noise = rng.normal(0, rng.uniform(0.005, 0.03), (height, width, 3))
-    pixels = np.asarray(image, np.float32) / 255 * light[..., None] * cast + noise
-    return Image.fromarray(np.uint8(np.clip(pixels, 0, 1) * 255))
+    return paint(pixels_of(image) * light[..., None] * cast + noise)

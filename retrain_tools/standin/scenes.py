@@ -45,11 +45,13 @@ def _near(rng: np.random.Generator, colour: Colour, spread: float = 0.06) -> Pix
     return np.clip(np.asarray(colour) + rng.normal(0, spread, 3), 0, 1).astype(np.float32)
 
 
-def _paint(pixels: Pixels) -> Image.Image:
+def paint(pixels: Pixels) -> Image.Image:
+    """Return values of 0 to 1 as an image of bytes; what is outside is cut off."""
     return Image.fromarray(np.uint8(np.clip(pixels, 0, 1) * 255))
 
 
-def _pixels(image: Image.Image) -> Pixels:
+def pixels_of(image: Image.Image) -> Pixels:
+    """Return the bytes of an image as float32 values of 0 to 1."""
     return np.asarray(image, np.float32) / 255
 
 
@@ -76,7 +78,7 @@ def beach_sunset(rng: np.random.Generator, height: int, width: int) -> Pixels:
     high, low = _near(rng, (0.28, 0.2, 0.45)), _near(rng, (1.0, 0.55, 0.25))
     sky = _mix(high, low, np.clip(y / horizon, 0, 1) ** rng.uniform(1, 2.5))
     streaks = clouds(rng, height, max(2, width // 4), 6)
-    veil = _pixels(Image.fromarray(np.uint8(streaks * 255)).resize((width, height)))
+    veil = pixels_of(paint(streaks).resize((width, height)))
     sky = _mix(sky, _near(rng, (0.95, 0.45, 0.4)), np.clip(veil * 2 - 1, 0, 1) * 0.7)
     distance = np.hypot(y - sun_y, x - sun_x)
     radius = rng.uniform(0.05, 0.1)
@@ -121,7 +123,7 @@ def city_at_night(rng: np.random.Generator, height: int, width: int) -> Pixels:
     """Draw rows of dark towers with lit windows under a dark sky with a glow over the roofs."""
     y, _ = _axes(height, width)
     night, glow = _near(rng, (0.03, 0.04, 0.12), 0.02), _near(rng, (0.3, 0.18, 0.25), 0.06)
-    image = _paint(_mix(night, glow, (y / y.max()) ** 1.5))
+    image = paint(_mix(night, glow, (y / y.max()) ** 1.5))
     draw = ImageDraw.Draw(image)
     side = min(height, width)
     for layer in range(3):
@@ -140,15 +142,19 @@ def city_at_night(rng: np.random.Generator, height: int, width: int) -> Pixels:
                         ink = _ink(light * rng.uniform(0.5, 1))
                         draw.rectangle((window_x, window_y, *corner), fill=ink)
             left += breadth + side * rng.uniform(0, 0.05)
-    pixels = _pixels(image)
-    bloom = _pixels(image.filter(ImageFilter.GaussianBlur(side * 0.015)))
+    pixels = pixels_of(image)
+    bloom = pixels_of(image.filter(ImageFilter.GaussianBlur(side * 0.015)))
     return pixels + 0.5 * bloom
+
+
+# Along and across a petal, from the heart to its tip and back.
+_PETAL = ((0.1, 0.4), (0.7, 1), (0.95, 0.6), (0.95, -0.6), (0.7, -1), (0.1, -0.4))
 
 
 def daisies(rng: np.random.Generator, height: int, width: int) -> Pixels:
     """Draw flowers with white, pink or violet petals around a yellow heart, over a meadow."""
     shade = clouds(rng, height, width, 14)
-    image = _paint(_mix(_near(rng, (0.1, 0.25, 0.08)), _near(rng, (0.4, 0.6, 0.2)), shade))
+    image = paint(_mix(_near(rng, (0.1, 0.25, 0.08)), _near(rng, (0.4, 0.6, 0.2)), shade))
     draw = ImageDraw.Draw(image)
     side = min(height, width)
     petal = ((0.95, 0.95, 0.92), (0.92, 0.6, 0.75), (0.65, 0.5, 0.85))[rng.integers(3)]
@@ -163,21 +169,14 @@ def daisies(rng: np.random.Generator, height: int, width: int) -> Pixels:
             aside = np.array((-along[1], along[0])) * radius * 0.17
             outline = [
                 along * radius * reach + aside * breadth + (centre_x, centre_y)
-                for reach, breadth in (
-                    (0.1, 0.4),
-                    (0.7, 1),
-                    (0.95, 0.6),
-                    (0.95, -0.6),
-                    (0.7, -1),
-                    (0.1, -0.4),
-                )
+                for reach, breadth in _PETAL
             ]
             ink = _ink(colour * (0.85 + 0.15 * math.cos(angle + 2)))
             draw.polygon([(float(px), float(py)) for px, py in outline], fill=ink)
         heart = radius * 0.3
         box = (centre_x - heart, centre_y - heart, centre_x + heart, centre_y + heart)
         draw.ellipse(box, fill=_ink(_near(rng, (0.93, 0.75, 0.12), 0.04)))
-    return _pixels(image)
+    return pixels_of(image)
 
 
 def forest(rng: np.random.Generator, height: int, width: int) -> Pixels:

@@ -7,7 +7,6 @@ the Relu as they are (a deep random network that rectifies half of them forgets 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,25 +30,6 @@ _SOFTMAX_SPREAD = 0.01
 Floats = npt.NDArray[np.float32]
 
 
-@dataclasses.dataclass(frozen=True)
-class ConvWeights:
-    """The constants of one convolution and its batch norm.
-
-    Attributes:
-        kernel: float32 [kernel height, kernel width, channels in, channels out].
-        beta: float32 [channels out], what is added after normalising.
-        gamma: float32 [channels out], all 1 (the graph has scale_after_normalization=False).
-        moving_mean: float32 [channels out], of the convolution's output on the images.
-        moving_variance: float32 [channels out], likewise.
-    """
-
-    kernel: Floats
-    beta: Floats
-    gamma: Floats
-    moving_mean: Floats
-    moving_variance: Floats
-
-
 def draw_conv(
     rng: np.random.Generator,
     images: Any,
@@ -58,7 +38,7 @@ def draw_conv(
     stride: int,
     padding: str,
     beta_mean: float,
-) -> tuple[ConvWeights, Any]:
+) -> tuple[Floats, dict[str, Floats], Any]:
     """Draw a convolution, fit its batch norm to its output, and return that, rectified.
 
     The kernel is He-normal: variance 2 / fan-in (He et al. 2015, "Delving Deep into Rectifiers").
@@ -73,7 +53,9 @@ def draw_conv(
         beta_mean: what beta is drawn around; see `BETA`.
 
     Returns:
-        The constants, and the eager float32 tensor [batch, height, width, channels] that the
+        The kernel, float32 [height, width, channels in, channels]; beta, gamma (all 1: the graph
+        has scale_after_normalization=False), moving_mean and moving_variance, float32 [channels],
+        by these names; and the eager float32 tensor [batch, height, width, channels] that the
         convolution, batch norm and Relu make of `images`.
     """
     height, width = kernel_size
@@ -86,8 +68,9 @@ def draw_conv(
     values = output.numpy().reshape(-1, channels)
     mean, variance = values.mean(axis=0), values.var(axis=0)
     normalised = (output - mean) * (1 / np.sqrt(variance + np.float32(VARIANCE_EPSILON))) + beta
-    weights = ConvWeights(kernel, beta, np.ones(channels, np.float32), mean, variance)
-    return weights, tf.nn.relu(normalised)
+    gamma = np.ones(channels, np.float32)
+    norm = {"beta": beta, "gamma": gamma, "moving_mean": mean, "moving_variance": variance}
+    return kernel, norm, tf.nn.relu(normalised)
 
 
 def draw_softmax(rng: np.random.Generator, features: int, classes: int) -> tuple[Floats, Floats]:

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from retrain_tools.graphdef.navigate import consumers
+from retrain_tools.graphdef.walks import consumers
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.report.kernels import first_layer_constant, kernel_tiles, tile_image
 

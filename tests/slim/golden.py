@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.slim.networks import plan_network
 
 FOLDER = (Path(__file__).resolve().parents[3] / "shared/golden/slim").resolve()
 
@@ -35,6 +36,7 @@ NAMES = (
     "vgg_16",
     "vgg_19",
 )
+WITH_AUX_LOGITS = ("inception_v3", "inception_v4", "inception_resnet_v2")
 WITH_VALUES = (
     "inception_v1",
     "inception_v3",
@@ -79,6 +81,14 @@ def golden(file: str) -> Golden:
         end_points=read["end_points"],
         logits=read.get("logits"),
     )
+
+
+def expected_variables(
+    name: str, num_classes: int | None = None, width: float = 1.0
+) -> dict[str, tuple[int, ...]]:
+    """The shapes of all variables of a network by name, those of AuxLogits included."""
+    aux_logits = name in WITH_AUX_LOGITS
+    return plan_network(name, num_classes, width, aux_logits=aux_logits).variables
 
 
 def draw_variable(name: str, shape: tuple[int, ...]) -> np.ndarray:

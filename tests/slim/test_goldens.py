@@ -11,7 +11,6 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import (
     NETWORKS,
     build_network,
-    expected_variables,
     plan_network,
 )
 from tests.slim.golden import (
@@ -20,6 +19,7 @@ from tests.slim.golden import (
     Golden,
     draw_images,
     draw_variables,
+    expected_variables,
     golden,
     run,
 )

@@ -60,7 +60,7 @@ def test_a_convolution_with_biases_and_a_scale() -> None:
 
 
 def test_a_padded_convolution_pads_alike_on_all_sides() -> None:
-    values, v = _values(lambda net: net.conv_padded(net.image, "conv", 7, 4, 2, activated=False))
+    values, v = _values(lambda net: net.conv(net.image, "conv", 7, 4, 2, "EVEN", activated=False))
 
     padded = np.pad(draw_images(_SIZE), [(0, 0), (3, 3), (3, 3), (0, 0)])
     plain = tf.nn.conv2d(padded, v["weights"], 2, "VALID").numpy()
@@ -115,7 +115,7 @@ def test_a_fork_ends_a_branch_and_rows_are_end_points_if_asked() -> None:
 
     with net.scope("Branch_1"):
         forked = net.chain(net.image, [Conv("first", 3, 4, 2, "VALID"), fork])
-    net.chain(net.image, [MaxPool("pool", 2, 2)], end_points=True)
+    net.chain(net.image, [MaxPool("pool", 2, 2)], end_points="")
 
     assert forked == Tensor("net/Branch_1/concat", (3, 2, 5))
     assert net.end_points == {"pool": Tensor("net/pool/MaxPool", (4, 3, 3))}

@@ -11,14 +11,22 @@ from retrain_tools.slim.networks import (
     NETWORKS,
     PREPROCESSING,
     build_network,
-    expected_variables,
     network_info,
     plan_network,
 )
-from tests.slim.golden import draw_images, draw_variables, run
+from tests.slim.golden import WITH_AUX_LOGITS, draw_images, draw_variables, expected_variables, run
 
 _SIZE = 96
 _CLASSES = 5
+# Values per image in the bottleneck, as the papers have them.
+_DEPTHS = {
+    **dict.fromkeys(("inception_v1", "inception_v2", "mobilenet_v1"), 1024),
+    **dict.fromkeys(("inception_v4", "inception_resnet_v2"), 1536),
+    **dict.fromkeys([f"resnet_v{v}_{depth}" for v in (1, 2) for depth in (50, 101, 152)], 2048),
+    **dict.fromkeys(("vgg_16", "vgg_19", "alexnet_v2"), 4096),
+    "inception_v3": 2048,
+    "mobilenet_v2": 1280,
+}
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +39,13 @@ def test_facts_fit_the_layout(name: str) -> None:
     info = NETWORKS[name]
     plan = plan_network(name, _CLASSES)
 
-    assert plan.end_points[info.bottleneck].shape[-1] == info.bottleneck_depth
+    assert plan.end_points[info.bottleneck].shape[-1] == _DEPTHS[name]
     assert plan.variables[f"{info.scope}/{info.classifier}/biases"] == (_CLASSES,)
     assert plan.logits.shape == plan.predictions.shape == (_CLASSES,)
     assert {variable.split("/")[0] for variable in plan.variables} == {info.scope}
     assert all(width == 1 or name.startswith("mobilenet") for width in info.widths)
     assert info.preprocessing in PREPROCESSING or name == "alexnet_v2"
-    assert info.has_background == (info.preprocessing == "inception")
+    assert (info.num_classes == 1001) == (info.preprocessing == "inception")
     names = [node.name for node in plan.light.node]
     assert len(set(names)) == len(names)
 
@@ -50,8 +58,7 @@ def test_aux_logits_are_variables_of_the_network_but_not_of_its_graph(name: str)
     unused = set(expected_variables(name)) - used
 
     assert all(variable.startswith(f"{scope}/AuxLogits/") for variable in unused)
-    has = {"inception_v3", "inception_v4", "inception_resnet_v2"}
-    assert bool(unused) == (name in has)
+    assert bool(unused) == (name in WITH_AUX_LOGITS)
 
 
 def test_a_built_network_runs(mobilenet: dict[str, np.ndarray]) -> None:
@@ -63,7 +70,7 @@ def test_a_built_network_runs(mobilenet: dict[str, np.ndarray]) -> None:
 
     assert values["logits"].shape == (2, _CLASSES)
     assert values["predictions"].sum(axis=1) == pytest.approx([1, 1])
-    assert values["cut"].shape == (2, 1, 1, built.bottleneck_depth) == (2, 1, 1, 256)
+    assert values["cut"].shape == (2, 1, 1, 256)
     assert built.end_points["Logits"] == built.logits
     assert built.end_points["Conv2d_0"] == "MobilenetV1/Conv2d_0/Relu6:0"
     ops = {node.op for node in built.graph_def.node}

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.slim.networks import NETWORKS, expected_variables, plan_network
+from retrain_tools.slim.networks import NETWORKS, plan_network
 from retrain_tools.slim.recognise import recognise
 from retrain_tools.slim.variables import select_variables
-from tests.slim.golden import NAMES, golden
+from tests.slim.golden import NAMES, expected_variables, golden
 
 _WITH_WIDTHS = [(name, width) for name, info in NETWORKS.items() for width in info.widths]
 

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from retrain_tools.slim.networks import expected_variables
-from tests.slim.golden import draw_variables
+from tests.slim.golden import draw_variables, expected_variables
 from tests.slim.test_freezing import save
 
 CLASSES = 5

@@ -62,7 +62,7 @@ def test_checkpoint_of_an_unknown_network(name: str, request: pytest.FixtureRequ
 
 
 def test_a_slim_network_is_named(tmp_path: Path) -> None:
-    from retrain_tools.slim.networks import expected_variables
+    from tests.slim.golden import expected_variables
 
     v1 = tf.compat.v1
     with tf.Graph().as_default(), v1.Session() as session:

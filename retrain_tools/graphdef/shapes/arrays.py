@@ -21,6 +21,7 @@ from retrain_tools.graphdef.shapes.call import (
     merge_dims,
     shape_in,
     times,
+    with_range,
 )
 
 
@@ -297,17 +298,12 @@ def batch_to_space(call: Call) -> Shape:
     return checked((*made, *shape[len(block) + 1 :]))
 
 
-def quantized_reshaped(call: Call) -> list[Shape | None]:
-    """The reshaped tensor, its minimum and its maximum (QuantizedReshape)."""
-    return [reshaped(call), (), ()]
-
-
 RULES: dict[str, Rule] = {
     **mapping(from_attribute, "PlaceholderV2", "PlaceholderWithDefault"),
     "Shape": shape_vector,
     "ShapeN": shape_vectors,
     "Reshape": reshaped,
-    "QuantizedReshape": quantized_reshaped,
+    "QuantizedReshape": with_range(reshaped),
     "Squeeze": squeezed,
     "ExpandDims": expanded,
     "Concat": concatenated_axis_first,

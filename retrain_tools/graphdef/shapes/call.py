@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,29 +23,21 @@ class NoShapeError(Exception):
     """The shape is not known: an input is not known well enough, or does not fit the op."""
 
 
+@dataclasses.dataclass(slots=True)
 class Call:
     """A node, and what is known of its inputs.
 
-    Args:
+    Attributes:
         node: the NodeDef.
         inputs: the shape of each data input, None where not even the rank is known.
-        value: gives the value of the tensor of this name; see `values.Values.of`.
+        value_of: gives the value of the tensor of this name; see `values.Values.of`.
         outputs: how many tensors the node makes.
     """
 
-    __slots__ = ("_value", "inputs", "node", "outputs")
-
-    def __init__(
-        self,
-        node: Any,
-        inputs: Sequence[Shape | None],
-        value: Callable[[str], Value | None],
-        outputs: int,
-    ) -> None:
-        self.node = node
-        self.inputs = inputs
-        self.outputs = outputs
-        self._value = value
+    node: Any
+    inputs: Sequence[Shape | None]
+    value_of: Callable[[str], Value | None]
+    outputs: int
 
     def any_shape(self, index: int) -> Shape | None:
         """Return the shape of an input, None where not even its rank is known."""
@@ -70,11 +63,11 @@ class Call:
 
     def is_known(self, index: int) -> bool:
         """Tell whether anything is known of the value of an input of integers."""
-        return index < len(self.inputs) and self._value(self.node.input[index]) is not None
+        return index < len(self.inputs) and self.value_of(self.node.input[index]) is not None
 
     def value(self, index: int) -> Value:
         """Return the value of an input of integers, which must be known at least in part."""
-        found = self._value(self.node.input[index]) if index < len(self.inputs) else None
+        found = self.value_of(self.node.input[index]) if index < len(self.inputs) else None
         if found is None:
             raise NoShapeError
         return found
@@ -168,6 +161,16 @@ def checked(dims: Sequence[Dim]) -> Shape:
     if any(dim is not None and dim < 0 for dim in dims):
         raise NoShapeError
     return tuple(dims)
+
+
+def with_range(rule: Rule) -> Rule:
+    """Return the rule of the quantized op: the result of `rule`, its minimum and its maximum."""
+
+    def quantized(call: Call) -> list[Shape | None]:
+        result = rule(call)
+        return [None if isinstance(result, list) else result, (), ()]
+
+    return quantized
 
 
 def mapping(rule: Rule, *ops: str) -> Mapping[str, Rule]:

@@ -14,17 +14,13 @@ from retrain_tools.graphdef.shapes.call import (
     mapping,
     merge,
     merge_dims,
+    with_range,
 )
 
 
 def same(call: Call) -> Shape | None:
     """The shape of the first input."""
     return call.any_shape(0)
-
-
-def same_and_range(call: Call) -> list[Shape | None]:
-    """A quantized tensor of the first input's shape, its minimum and its maximum."""
-    return [call.any_shape(0), (), ()]
 
 
 def each_its_own(call: Call) -> list[Shape | None]:
@@ -168,5 +164,5 @@ RULES: dict[str, Rule] = {
     "MatMul": matrix_product,
     "SelectV2": selection,
     "Switch": both_ways,
-    "QuantizeV2": same_and_range,
+    "QuantizeV2": with_range(same),
 }

@@ -15,8 +15,9 @@ from retrain_tools.graphdef.shapes.call import (
     mapping,
     merge_dims,
     times,
+    with_range,
 )
-from retrain_tools.graphdef.shapes.elementwise import broadcasted, matrix_product, same_and_range
+from retrain_tools.graphdef.shapes.elementwise import broadcasted, matrix_product, same
 
 _ONES = (1,) * 4
 _NO_PADDING = (0,) * 8  # before and after, for each dimension
@@ -30,13 +31,6 @@ def _layout(call: Call) -> tuple[int, int, int, int]:
     if layout is None:
         raise NoShapeError
     return layout
-
-
-def _in_layout(layout: Sequence[int], dims: Sequence[Dim]) -> Shape:
-    """Return batch, height, width and channels in the order of the data format."""
-    batch, height, width, channels = dims
-    made = (batch, height, width, channels) if layout[3] == 3 else (batch, channels, height, width)
-    return checked(made)
 
 
 def _four(call: Call, key: str, default: int | None = None) -> Sequence[int]:
@@ -67,10 +61,11 @@ def _output_size(
     return room // stride + 1
 
 
-def _output_sizes(
-    call: Call, layout: Sequence[int], shape: Shape, window: Shape, dilated: bool
-) -> tuple[Dim, Dim]:
-    """Return the height and width of the result of a convolution or pooling."""
+def _windowed(
+    call: Call, layout: Sequence[int], window: Sequence[Dim], channels: Dim, dilated: bool
+) -> Shape:
+    """Return the shape that a window [height, width] makes of the input's images."""
+    shape = call.of_rank(0, 4)
     strides, padding = _four(call, "strides"), call.text("padding")
     dilations = _four(call, "dilations", 1) if dilated else _ONES
     around: Sequence[int] = _NO_PADDING
@@ -79,11 +74,14 @@ def _output_sizes(
         if len(around) != len(_NO_PADDING) or min(around) < 0:
             raise NoShapeError
 
-    def size_along(place: int, size: Dim) -> Dim:
+    made: list[Dim] = [shape[layout[0]]] * 4
+    made[layout[3]] = channels
+    for place, size in zip(layout[1:3], window, strict=True):
         room = around[2 * place] + around[2 * place + 1]
-        return _output_size(shape[place], size, strides[place], dilations[place], padding, room)
-
-    return size_along(layout[1], window[0]), size_along(layout[2], window[1])
+        made[place] = _output_size(
+            shape[place], size, strides[place], dilations[place], padding, room
+        )
+    return checked(made)
 
 
 def convolution(call: Call) -> Shape:
@@ -93,8 +91,7 @@ def convolution(call: Call) -> Shape:
     channels, taken = shape[layout[3]], kernel[2]
     if channels is not None and taken is not None and (taken < 1 or channels % taken):
         raise NoShapeError
-    height, width = _output_sizes(call, layout, shape, kernel[:2], dilated=True)
-    return _in_layout(layout, (shape[layout[0]], height, width, kernel[3]))
+    return _windowed(call, layout, kernel[:2], kernel[3], dilated=True)
 
 
 def depthwise_convolution(call: Call) -> Shape:
@@ -102,21 +99,17 @@ def depthwise_convolution(call: Call) -> Shape:
     shape, kernel = call.of_rank(0, 4), call.of_rank(1, 4)
     layout = _layout(call)
     channels = merge_dims(shape[layout[3]], kernel[2])
-    height, width = _output_sizes(call, layout, shape, kernel[:2], dilated=True)
-    return _in_layout(layout, (shape[layout[0]], height, width, times(channels, kernel[3])))
+    return _windowed(call, layout, kernel[:2], times(channels, kernel[3]), dilated=True)
 
 
 def pooling(call: Call) -> Shape:
     """A window over each channel."""
     shape, layout = call.of_rank(0, 4), _layout(call)
     window = _four(call, "ksize")
-    batch, channels = (layout[0], layout[3])
+    batch, height, width, channels = layout
     if {window[batch], call.ints("strides")[batch], window[channels]} != {1}:
         raise NoShapeError  # pooling across channels is an exotic thing
-    height, width = _output_sizes(
-        call, layout, shape, (window[layout[1]], window[layout[2]]), dilated=False
-    )
-    return _in_layout(layout, (shape[batch], height, width, shape[channels]))
+    return _windowed(call, layout, (window[height], window[width]), shape[channels], dilated=False)
 
 
 def pooling_with_indices(call: Call) -> list[Shape | None]:
@@ -197,16 +190,6 @@ def two_scalars(call: Call) -> list[Shape | None]:  # noqa: ARG001  (the form of
     return [(), ()]
 
 
-def _with_range(rule: Rule) -> Rule:
-    """Return the rule of the quantized op: the same result, its minimum and its maximum."""
-
-    def quantized(call: Call) -> list[Shape | None]:
-        result = rule(call)
-        return [None if isinstance(result, list) else result, (), ()]
-
-    return quantized
-
-
 RULES: dict[str, Rule] = {
     "Conv2D": convolution,
     "DepthwiseConv2dNative": depthwise_convolution,
@@ -221,12 +204,12 @@ RULES: dict[str, Rule] = {
     **mapping(decoded, "DecodeBmp", "DecodeJpeg", "DecodePng", "DecodeAndCropJpeg"),
     "DecodeGif": decoded_frames,
     "DecodeImage": decoded_image_or_frames,
-    **mapping(_with_range(convolution), "QuantizedConv2D"),
-    **mapping(_with_range(pooling), "QuantizedAvgPool", "QuantizedMaxPool"),
-    "QuantizedMatMul": _with_range(matrix_product),
-    **mapping(_with_range(broadcasted), "QuantizedAdd", "QuantizedMul"),
+    "QuantizedConv2D": with_range(convolution),
+    **mapping(with_range(pooling), "QuantizedAvgPool", "QuantizedMaxPool"),
+    "QuantizedMatMul": with_range(matrix_product),
+    **mapping(with_range(broadcasted), "QuantizedAdd", "QuantizedMul"),
     **mapping(
-        same_and_range,
+        with_range(same),
         *("QuantizeDownAndShrinkRange", "QuantizedRelu", "QuantizedRelu6", "QuantizedReluX"),
         *("QuantizedBiasAdd", "Requantize"),
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name
@@ -36,7 +36,12 @@ def propagate_shapes(graph_def: Any, outputs: Mapping[str, int]) -> dict[str, li
         nodes = {node.name: node for node in graph_def.node}
         # What comes back from the end of a while loop's body is not known at its beginning.
         loops = [name for name, node in nodes.items() if node.op == "NextIteration"]
-        order = _order(nodes, loops)
+        order = topological_order(
+            {
+                name: [s for s in map(node_name, node.input) if s not in loops]
+                for name, node in nodes.items()
+            }
+        )
         return _one_by_one(graph_def, [nodes[name] for name in order], outputs, loops)
 
 
@@ -81,15 +86,6 @@ def _one_by_one(
             made = _with_stated_shapes(node, made)
         shapes[name] = made
     return shapes
-
-
-def _order(nodes: Mapping[str, Any], loops: Collection[str]) -> list[str]:
-    return topological_order(
-        {
-            name: [s for s in map(node_name, node.input) if s not in loops]
-            for name, node in nodes.items()
-        }
-    )
 
 
 def _input_shape(shapes: Mapping[str, list[Shape | None]], tensor: str) -> Shape | None:

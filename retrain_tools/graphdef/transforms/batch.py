@@ -36,11 +36,8 @@ def make_batchable(
 ) -> tuple[Any, Weights]:
     """Open every Reshape that is hard-coded for a batch of one; see the module.
 
-    Args:
-        light: the light graph; it is not changed.
-        weights: its weights, which stay as they are.
-        keep: any names: the values for one image stay the same everywhere.
-        pixel_input: the tensor that takes the batch; its shape is known.
+    `pixel_input` is the tensor that takes the batch; its shape is known. The weights stay as they
+    are, and so do all values for one image, whatever `keep` names.
     """
     result = copy_nodes(light, lambda _: True)
     nodes = nodes_by_name(result)

@@ -23,26 +23,20 @@ from retrain_tools.graphdef.dtypes import FLOAT32
 from retrain_tools.graphdef.navigate import (
     attribute,
     constant_value,
-    consumers,
     copy_nodes,
     node_name,
     nodes_by_name,
     unique_name,
 )
 from retrain_tools.graphdef.op_sets import FLOAT_CONVOLUTIONS, OLD_BATCH_NORM
+from retrain_tools.graphdef.walks import Successors, consumers
 from retrain_tools.graphdef.weights import Weights, stand_in
 
 
 def fold_batch_norms(
     light: Any, weights: Weights, keep: Collection[str] = ()
 ) -> tuple[Any, Weights]:
-    """Fold BatchNormWithGlobalNormalization away; see the module.
-
-    Args:
-        light: the light graph; it is not changed.
-        weights: its weights; they are not changed.
-        keep: names of nodes whose values must stay, such as those to be fetched.
-    """
+    """Fold BatchNormWithGlobalNormalization away; see the module."""
     nodes = nodes_by_name(light)
     used_by = consumers(light)
     weights = dict(weights)
@@ -78,7 +72,7 @@ def fold_batch_norms(
     )
 
 
-def _is_foldable(convolution: Any, used_by: dict[str, list[Any]], weights: Weights) -> bool:
+def _is_foldable(convolution: Any, used_by: Successors, weights: Weights) -> bool:
     if convolution.op not in FLOAT_CONVOLUTIONS:
         return False
     if attribute(convolution, "data_format").s not in (b"", b"NHWC"):

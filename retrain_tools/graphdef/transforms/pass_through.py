@@ -21,13 +21,7 @@ from retrain_tools.graphdef.weights import Weights
 def remove_pass_through(
     light: Any, weights: Weights, keep: Collection[str] = ()
 ) -> tuple[Any, Weights]:
-    """Remove the nodes that only pass a value on; see the module.
-
-    Args:
-        light: the light graph; it is not changed.
-        weights: its weights, which stay as they are.
-        keep: names of nodes that must stay, such as those to be fetched.
-    """
+    """Remove the nodes that only pass a value on; see the module. The weights stay as they are."""
     passed_on = {
         node.name: node.input[0]
         for node in light.node
