@@ -7,12 +7,14 @@ among them. A function names what it captured, and the checkpoint repeats the tr
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_name
+from retrain_tools.graphdef.functions import add_argument
 from retrain_tools.graphdef.shapes.call import shape_in
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.freezing.freeze import valid_name
@@ -66,20 +68,19 @@ def is_reusable(meta_graph: Any) -> bool:
 def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
     """Make a graph that only calls one of `function_names`.
 
-    Of the ways in which the function was traced, one for inference is taken: no argument is True.
+    Of the traces of the function, one for inference is taken: no argument is True.
 
     Raises:
         InputError: the file is damaged, or the function needs a table or a file.
     """
     tree = meta_graph.object_graph_def
     number = next(c.node_id for c in tree.nodes[0].children if c.local_name == name)
-    traced = list(tree.nodes[number].function.concrete_functions)
-    known = [traced_name for traced_name in traced if traced_name in tree.concrete_functions]
+    traced = tree.nodes[number].function.concrete_functions
     functions = {f.signature.name: f for f in meta_graph.graph_def.library.function}
-    known = [traced_name for traced_name in known if traced_name in functions]
+    known = [trace for trace in traced if trace in tree.concrete_functions and trace in functions]
     if not known:
         raise InputError(f"{where} is damaged: the function {name!r} is not in it.")
-    chosen = min(known, key=lambda traced_name: _trues(tree.concrete_functions[traced_name]))
+    chosen = min(known, key=lambda trace: _trues(tree.concrete_functions[trace]))
     function, bound = functions[chosen], tree.concrete_functions[chosen].bound_inputs
     graph_def = schema.GraphDef(
         versions=meta_graph.graph_def.versions, library=meta_graph.graph_def.library
@@ -119,14 +120,8 @@ def _add_arguments(
     inputs = {}
     arguments = list(function.signature.input_arg)
     for index, argument in enumerate(arguments[: len(arguments) - bound]):
-        node = graph_def.node.add(name=_unique(argument.name, taken), op="Placeholder")
-        node.attr["dtype"].type = argument.type
+        node = add_argument(graph_def, _unique(argument.name, taken), function, index)
         known = function.arg_attr[index].attr if index in function.arg_attr else {}
-        shapes = known["_output_shapes"].list.shape if "_output_shapes" in known else []
-        if shapes:
-            node.attr["shape"].shape.CopyFrom(shapes[0])
-        else:
-            node.attr["shape"].shape.unknown_rank = True
         shape = shape_in(node.attr["shape"].shape)
         said = "_user_specified_name" in known and known["_user_specified_name"].s
         key = said.decode("utf-8", "replace") if said else argument.name
@@ -186,10 +181,8 @@ def _captured_variable(
 
 def _unique(text: str, taken: set[str]) -> str:
     base = valid_name(text)
-    name, number = base, 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
+    numbered = (f"{base}_{number}" for number in itertools.count(1))
+    name = next(name for name in itertools.chain([base], numbered) if name not in taken)
     taken.add(name)
     return name
 
