@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
@@ -29,6 +29,7 @@ from retrain_tools.sources.freezing.object_graph import (
 )
 from retrain_tools.sources.freezing.scaling_notes import attach_hub_note, attach_keras_note
 from retrain_tools.sources.freezing.signatures import (
+    check_signature,
     choose_signature,
     forward_signature,
     stated_signatures,
@@ -64,7 +65,7 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
     meta_graph, others = _choose_tags(_read(place), choices.tags, where, is_hub_module)
     check_graph(meta_graph.graph_def, where)
     signatures, functions = stated_signatures(meta_graph), function_names(meta_graph)
-    _check_signature(signature, [*signatures, *functions], where)
+    check_signature(signature, [*signatures, *functions], where)
     called = None
     if signature in functions or (not signatures and "__call__" in functions):
         called = call_function(meta_graph, signature or "__call__", where)
@@ -103,12 +104,6 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         freezer=freeze if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
     )
-
-
-def _check_signature(signature: str | None, known: Sequence[str], where: str) -> None:
-    if signature is not None and signature not in known:
-        hint, listed = did_you_mean(signature, known), ", ".join(known) or "none"
-        raise InputError(f"No signature {signature!r} in {where}.{hint} There are: {listed}.")
 
 
 def _details(
