@@ -26,8 +26,8 @@ from retrain_tools.sources.freezing.variable_places import (
     VariablePlace,
     places_by_name,
     restored_places,
+    stored_values,
 )
-from retrain_tools.sources.freezing.variable_values import stored_values
 from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model

@@ -34,8 +34,11 @@ from retrain_tools.sources.freezing.signatures import (
     forward_signature,
     stated_signatures,
 )
-from retrain_tools.sources.freezing.variable_places import VariablePlace, restored_places
-from retrain_tools.sources.freezing.variable_values import stored_values
+from retrain_tools.sources.freezing.variable_places import (
+    VariablePlace,
+    restored_places,
+    stored_values,
+)
 from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
