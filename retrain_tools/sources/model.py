@@ -25,7 +25,7 @@ from retrain_tools.sources.contents import (
     ImageSize,
     ReadValue,
     Signature,
-    StoredVariable,
+    TensorInfo,
 )
 from retrain_tools.sources.kinds import Kind
 from retrain_tools.text_tables import Style, aligned, counted
@@ -60,7 +60,7 @@ class Model:
     kind: Kind
     description: str
     stored: GraphView | None = None
-    variables: Sequence[StoredVariable] = ()
+    variables: Sequence[TensorInfo] = ()
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
     own_tensors: Sequence[Tensor] = ()
     slim_network: str | None = None

@@ -9,7 +9,7 @@ from retrain_tools import catalog
 from retrain_tools.errors import InputError
 from retrain_tools.slim.recognise import recognise
 from retrain_tools.sources.checkpoint_files import Checkpoint
-from retrain_tools.sources.contents import Choices, Frozen, ImageSize, StoredVariable
+from retrain_tools.sources.contents import Choices, Frozen, ImageSize, TensorInfo
 from retrain_tools.sources.kept_slim import frozen_network
 from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
@@ -44,7 +44,7 @@ def open_checkpoint(place: Place, choices: Choices, model_dir: str | None) -> Mo
         path=place.named,
         kind=Kind.CHECKPOINT,
         variables=[
-            StoredVariable(key, checkpoint.dtypes[key], shape)
+            TensorInfo(key, checkpoint.dtypes[key], shape)
             for key, shape in checkpoint.shapes.items()
         ],
         details={"variables": str(len(checkpoint.shapes))},

@@ -13,18 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.contents import StoredVariable
+from retrain_tools.sources.contents import TensorInfo
 
 _ATTRIBUTES = ("keras_version", "layer_names", "model_config")  # of the root; others are not read
 
 
-def list_arrays(path: Path, where: str) -> tuple[list[StoredVariable], dict[str, Any]]:
+def list_arrays(path: Path, where: str) -> tuple[list[TensorInfo], dict[str, Any]]:
     """Return the arrays of an HDF5 file in the file's order, and what Keras says of them.
 
     Raises:
         InputError: the file is damaged, or takes its data from other files of this computer.
     """
-    found: list[StoredVariable] = []
+    found: list[TensorInfo] = []
     dataset = h5py().Dataset
 
     def visit(name: str | bytes, item: Any) -> None:
@@ -37,7 +37,7 @@ def list_arrays(path: Path, where: str) -> tuple[list[StoredVariable], dict[str,
                     "computer, which a model has no business to read."
                 )
             dtype = "string" if item.dtype.kind in "OSU" else item.dtype.name
-            found.append(StoredVariable(name, dtype, tuple(item.shape or ())))
+            found.append(TensorInfo(name, dtype, tuple(item.shape or ())))
 
     with _opened(path, where) as file:
         file.visititems(visit)  # links to elsewhere are not followed
