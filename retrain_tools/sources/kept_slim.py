@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def frozen_network(
-    checkpoint: Checkpoint, size: ImageSize, choices: Choices, model_dir: str | None
+    checkpoint: Checkpoint, size: ImageSize, choices: Choices, model_dir: str | Path | None
 ) -> Frozen:
     """Return the frozen graph of a slim checkpoint.
 

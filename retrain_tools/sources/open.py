@@ -100,7 +100,7 @@ def open_model(
 
         path, entry = catalog.find_graph(str(graph), model_dir)
     try:
-        model = _open(Place.of(path), choices, None if model_dir is None else str(model_dir))
+        model = _open(Place.of(path), choices, model_dir)
     except OSError as error:  # no right to read it, a disk that fails
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     _refuse_absent(model, choices)
@@ -114,14 +114,15 @@ def _is_there(path: Path) -> bool:
     return any(parent.is_file() for parent in path.parents)
 
 
-def _open(place: Place, choices: Choices, model_dir: str | None) -> Model:
+def _open(place: Place, choices: Choices, model_dir: str | Path | None) -> Model:
     """Let the reader of its kind open a file; readers are imported when they are needed."""
-    within = [] if place.path.exists() else filter(Path.is_file, place.path.parents)
-    for archive in map(Place.of, within):
+    path = place.path
+    archive = None if path.exists() else next(filter(Path.is_file, path.parents), None)
+    if archive is not None:
         kind = kind_of(archive)
         if kind not in ARCHIVES:
             raise InputError(f"No such file: {place}")
-        return _open_archive(archive, place, kind, choices, model_dir)
+        return _open_archive(Place.of(archive), place, kind, choices, model_dir)
     match kind := kind_of(place):
         case Kind.GRAPH_DEF:
             from retrain_tools.sources.readers.graph_def import open_graph_def
@@ -156,7 +157,7 @@ def _open(place: Place, choices: Choices, model_dir: str | None) -> Model:
 
 
 def _open_archive(
-    archive: Place, place: Place, kind: Kind, choices: Choices, model_dir: str | None
+    archive: Place, place: Place, kind: Kind, choices: Choices, model_dir: str | Path | None
 ) -> Model:
     """Open what an archive holds: all of it, or the file that `place` names in it."""
     from retrain_tools.sources.archives import unpack

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.build import fill_constant, shape_proto
+from retrain_tools.graphdef.build import fill_constant, new_node
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.dtypes import dtype_name, dtype_number, number_of
 from retrain_tools.graphdef.navigate import (
@@ -84,11 +84,7 @@ def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> None:
         if node is None or node.op in PLACEHOLDERS or dtype is None:
             continue
         if full_name(info.name) == f"{node.name}:0":
-            name = node.name
-            node.Clear()
-            node.name, node.op = name, "Placeholder"
-            node.attr["dtype"].type = dtype
-            node.attr["shape"].shape.CopyFrom(shape_proto(info.shape))
+            node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype, shape=info.shape))
 
 
 def valid_name(text: str) -> str:

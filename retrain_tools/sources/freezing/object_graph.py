@@ -16,11 +16,12 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.functions import add_argument
 from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.sources.checkpoint_files import Checkpoint
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.freezing.freeze import valid_name
 from retrain_tools.sources.freezing.variable_places import VariablePlace
 
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # checkpoints of TensorFlow 2 hold it
+_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # checkpoints of TensorFlow 2 hold it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,20 +89,20 @@ def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
     constants = {node.name: node for node in meta_graph.graph_def.node if node.op == "Const"}
     taken = set(constants)
     inputs = _add_arguments(function, len(bound), graph_def, taken)
-    objects: dict[str, int] = {}
-    captured: list[str] = []
+    captured: dict[int, str] = {}  # the node that stands for each object
     for place in bound:
         held = tree.nodes[place] if 0 <= place < len(tree.nodes) else None
-        kept = None if held is None else constants.get(held.constant.operation)
-        if kept is None:
-            captured.append(_captured_variable(held, place, graph_def, objects, taken, where))
-            continue
-        if kept.name not in captured:
-            graph_def.node.append(kept)
-        captured.append(kept.name)
+        constant = None if held is None else constants.get(held.constant.operation)
+        if constant is None and place not in captured:
+            captured[place] = _add_variable(held, graph_def, taken, where)
+        elif constant is not None:
+            if constant.name not in captured.values():
+                graph_def.node.append(constant)
+            captured[place] = constant.name
     call = graph_def.node.add(name=_unique(f"{name}_call", taken), op="StatefulPartitionedCall")
     call.attr["f"].func.name = chosen
-    call.input.extend([info.name.removesuffix(":0") for info in inputs.values()] + captured)
+    call.input.extend(info.name.removesuffix(":0") for info in inputs.values())
+    call.input.extend(captured[place] for place in bound)
     results = list(function.signature.output_arg)
     keys = list(_tensor_keys(tree.concrete_functions[chosen].output_signature, ""))
     if len(keys) != len(results):  # of a kind that is not looked into
@@ -110,6 +111,7 @@ def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
         key: TensorInfo(f"{call.name}:{index}", dtype_name(result.type), None)
         for index, (key, result) in enumerate(zip(keys, results, strict=True))
     }
+    objects = {name: place for place, name in captured.items() if name not in constants}
     return CalledFunction(graph_def, Signature(inputs, outputs), objects)
 
 
@@ -159,23 +161,17 @@ def _tensor_keys(value: Any, path: str) -> Iterator[str]:
             yield path or "output_0"
 
 
-def _captured_variable(
-    held: Any, number: int, graph_def: Any, objects: dict[str, int], taken: set[str], where: str
-) -> str:
-    """Return the node that stands for a captured variable; it is added when first asked for."""
+def _add_variable(held: Any, graph_def: Any, taken: set[str], where: str) -> str:
+    """Add a node that stands for a captured variable, and return its name."""
     kind = None if held is None else held.WhichOneof("kind")
     if kind != "variable":
         raise InputError(
             f"{where} cannot be frozen: its function needs {kind or 'an object'} besides variables "
             "and constants, as a lookup table or a file; name one of its signatures if it has any."
         )
-    known = {index: name for name, index in objects.items()}
-    if number in known:
-        return known[number]
     node = graph_def.node.add(name=_unique(held.variable.name, taken), op="VarHandleOp")
     node.attr["dtype"].type = held.variable.dtype
     node.attr["shape"].shape.CopyFrom(held.variable.shape)
-    objects[node.name] = number
     return str(node.name)
 
 
@@ -188,16 +184,19 @@ def _unique(text: str, taken: set[str]) -> str:
 
 
 def object_places(
-    meta_graph: Any, objects: Mapping[str, int], saved: bytes
+    meta_graph: Any, objects: Mapping[str, int], checkpoint: Checkpoint
 ) -> dict[str, VariablePlace]:
     """Return where the checkpoint keeps each variable, by the node that stands for it.
 
     Args:
         meta_graph: a `schema.MetaGraphDef`.
         objects: see `CalledFunction`.
-        saved: what the checkpoint holds under `OBJECT_GRAPH_KEY`.
+        checkpoint: the SavedModel's.
     """
+    if _OBJECT_GRAPH_KEY not in checkpoint.shapes:
+        return {}
     tree = meta_graph.object_graph_def.nodes
+    saved = checkpoint.read(_OBJECT_GRAPH_KEY).item()
     kept = schema.TrackableObjectGraph.FromString(saved).nodes
     keys: dict[int, str] = {}
     seen = set()

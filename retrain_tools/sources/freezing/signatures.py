@@ -44,13 +44,17 @@ def _ends(stated: Mapping[str, Any]) -> dict[str, TensorInfo]:
 
 
 def choose_signature(
-    signatures: Mapping[str, Signature], wanted: str | None, where: str
+    signatures: Mapping[str, Signature], wanted: str | None, graph_def: Any, where: str
 ) -> tuple[str, Signature]:
-    """Return the signature of this name, or the default one, or the only one.
+    """Return the signature of this name, or the default one, or the only one, with its name.
+
+    Of a graph without any it is `forward_signature`.
 
     Raises:
         InputError: there is none of that name, or several and none that is the default.
     """
+    if not signatures:
+        return "(none)", forward_signature(graph_def, where)
     check_signature(wanted, signatures, where)
     for name in _DEFAULTS if wanted is None else [wanted]:
         if name in signatures:
@@ -58,7 +62,7 @@ def choose_signature(
     if len(signatures) != 1:
         raise InputError(
             f"{where} has no signature called {_DEFAULTS[0]} and not just one; name one of: "
-            f"{', '.join(signatures) or 'none'}."
+            f"{', '.join(signatures)}."
         )
     return next(iter(signatures.items()))
 

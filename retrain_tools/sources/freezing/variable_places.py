@@ -8,12 +8,12 @@ variables in a tree of Python objects, nor for a variable that is one slice of a
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.constants import array
-from retrain_tools.graphdef.navigate import node_name, nodes_by_name
+from retrain_tools.graphdef.navigate import attribute, node_name, nodes_by_name
 from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.sources.checkpoint_files import Checkpoint
 from retrain_tools.sources.contents import Array, ReadValue
@@ -116,40 +116,31 @@ def parse_part(text: str) -> tuple[tuple[int, int], ...] | None:
     return tuple(found)
 
 
-def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, VariablePlace]:
+def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
     """Return the place of each variable by its name: for graphs that were saved without a Saver.
 
     TensorFlow lists a graph's variables, and which are slices of a larger one, in collections.
-
-    Args:
-        meta_graph: a `schema.MetaGraphDef`.
-        names: the nodes of the variables.
     """
+    from google.protobuf.message import DecodeError
     from tensorflow.core.framework.variable_pb2 import VariableDef
 
-    places = {name: VariablePlace(name) for name in names}
+    places = {}
     for node in meta_graph.graph_def.node:
-        if node.name in places and node.op == "VarHandleOp" and node.attr["shared_name"].s:
-            places[node.name] = VariablePlace(node.attr["shared_name"].s.decode("utf-8", "replace"))
+        if node.op in VARIABLES:
+            shared = attribute(node, "shared_name").s if node.op == "VarHandleOp" else b""
+            key = shared.decode("utf-8", "replace") if shared else node.name
+            places[node.name] = VariablePlace(key)
     for collection in meta_graph.collection_def.values():
         for data in collection.bytes_list.value:
-            variable = _parsed(VariableDef, data)
-            if variable is None or node_name(variable.variable_name) not in places:
+            try:
+                variable = VariableDef.FromString(data)
+            except DecodeError:  # another kind of collection
                 continue
             kept = variable.save_slice_info_def
-            if kept.full_name:
+            if kept.full_name and node_name(variable.variable_name) in places:
                 part = tuple(zip(kept.var_offset, kept.var_shape, strict=False))
                 places[node_name(variable.variable_name)] = VariablePlace(kept.full_name, part)
     return places
-
-
-def _parsed(message: Any, data: bytes) -> Any | None:
-    from google.protobuf.message import DecodeError
-
-    try:
-        return message.FromString(data)
-    except DecodeError:  # another kind of collection
-        return None
 
 
 def stored_values(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 
 from retrain_tools import catalog
 from retrain_tools.errors import InputError
@@ -22,7 +23,7 @@ _WHY_NOT = (
 )
 
 
-def open_checkpoint(place: Place, choices: Choices, model_dir: str | None) -> Model:
+def open_checkpoint(place: Place, choices: Choices, model_dir: str | Path | None) -> Model:
     """Open a checkpoint, whatever network it is of.
 
     One of a slim network is recognised by its variables, and is frozen from slim's own description

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from retrain_tools.graphdef import schema
@@ -19,7 +18,6 @@ from retrain_tools.sources.contents import (
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.signatures import (
     choose_signature,
-    forward_signature,
     stated_signatures,
 )
 from retrain_tools.sources.freezing.variable_places import (
@@ -53,10 +51,7 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     values = graph_values(meta_graph, prefix, where)
 
     def freeze(_: ImageSize) -> Frozen:
-        if signatures:
-            chosen = choose_signature(signatures, choices.signature, where)[1]
-        else:
-            chosen = forward_signature(graph_def, where)
+        chosen = choose_signature(signatures, choices.signature, graph_def, where)[1]
         return freeze_signature(graph_def, chosen, values, where)
 
     variables = graph_variables(graph_def)
@@ -85,9 +80,8 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
 def graph_values(meta_graph: Any, prefix: Place, where: str) -> ReadValue:
     """Return what reads the values of a MetaGraph's variables from the checkpoint `prefix`."""
 
-    def places(_: Checkpoint) -> Mapping[str, VariablePlace]:
-        names = [variable.name for variable in graph_variables(meta_graph.graph_def)]
-        return places_by_name(meta_graph, names) | restored_places(meta_graph, where)
+    def places(_: Checkpoint) -> dict[str, VariablePlace]:
+        return places_by_name(meta_graph) | restored_places(meta_graph, where)
 
     return stored_values(prefix, places, where)
 

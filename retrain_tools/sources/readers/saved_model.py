@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import Checkpoint, checkpoint_there
+from retrain_tools.sources.checkpoint_files import checkpoint_there
 from retrain_tools.sources.contents import (
     Choices,
     Frozen,
     ImageSize,
-    ReadValue,
     Signature,
     graph_variables,
 )
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.object_graph import (
-    OBJECT_GRAPH_KEY,
-    CalledFunction,
     call_function,
     function_names,
     is_reusable,
@@ -31,14 +29,9 @@ from retrain_tools.sources.freezing.scaling_notes import attach_hub_note, attach
 from retrain_tools.sources.freezing.signatures import (
     check_signature,
     choose_signature,
-    forward_signature,
     stated_signatures,
 )
-from retrain_tools.sources.freezing.variable_places import (
-    VariablePlace,
-    restored_places,
-    stored_values,
-)
+from retrain_tools.sources.freezing.variable_places import restored_places, stored_values
 from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
@@ -81,13 +74,14 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
     prefix = folder / "variables" / "variables"
     there = checkpoint_there(prefix.path)
     can_freeze = there or not variables
-    values = _values(meta_graph, called, prefix, where)
+    if called is None:
+        values = graph_values(meta_graph, prefix, where)
+    else:
+        find_places = functools.partial(object_places, meta_graph, called.objects)
+        values = stored_values(prefix, find_places, where)
 
     def freeze(_: ImageSize) -> Frozen:
-        if signatures:
-            name, chosen = choose_signature(signatures, signature, where)
-        else:
-            name, chosen = "(none)", forward_signature(graph_def, where)
+        name, chosen = choose_signature(signatures, signature, graph_def, where)
         frozen = freeze_signature(graph_def, chosen, values, where)
         what = "Hub module" if is_hub_module else "SavedModel"
         source = f"{what} {folder.named.name}, signature {name}"
@@ -174,16 +168,3 @@ def _description(meta_graph: Any, is_hub_module: bool) -> str:
         return f"TF1 Hub module, tags {tags}"
     what = "SavedModel (TF2 Hub interface)" if is_reusable(meta_graph) else "SavedModel"
     return f"{what} of TensorFlow {info.tensorflow_version or '(unknown version)'}, tags {tags}"
-
-
-def _values(meta_graph: Any, called: CalledFunction | None, prefix: Place, where: str) -> ReadValue:
-    if called is None:
-        return graph_values(meta_graph, prefix, where)
-
-    def places(checkpoint: Checkpoint) -> Mapping[str, VariablePlace]:
-        if OBJECT_GRAPH_KEY not in checkpoint.shapes:
-            return {}
-        saved = checkpoint.read(OBJECT_GRAPH_KEY).item()
-        return object_places(meta_graph, called.objects, saved)
-
-    return stored_values(prefix, places, where)
