@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
-import lzma
 import re
 import tarfile
 import zipfile
 import zlib
+from lzma import LZMAError
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,16 +67,7 @@ class Place(NamedTuple):
 
 
 # What reading a damaged, encrypted or unheard-of zip archive raises.
-ZIP_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-)
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, KeyError, OSError, RuntimeError)
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 # Magic numbers from the formats' own specifications. The footer is that of LevelDB's tables, which
@@ -267,7 +258,7 @@ def _fields(data: bytes) -> dict[int, bytes]:
 def varint(data: bytes, position: int) -> tuple[int | None, int]:
     """Read a protobuf number at a position: its value, None where it is cut off, and its end."""
     value = 0
-    for shift in range(0, 70, 7):
+    for shift in range(0, 70, 7):  # a number has at most ten bytes
         if position >= len(data):
             return None, position
         byte = data[position]

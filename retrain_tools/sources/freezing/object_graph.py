@@ -81,7 +81,10 @@ def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
     known = [trace for trace in traced if trace in tree.concrete_functions and trace in functions]
     if not known:
         raise InputError(f"{where} is damaged: the function {name!r} is not in it.")
-    chosen = min(known, key=lambda trace: _trues(tree.concrete_functions[trace]))
+    traced_with = {
+        trace: tree.concrete_functions[trace].canonicalized_input_signature for trace in known
+    }
+    chosen = min(known, key=lambda trace: _trues(traced_with[trace]))
     function, bound = functions[chosen], tree.concrete_functions[chosen].bound_inputs
     graph_def = schema.GraphDef(
         versions=meta_graph.graph_def.versions, library=meta_graph.graph_def.library
@@ -131,21 +134,16 @@ def _add_arguments(
     return inputs
 
 
-def _trues(concrete: Any) -> int:
+def _trues(value: Any) -> int:
     """Count the arguments that are True: `training`, in the functions of Keras and Hub."""
-    waiting, count = [concrete.canonicalized_input_signature], 0
-    while waiting:
-        value = waiting.pop()
-        match value.WhichOneof("kind"):
-            case "bool_value":
-                count += value.bool_value
-            case "tuple_value":
-                waiting.extend(value.tuple_value.values)
-            case "list_value":
-                waiting.extend(value.list_value.values)
-            case "dict_value":
-                waiting.extend(value.dict_value.fields.values())
-    return count
+    match value.WhichOneof("kind"):
+        case "bool_value":
+            return int(value.bool_value)
+        case "tuple_value" | "list_value" as kind:
+            return sum(map(_trues, getattr(value, kind).values))
+        case "dict_value":
+            return sum(map(_trues, value.dict_value.fields.values()))
+    return 0
 
 
 def _tensor_keys(value: Any, path: str) -> Iterator[str]:

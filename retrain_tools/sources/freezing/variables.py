@@ -29,6 +29,11 @@ _PLAIN = {  # ops that pass on a reference to a variable, and what passes on its
     "RefNextIteration": "NextIteration",
 }
 _PASSING = (*_PLAIN.values(), "StopGradient", "PlaceholderWithDefault")
+_READING = {  # ops that read a variable: the same for a value, and the attribute with its type
+    "ReadVariableOp": ("Identity", "T"),
+    "VariableShape": ("Shape", "T"),
+    "ResourceGatherNd": ("GatherNd", "Tparams"),
+}
 _WRITING = ("Assign", "ResourceApply", "ResourceSparse", "ResourceScatter", "Restore", "Save")
 _LOOPS = ("While", "StatelessWhile")
 _CALLING = {  # ops that call functions: their list of argument types, and inputs before those
@@ -179,19 +184,12 @@ class _Functions:
             node.op = _PLAIN[node.op]
         elif node.op in _PASSING:
             node.attr["T"].type = dtypes[0]
-        elif node.op == "ReadVariableOp":
-            node.op = "Identity"
-            node.attr["T"].type = dtypes[0]
+        elif node.op in _READING:
+            node.op, key = _READING[node.op]
+            node.attr[key].type = dtypes[0]
             _drop(node, "dtype")
-        elif node.op == "VariableShape":
-            node.op = "Shape"
-            node.attr["T"].type = dtypes[0]
         elif node.op == "ResourceGather" and len(sources) == 2:
             return [_as_gather(node, plain)]
-        elif node.op == "ResourceGatherNd":
-            node.op = "GatherNd"
-            node.attr["Tparams"].type = dtypes[0]
-            _drop(node, "dtype")
         elif changes_state(node) or any(a.type == RESOURCE for a in _arguments(node)):
             raise InputError(
                 f"{self._where} cannot be frozen: node {node.name!r} ({node.op}) does more with a "

@@ -8,18 +8,9 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
 from retrain_tools.sources.checkpoint_files import Checkpoint, checkpoint_there
-from retrain_tools.sources.contents import (
-    Choices,
-    Frozen,
-    ImageSize,
-    ReadValue,
-    graph_variables,
-)
+from retrain_tools.sources.contents import Choices, Frozen, ImageSize, ReadValue, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
-from retrain_tools.sources.freezing.signatures import (
-    choose_signature,
-    stated_signatures,
-)
+from retrain_tools.sources.freezing.signatures import choose_signature, stated_signatures
 from retrain_tools.sources.freezing.variable_places import (
     VariablePlace,
     places_by_name,

@@ -11,13 +11,7 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
 from retrain_tools.sources.checkpoint_files import checkpoint_there
-from retrain_tools.sources.contents import (
-    Choices,
-    Frozen,
-    ImageSize,
-    Signature,
-    graph_variables,
-)
+from retrain_tools.sources.contents import Choices, Frozen, ImageSize, Signature, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.object_graph import (
     call_function,

@@ -21,6 +21,16 @@ _WHY_NOT = (
     "graph it was made from."
 )
 _MOST_BYTES = 2**31 - 1  # a flatbuffer cannot be larger
+# What reading outside of the data, or at an offset where no table is, raises.
+_DAMAGE = (
+    struct.error,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def open_tflite(place: Place) -> Model:
@@ -45,16 +55,7 @@ def open_tflite(place: Place) -> Model:
             details=_details(model, tensors),
             why_not_frozen=_WHY_NOT,
         )
-    # What reading outside of the data, or a place in them that is no table, leads to.
-    except (
-        struct.error,
-        IndexError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"{place} is a damaged or cut-off TensorFlow Lite model; download or copy it again."
         ) from error
