@@ -31,7 +31,7 @@ class CalledFunction:
     Attributes:
         graph_def: a placeholder for each argument, what was captured, one call, and the library.
         signature: the arguments and results.
-        objects: for each node that stands for a variable, its number in the tree of objects.
+        objects: the number in the tree of objects of each variable, by its node's name.
     """
 
     graph_def: Any

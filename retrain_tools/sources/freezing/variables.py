@@ -285,7 +285,7 @@ def _as_gather(node: Any, plain: bool) -> Any:
     _drop(node, "dtype", "validate_indices")
     if not node.attr["batch_dims"].i:  # older versions do not know it
         _drop(node, "batch_dims")
-    if plain:  # inside a loop, the axis must belong to the same round as the indices
+    if plain:  # inside a loop, the axis must be in the same frame as the indices
         axis.input.append(f"^{node_name(node.input[1])}")
     node.input.insert(2, axis.name if plain else f"{axis.name}:output:0")
     return axis

@@ -82,6 +82,7 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
         return frozen
 
+    more = {"functions of the saved object": ", ".join(functions), "other tag sets": others}
     why_not = f"its variables are missing ({prefix}.index); copy the whole folder."
     return Model(
         path=folder.named,
@@ -90,21 +91,11 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         stored=view_of(graph_def),
         variables=variables,
         signatures=signatures,
-        details=_details(meta_graph, functions, others),
+        details=meta_details(meta_graph, more),
         reader=values if there else None,
         freezer=freeze if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
     )
-
-
-def _details(
-    meta_graph: Any, functions: Sequence[str], other_tags: Sequence[str]
-) -> dict[str, str]:
-    more = {
-        "functions of the saved object": ", ".join(functions),
-        "other tag sets": "; ".join(other_tags),
-    }
-    return meta_details(meta_graph) | {label: text for label, text in more.items() if text}
 
 
 def _attach_note(
@@ -135,7 +126,7 @@ def _read(place: Place) -> Any:
 
 def _choose_tags(
     model: Any, tags: Sequence[str] | None, where: str, is_hub_module: bool
-) -> tuple[Any, list[str]]:
+) -> tuple[Any, str]:
     """Return the MetaGraph of the tags, and what the other ones are tagged."""
     by_tags = {tuple(sorted(m.meta_info_def.tags)): m for m in model.meta_graphs}
     usual: Sequence[str] = () if is_hub_module else _SERVE
@@ -148,7 +139,8 @@ def _choose_tags(
             f"No graph with tags {_tag_text(wanted)} in {where}; there are: {listed}. Name all of "
             "one graph's tags."
         )
-    return by_tags[wanted], [_tag_text(known) for known in sorted(by_tags) if known != wanted]
+    others = "; ".join(_tag_text(known) for known in sorted(by_tags) if known != wanted)
+    return by_tags[wanted], others
 
 
 def _tag_text(tags: Sequence[str]) -> str:
