@@ -46,8 +46,7 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
             or `__call__`.
 
     Raises:
-        InputError: it is no SavedModel, a damaged one, or has no graph of these tags or no such
-            signature.
+        InputError: it is no SavedModel, is damaged, or has no such tags or no such signature.
     """
     folder = place if place.path.is_dir() else place.parent
     is_hub_module = (folder.path / _HUB_FILE).is_file()
@@ -59,26 +58,26 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
     called = None
     if signature in functions or (not signatures and "__call__" in functions):
         called = call_function(meta_graph, signature or "__call__", where)
-        signatures = {(signature or "__call__"): called.signature}
+        signatures = {signature or "__call__": called.signature}
     graph_def = called.graph_def if called else meta_graph.graph_def
     variables = graph_variables(graph_def)
-    if called is None and (stored := restored_places(meta_graph, where)):
-        # Keras saves further copies of its variables, which have no values.
-        variables = tuple(variable for variable in variables if variable.name in stored)
     prefix = folder / "variables" / "variables"
-    there = checkpoint_there(prefix.path)
-    can_freeze = there or not variables
     if called is None:
         values = graph_values(meta_graph, prefix, where)
+        if stored := restored_places(meta_graph, where):
+            # Keras saves further copies of its variables, which have no values.
+            variables = tuple(variable for variable in variables if variable.name in stored)
     else:
         find_places = functools.partial(object_places, meta_graph, called.objects)
         values = stored_values(prefix, find_places, where)
+    there = checkpoint_there(prefix.path)
+    can_freeze = there or not variables
 
     def freeze(_: ImageSize) -> Frozen:
         name, chosen = choose_signature(signatures, signature, graph_def, where)
         frozen = freeze_signature(graph_def, chosen, values, where)
-        what = "Hub module" if is_hub_module else "SavedModel"
-        source = f"{what} {folder.named.name}, signature {name}"
+        kind = "Hub module" if is_hub_module else "SavedModel"
+        source = f"{kind} {folder.named.name}, signature {name}"
         _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
         return frozen
 
