@@ -43,7 +43,7 @@ _PLACES = {
     **dict.fromkeys(
         ("fetch", "freeze", "label", "read_bottlenecks", "retrain"), "retrain_tools.api"
     ),
-    "load": "retrain_tools.sources.load",
+    "load": "retrain_tools.sources.open",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
 }

@@ -19,8 +19,8 @@ from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.decode import MAX_PIXELS, ImageLike
 from retrain_tools.images.folders import expand_folders
 from retrain_tools.sources.freezing.write import write_frozen
-from retrain_tools.sources.load import load
 from retrain_tools.sources.model import Model
+from retrain_tools.sources.open import load
 
 __all__ = ["fetch", "freeze", "label", "load", "read_bottlenecks", "retrain"]
 

@@ -110,21 +110,18 @@ def match_entry(
     matches = [
         entry
         for _, entry in sorted(entries().items())
-        if _node(entry.pixel_input) in node_names
-        and _node(entry.bottleneck) in node_names
+        if entry.pixel_input.rpartition(":")[0] in node_names
+        and entry.bottleneck.rpartition(":")[0] in node_names
         and image_size in (None, entry.image_size)
     ]
     uses = {(e.pixel_input, e.mean, e.std, e.bottleneck, e.depth, e.pooling) for e in matches}
     return matches[0] if len(uses) == 1 else None
 
 
-def _node(tensor_name: str) -> str:
-    return tensor_name.rpartition(":")[0]
-
-
-def default_model_dir() -> Path:
-    """Return the folder for downloads: RETRAIN_TOOLS_HOME, else one in the user's cache."""
-    if home := os.environ.get("RETRAIN_TOOLS_HOME"):
+def model_folder(model_dir: str | Path | None) -> Path:
+    """Return the folder for downloads: as given, RETRAIN_TOOLS_HOME, or one in the user's cache."""
+    home = os.environ.get("RETRAIN_TOOLS_HOME", "") if model_dir is None else Path(model_dir)
+    if home != "":
         return Path(home).expanduser()
     return platformdirs.user_cache_path("retrain_tools", appauthor=False)
 
@@ -142,7 +139,7 @@ def find_graph(graph: str, model_dir: str | Path | None = None) -> tuple[Path, C
     Args:
         graph: a path that exists, else a name or alias of the catalogue.
         model_dir: the folder for downloads, laid out as `retrain.py --model_dir`, so that a folder
-            it filled is used as it is; None for `default_model_dir()`.
+            it filled is used as it is; None: see `model_folder`.
 
     Returns:
         The path, and the entry if `graph` was a name of a catalogued graph. Of a catalogued
@@ -155,7 +152,7 @@ def find_graph(graph: str, model_dir: str | Path | None = None) -> tuple[Path, C
     path = Path(graph)
     if graph and path.exists():
         return path, None
-    folder = default_model_dir() if model_dir is None else Path(model_dir).expanduser()
+    folder = model_folder(model_dir)
     if entry := find_entry(graph):
         return download.fetch(entry, folder), entry
     if path.name == graph and (checkpoint := find_checkpoint(graph)):

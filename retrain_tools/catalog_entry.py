@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ def _is_text(pattern: str, value: object) -> bool:
     return isinstance(value, str) and re.fullmatch(pattern, value) is not None
 
 
+_Take = Callable[..., Any]
 _KINDS: dict[str, Callable[[Any], bool]] = {
     "a string": lambda v: isinstance(v, str),
     "a list of strings": lambda v: _is_list_of(str, v),
@@ -130,45 +132,38 @@ def read_entry(file: Path) -> CatalogEntry:
     Raises:
         InputError: the file is no TOML, or a key is missing, unknown or has a wrong value.
     """
-    table = _read_table(file)
-    take = functools.partial(_take, file, table)
     tensor = "a tensor name such as 'Mul:0'"
-    labels = take("labels", "a list of tables", [])
-    entry = CatalogEntry(
-        **_published(file, table),
-        graph=_take_member(file, table, "graph"),
-        labels=tuple(_take_member(file, {"labels": label}, "labels") for label in labels),
-        encoded_input=take("input.encoded", tensor, None),
-        pixel_input=take("input.pixel", tensor),
-        image_size=tuple(take("input.image_size", "[height, width]")),
-        mean=float(take("input.mean", "a number")),
-        std=float(take("input.std", "a positive number")),
-        bottleneck=take("output.bottleneck", tensor),
-        depth=take("output.depth", "a positive integer"),
-        pooling=take("output.pooling", "'avg', 'max' or 'flatten'", None),
-        final=take("output.final", tensor, None),
-    )
-    _refuse_rest(file, table)
-    return entry
+    with _taking(file, _read_table(file)) as take:
+        return CatalogEntry(
+            **_published(file, take),
+            graph=_member(take, "graph"),
+            labels=tuple(_label(file, label) for label in take("labels", "a list of tables", [])),
+            encoded_input=take("input.encoded", tensor, None),
+            pixel_input=take("input.pixel", tensor),
+            image_size=tuple(take("input.image_size", "[height, width]")),
+            mean=float(take("input.mean", "a number")),
+            std=float(take("input.std", "a positive number")),
+            bottleneck=take("output.bottleneck", tensor),
+            depth=take("output.depth", "a positive integer"),
+            pooling=take("output.pooling", "'avg', 'max' or 'flatten'", None),
+            final=take("output.final", tensor, None),
+        )
 
 
 def read_checkpoint_entry(file: Path) -> CheckpointEntry:
     """Return the checkpoint that a file of the catalogue describes; see `read_entry`."""
-    table = _read_table(file)
-    take = functools.partial(_take, file, table)
-    entry = CheckpointEntry(
-        **_published(file, table),
-        network=take("network.name", "a string"),
-        width=float(take("network.width", "a positive number", 1.0)),
-        image_size=take("network.image_size", "a positive integer"),
-        num_classes=take("network.classes", "a positive integer"),
-        bottleneck=take("bottleneck.end_point", "a string"),
-        depth=take("bottleneck.depth", "a positive integer"),
-        top_1=float(take("accuracy.top_1", "a positive number")),
-        top_5=float(take("accuracy.top_5", "a positive number")),
-    )
-    _refuse_rest(file, table)
-    return entry
+    with _taking(file, _read_table(file)) as take:
+        return CheckpointEntry(
+            **_published(file, take),
+            network=take("network.name", "a string"),
+            width=float(take("network.width", "a positive number", 1.0)),
+            image_size=take("network.image_size", "a positive integer"),
+            num_classes=take("network.classes", "a positive integer"),
+            bottleneck=take("bottleneck.end_point", "a string"),
+            depth=take("bottleneck.depth", "a positive integer"),
+            top_1=float(take("accuracy.top_1", "a positive number")),
+            top_5=float(take("accuracy.top_5", "a positive number")),
+        )
 
 
 def _read_table(file: Path) -> dict[str, Any]:
@@ -178,8 +173,7 @@ def _read_table(file: Path) -> dict[str, Any]:
         raise InputError(f"{file} is not a TOML file: {error}") from error
 
 
-def _published(file: Path, table: dict[str, Any]) -> dict[str, Any]:
-    take = functools.partial(_take, file, table)
+def _published(file: Path, take: _Take) -> dict[str, Any]:
     return {
         "name": file.stem,
         "description": take("description", "a string"),
@@ -191,19 +185,32 @@ def _published(file: Path, table: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _take_member(file: Path, table: dict[str, Any], section: str) -> Member:
-    take = functools.partial(_take, file, table)
-    member = Member(
+def _label(file: Path, table: dict[str, Any]) -> Member:
+    with _taking(file, {"labels": table}) as take:
+        return _member(take, "labels")
+
+
+def _member(take: _Take, section: str) -> Member:
+    return Member(
         path=take(f"{section}.path", "a path inside the archive"),
         bytes=take(f"{section}.bytes", "a positive integer", None),
         sha256=take(f"{section}.sha256", "64 lower-case hexadecimal digits", None),
     )
-    _refuse_rest(file, {section: table[section]})
-    return member
+
+
+@contextlib.contextmanager
+def _taking(file: Path, table: dict[str, Any]) -> Iterator[_Take]:
+    """Yield `_take` for a table, and refuse what the block has not taken: unknown keys."""
+    yield functools.partial(_take, file, table)
+    for section, rest in table.items():
+        if not isinstance(rest, dict):
+            raise InputError(f"{file}: unknown key '{section}'.")
+        for key in rest:
+            raise InputError(f"{file}: unknown key '{section}.{key}'.")
 
 
 def _take(file: Path, table: dict[str, Any], key: str, kind: str, default: Any = ...) -> Any:
-    """Remove and return the value of `key`, so that what is left at the end is unknown."""
+    """Remove the value of `key` from the table, and return it; `kind` is a key of `_KINDS`."""
     section, _, name = key.rpartition(".")
     values = table.get(section, {}) if section else table
     if not isinstance(values, dict):
@@ -214,11 +221,3 @@ def _take(file: Path, table: dict[str, Any], key: str, kind: str, default: Any =
     if value is not default and not _KINDS[kind](value):
         raise InputError(f"{file}: '{key}' must be {kind}, not {value!r}.")
     return value
-
-
-def _refuse_rest(file: Path, table: Mapping[str, Any]) -> None:
-    for section, rest in table.items():
-        if not isinstance(rest, dict):
-            raise InputError(f"{file}: unknown key '{section}'.")
-        for key in rest:
-            raise InputError(f"{file}: unknown key '{section}.{key}'.")

@@ -83,8 +83,7 @@ def _freeze_slim(model: Model, overrides: SpecOverrides) -> str:
 def _freeze(model: Model, overrides: SpecOverrides) -> str:
     if FLAGS.image_size is not None:
         raise InputError(f"{argument('image_size')} is for slim checkpoints.")
-    written = write_frozen(model, FLAGS.output, overrides)
-    inputs, outputs = ", ".join(written.inputs), ", ".join(written.outputs)
+    inputs, outputs = map(", ".join, write_frozen(model, FLAGS.output, overrides))
     return f"{FLAGS.output}: {model.description}; {inputs} in, {outputs} out"
 
 

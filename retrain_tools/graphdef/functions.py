@@ -39,7 +39,7 @@ def function_graph(graph_def: Any, name: str) -> Any:
     result.versions.CopyFrom(graph_def.versions)
     result.library.CopyFrom(graph_def.library)
     for place, argument in enumerate(function.signature.input_arg):
-        _add_placeholder(result, function, place, argument)
+        add_argument(result, argument.name, function, place)
     arguments = {argument.name for argument in function.signature.input_arg}
     body = {node.name: node for node in function.node_def}
     signatures, where = ops.functions(graph_def), f"The function {name!r}"
@@ -58,8 +58,13 @@ def function_graph(graph_def: Any, name: str) -> Any:
     return result
 
 
-def _add_placeholder(graph_def: Any, function: Any, place: int, argument: Any) -> None:
-    node = graph_def.node.add(name=argument.name, op="Placeholder")
+def add_argument(graph_def: Any, name: str, function: Any, place: int) -> Any:
+    """Add a placeholder to a graph, and return it, for one of a function's arguments.
+
+    Its shape is unknown where the function does not say one.
+    """
+    node = graph_def.node.add(name=name, op="Placeholder")
+    argument = function.signature.input_arg[place]
     dtype = argument.type
     if argument.type_attr in function.attr:
         dtype = function.attr[argument.type_attr].type
@@ -73,6 +78,7 @@ def _add_placeholder(graph_def: Any, function: Any, place: int, argument: Any) -
         shape.CopyFrom(said.shape)
     else:
         shape.unknown_rank = True
+    return node
 
 
 def body_tensor(

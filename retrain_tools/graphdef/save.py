@@ -9,7 +9,7 @@ from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 
-_MAX_BYTES = 2**31 - 1  # a protobuf message cannot be larger
+MAX_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 _LARGE_BYTES = 1 << 20
 
 # Field numbers: GraphDef.node, NodeDef.attr, the value of a map's entry, AttrValue.tensor,
@@ -36,8 +36,8 @@ def write_graph(path: str, graph_def: Any) -> None:
     with files.replacing(Path(path)) as file:
         for node in graph_def.node:
             size += sum(map(file.write, _node_pieces(node)))
-            if size > _MAX_BYTES:
-                most = f"the {_MAX_BYTES:,} bytes that a GraphDef can have"
+            if size > MAX_BYTES:
+                most = f"the {MAX_BYTES:,} bytes that a GraphDef can have"
                 raise InputError(f"{path} would have more than {most}.")
         file.write(rest.SerializeToString(deterministic=True))
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.tensors import Tensor, shape_text
-from retrain_tools.sources.contents import Array, ReadValue, Signature, StoredVariable
+from retrain_tools.sources.contents import Array, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.model import Model
 from retrain_tools.text_tables import Style, aligned
 
@@ -73,7 +73,7 @@ def tensor_statistics(
 
 
 def variable_lines(
-    variables: Sequence[StoredVariable],
+    variables: Sequence[TensorInfo],
     value: ReadValue,
     stats: bool = False,
 ) -> Lines:

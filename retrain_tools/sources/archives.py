@@ -21,7 +21,7 @@ _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, ValueError)
 
 
 def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
-    """Unpack an archive into a new temporary folder; what was unpacked goes with the result.
+    """Unpack an archive into a new temporary folder, which is deleted with the result.
 
     Links, devices, absolute names and names that lead out of the folder are refused; of a `.gz`
     file the name without the ending is kept.
@@ -37,7 +37,7 @@ def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
         # Without the stack, a failure would leave the folder to the garbage collector.
         holder = tempfile.TemporaryDirectory(prefix="retrain_tools_")
         stack.callback(holder.cleanup)
-        folder, named = Path(holder.name), archive.named
+        folder = Path(holder.name)
         try:
             if kind is Kind.TAR:
                 _unpack_tar(archive, folder)
@@ -46,7 +46,7 @@ def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
             else:
                 name = archive.named.name.removesuffix(".gz") or "unpacked"
                 with gzip.open(archive.path) as packed:
-                    _copy(cast(IO[bytes], packed), folder / name, 0, named)
+                    _copy(cast(IO[bytes], packed), folder / name, 0, archive)
         except _DAMAGE as error:
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it ends too early"
             raise InputError(
@@ -61,7 +61,7 @@ def _unpack_tar(archive: Place, folder: Path) -> None:
     with tarfile.open(archive.path, "r:*") as tar:
         for count, member in enumerate(tar):
             size += member.size
-            _check_limits(count, size, archive.named)
+            _check_limits(count, size, archive)
             tar.extract(member, folder, filter="data")
 
 
@@ -69,7 +69,7 @@ def _unpack_zip(archive: Place, folder: Path) -> None:
     size = 0
     with zipfile.ZipFile(archive.path) as packed_files:
         for count, info in enumerate(packed_files.infolist()):
-            _check_limits(count, size + info.file_size, archive.named)
+            _check_limits(count, size + info.file_size, archive)
             name = PurePosixPath(info.filename.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts:
                 raise InputError(f"{archive} is unsafe: {info.filename!r} leads out of its folder.")
@@ -78,22 +78,22 @@ def _unpack_zip(archive: Place, folder: Path) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with packed_files.open(info) as packed:
-                size = _copy(packed, target, size, archive.named)
+                size = _copy(packed, target, size, archive)
 
 
-def _copy(packed: IO[bytes], target: Path, size: int, path: Path) -> int:
+def _copy(packed: IO[bytes], target: Path, size: int, archive: Place) -> int:
     """Write what is unpacked, and count it: what an archive says of its sizes may be wrong."""
     with target.open("wb") as file:
         while chunk := packed.read(_CHUNK):
             size += len(chunk)
-            _check_limits(0, size, path)
+            _check_limits(0, size, archive)
             file.write(chunk)
     return size
 
 
-def _check_limits(count: int, size: int, path: Path) -> None:
+def _check_limits(count: int, size: int, archive: Place) -> None:
     if size > _MOST_BYTES or count >= _MOST_FILES:
         raise InputError(
-            f"{path} unpacks to more than {_MOST_BYTES:,} bytes or {_MOST_FILES:,} files; unpack "
-            "it yourself and pass the model inside."
+            f"{archive} unpacks to more than {_MOST_BYTES:,} bytes or {_MOST_FILES:,} files; "
+            "unpack it yourself and pass the model inside."
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,8 @@ import numpy.typing as npt
 
 from retrain_tools.errors import InputError
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.kinds import Place
+from retrain_tools.sources.kinds import Place, checkpoint_name
 
-_PART = re.compile(r"\.(index|data-\d{5}-of-\d{5})$")  # of the files of a V2 checkpoint
 # What the checkpoint reader raises beside TensorFlow's own errors; IndexError is a file cut off.
 _REFUSALS = (IndexError, RuntimeError, ValueError)
 
@@ -110,12 +108,14 @@ def checkpoint_prefix(place: Place) -> Place:
     if place.path.is_dir():
         if latest := tf.train.latest_checkpoint(str(place.path)):
             return place / Path(latest).name
-        found = sorted(_prefixes(place.path))
+        indexes = [file.with_suffix("") for file in place.path.rglob("*.index")]
+        files = [file for file in place.path.rglob("*.ckpt") if file.is_file()]
+        found = sorted({str(prefix.relative_to(place.path)) for prefix in (*indexes, *files)})
         if len(found) != 1:
             listed = f": {', '.join(Path(name).name for name in found)}; name one" if found else ""
             raise InputError(f"{place} holds {len(found) or 'no'} checkpoints{listed}.")
         return place / found[0]
-    prefix = place.with_name(_PART.sub("", place.path.name))
+    prefix = place.with_name(checkpoint_name(place.path.name))
     if not checkpoint_there(prefix.path) and not place.path.exists():
         raise InputError(f"No checkpoint at {place}: neither that file nor {place}.index is there.")
     return prefix
@@ -124,9 +124,3 @@ def checkpoint_prefix(place: Place) -> Place:
 def checkpoint_there(prefix: Path) -> bool:
     """Tell whether a checkpoint of this prefix is there, of either version."""
     return prefix.with_name(f"{prefix.name}.index").is_file() or prefix.is_file()
-
-
-def _prefixes(folder: Path) -> set[str]:
-    indexes = [file.with_suffix("") for file in folder.rglob("*.index")]
-    others = [file for file in folder.rglob("*.ckpt") if file.is_file()]
-    return {str(prefix.relative_to(folder)) for prefix in (*indexes, *others)}

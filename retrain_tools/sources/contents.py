@@ -51,10 +51,11 @@ class Choices:
 
 
 class TensorInfo(NamedTuple):
-    """An input or output of a signature.
+    """An input or output of a signature, a variable of a graph, or a stored array of weights.
 
     Attributes:
-        name: full tensor name in the stored graph; `?` where there is no graph to name it in.
+        name: of an input or output the full tensor name in the stored graph, `?` without a graph;
+            of a variable its node's name; of a stored array the name that the file has.
         dtype: TensorFlow's name of the type.
         shape: the dimensions, None for an unknown one; None where even the rank is unknown.
     """
@@ -72,20 +73,6 @@ class Signature:
     outputs: Mapping[str, TensorInfo]
 
 
-class StoredVariable(NamedTuple):
-    """A variable of a graph, or an array of a checkpoint or a file of weights.
-
-    Attributes:
-        name: as the file has it; the node's name for a variable of a graph.
-        dtype: TensorFlow's name of the type.
-        shape: its dimensions; None where the file does not tell.
-    """
-
-    name: str
-    dtype: str
-    shape: Shape | None
-
-
 ReadValue = Callable[[str], Array]
 """Reads the value of a variable, by its name."""
 
@@ -98,12 +85,14 @@ class Frozen(NamedTuple):
     outputs: Mapping[str, str]
 
 
-def graph_variables(graph_def: Any) -> tuple[StoredVariable, ...]:
+def graph_variables(graph_def: Any) -> tuple[TensorInfo, ...]:
     """Return the variables of a graph, in file order, with the types and shapes it gives them."""
-    found = []
-    for node in graph_def.node:
-        if node.op in VARIABLES:
-            dims = shape_in(node.attr["shape"].shape) if "shape" in node.attr else None
-            dtype = dtype_name(attribute(node, "dtype").type)
-            found.append(StoredVariable(node.name, dtype, dims))
-    return tuple(found)
+    return tuple(
+        TensorInfo(
+            node.name,
+            dtype_name(attribute(node, "dtype").type),
+            shape_in(node.attr["shape"].shape) if "shape" in node.attr else None,
+        )
+        for node in graph_def.node
+        if node.op in VARIABLES
+    )

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 def frozen_network(
-    checkpoint: Checkpoint, size: ImageSize, choices: Choices, model_dir: str | None
+    checkpoint: Checkpoint, size: ImageSize, choices: Choices, model_dir: str | Path | None
 ) -> Frozen:
     """Return the frozen graph of a slim checkpoint.
 
@@ -39,8 +39,9 @@ def frozen_network(
     """
     if not choices.keeps_frozen:
         return Frozen(_freeze(checkpoint, size, choices), {}, {})
-    folder = catalog.default_model_dir() if model_dir is None else Path(model_dir).expanduser()
-    kept = folder / "frozen" / f"{_fingerprint(checkpoint, size, choices)}.pb"
+    kept = (
+        catalog.model_folder(model_dir) / "frozen" / f"{_fingerprint(checkpoint, size, choices)}.pb"
+    )
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(kept.with_suffix(".lock")):

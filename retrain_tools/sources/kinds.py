@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import json
-import lzma
 import re
 import tarfile
 import zipfile
 import zlib
+from lzma import LZMAError
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,9 +46,9 @@ class Place(NamedTuple):
     named: Path
 
     @classmethod
-    def of(cls, path: str | Path) -> Place:
-        """Return the place of a file that is named by its own path."""
-        return cls(Path(path), Path(path))
+    def of(cls, path: str | Path | Place) -> Place:
+        """Return the place of a file that is named by its own path; a place as it is."""
+        return path if isinstance(path, Place) else cls(Path(path), Path(path))
 
     def __truediv__(self, name: str) -> Place:
         return Place(self.path / name, self.named / name)
@@ -67,23 +67,14 @@ class Place(NamedTuple):
 
 
 # What reading a damaged, encrypted or unheard-of zip archive raises.
-ZIP_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    EOFError,
-    KeyError,
-    NotImplementedError,
-    OSError,
-    RuntimeError,
-)
+ZIP_DAMAGE = (zipfile.BadZipFile, zlib.error, LZMAError, EOFError, KeyError, OSError, RuntimeError)
 
 SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 # Magic numbers from the formats' own specifications. The footer is that of LevelDB's tables, which
 # TensorFlow's checkpoints (V1 files and V2 `.index` files) end with.
 _TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
 _GIT_LFS = b"version https://git-lfs"
-_CHECKPOINT_PART = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")
+_CHECKPOINT_PART = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")  # of version 2
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
 _TEXT_META_GRAPH = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def)\s*[{:]")
 _OP_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_>.]*")
@@ -119,7 +110,7 @@ def kind_of(place: str | Path | Place) -> Kind:
         InputError: there is no such file, or it is none of these kinds (the message says what it
             is, and what to do).
     """
-    place = place if isinstance(place, Place) else Place.of(place)
+    place = Place.of(place)
     path = place.path
     if path.is_dir():
         return _folder_kind(place)
@@ -129,7 +120,10 @@ def kind_of(place: str | Path | Place) -> Kind:
         raise InputError(f"No such file: {place}")
     if not path.is_file():
         raise InputError(f"{place} is neither a file nor a folder.")
-    start, end = _ends(path)
+    with path.open("rb") as file:
+        start = file.read(_START)
+        file.seek(-min(path.stat().st_size, len(_TABLE_FOOTER)), 2)
+        end = file.read()
     kind = _kind_by_magic(path, start, end) or _kind_by_message(start)
     if kind is not None:
         return kind
@@ -162,11 +156,10 @@ def is_text_graph(start: bytes) -> bool:
     return _TEXT_GRAPH.match(start) is not None
 
 
-def _ends(path: Path) -> tuple[bytes, bytes]:
-    with path.open("rb") as file:
-        start = file.read(_START)
-        file.seek(-min(path.stat().st_size, len(_TABLE_FOOTER)), 2)
-        return start, file.read()
+def checkpoint_name(file_name: str) -> str:
+    """Return the name of the checkpoint that a file is of, V1 or a part of a V2 one."""
+    part = _CHECKPOINT_PART.fullmatch(file_name)
+    return part[1] if part else file_name
 
 
 def _folder_kind(place: Place) -> Kind:
@@ -183,9 +176,8 @@ def _folder_kind(place: Place) -> Kind:
 def _kind_by_magic(path: Path, start: bytes, end: bytes) -> Kind | None:
     if path.name in SAVED_MODEL_FILES and not start.startswith(_GIT_LFS):
         return Kind.SAVED_MODEL if start else None
-    if end == _TABLE_FOOTER or _CHECKPOINT_PART.fullmatch(path.name):
-        return Kind.CHECKPOINT
-    if start.startswith(b"model_checkpoint_path"):
+    is_part = end == _TABLE_FOOTER or _CHECKPOINT_PART.fullmatch(path.name) is not None
+    if is_part or start.startswith(b"model_checkpoint_path"):
         return Kind.CHECKPOINT
     if start.startswith(b"\x89HDF\r\n\x1a\n"):
         return Kind.HDF5
@@ -251,26 +243,27 @@ def _fields(data: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     position = 0
     while position < len(data):
-        tag, position = _varint(data, position)
-        if tag & 7 == 0:
-            _, position = _varint(data, position)
+        tag, position = varint(data, position)
+        value, position = varint(data, position)
+        if tag is not None and tag & 7 == 0:
             continue
-        if tag & 7 != 2 or not 1 <= tag >> 3 <= 100:
+        if tag is None or tag & 7 != 2 or not 1 <= tag >> 3 <= 100:
             return found
-        size, position = _varint(data, position)
-        found.setdefault(tag >> 3, data[position : position + size])
-        position += size
+        end = position + (value or 0)
+        found.setdefault(tag >> 3, data[position:end])
+        position = end
     return found
 
 
-def _varint(data: bytes, position: int) -> tuple[int, int]:
-    """Read a base-128 number that may be cut off by the end of the data."""
-    value = shift = 0
-    while position < len(data) and shift < 64:
+def varint(data: bytes, position: int) -> tuple[int | None, int]:
+    """Read a protobuf number at a position: its value, None where it is cut off, and its end."""
+    value = 0
+    for shift in range(0, 70, 7):  # a number has at most ten bytes
+        if position >= len(data):
+            return None, position
         byte = data[position]
         position += 1
         value |= (byte & 0x7F) << shift
-        shift += 7
         if byte < 0x80:
             break
     return value, position

@@ -37,12 +37,7 @@ def read_bytes(place: Place, what: str) -> bytes:
 
 
 def read_message(place: Place, message: Any, what: str) -> Any:
-    """Read a message, binary or text.
-
-    Args:
-        place: the file.
-        message: a class of `graphdef.schema`.
-        what: what it should be, for error messages: `a MetaGraph`.
+    """Read a message, binary or text, of a class of `graphdef.schema`; see `read_bytes`.
 
     Raises:
         InputError: the file is missing, too large, cut off or something else.

@@ -25,7 +25,7 @@ from retrain_tools.sources.contents import (
     ImageSize,
     ReadValue,
     Signature,
-    StoredVariable,
+    TensorInfo,
 )
 from retrain_tools.sources.kinds import Kind
 from retrain_tools.text_tables import Style, aligned, counted
@@ -60,7 +60,7 @@ class Model:
     kind: Kind
     description: str
     stored: GraphView | None = None
-    variables: Sequence[StoredVariable] = ()
+    variables: Sequence[TensorInfo] = ()
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
     own_tensors: Sequence[Tensor] = ()
     slim_network: str | None = None
@@ -168,8 +168,7 @@ class Model:
         """Every tensor of `graph`; without a graph, the file's own tensors or its variables."""
         if self.view is not None:
             return list_tensors(self.view)
-        variables = [Tensor(v.name, v.dtype, v.shape, "variable") for v in self.variables]
-        return list(self.own_tensors) or variables
+        return list(self.own_tensors) or [Tensor(*v, "variable") for v in self.variables]
 
     def tensors(self, pattern: str | None = None) -> list[Tensor]:
         """Return the tensors in whose name a regular expression is found; all without one.
@@ -209,7 +208,7 @@ class Model:
         """Return what the file holds beside its graph, and the flag that lists it."""
         lines = []
         if self.variables:
-            tensors = [Tensor(v.name, v.dtype, v.shape, "") for v in self.variables]
+            tensors = [Tensor(*variable, "") for variable in self.variables]
             values = sum(math.prod(d or 0 for d in t.shape) for t in tensors if t.shape is not None)
             size = sum(tensor.bytes or 0 for tensor in tensors)
             count = counted(len(self.variables), "variable")

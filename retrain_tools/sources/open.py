@@ -4,14 +4,73 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrain_tools.errors import InputError, argument
+from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.kinds import ARCHIVES, Kind, Place, kind_of
 from retrain_tools.sources.model import Model
 
 _PREPROCESSINGS = (None, "resize", "slim")
+
+
+def load(
+    graph: str | Path,
+    *,
+    model_dir: str | Path | None = None,
+    tags: str | Sequence[str] | None = None,
+    signature: str | None = None,
+    preprocess: str | None = None,
+    input_layer: str | None = None,
+    output_layer: str | None = None,
+    bottleneck_tensor: str | None = None,
+    input_height: int | None = None,
+    input_width: int | None = None,
+    input_mean: float | None = None,
+    input_std: float | None = None,
+) -> Model:
+    """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
+
+    Args:
+        graph: a file or folder, a checkpoint's prefix, or a name of the catalogue.
+        model_dir: where catalogued networks are kept; None for the user's cache folder.
+        tags: of a SavedModel: which of its graphs.
+        signature: of a SavedModel or MetaGraph: what to take.
+        preprocess: `resize` or `slim` for a slim checkpoint; `none` feeds raw pixels of 0 to 255.
+        input_layer: the tensor that takes the image, if the graph does not show it.
+        output_layer: the tensor that gives the scores.
+        bottleneck_tensor: the tensor to cache and to retrain on.
+        input_height: of the graph's images, in pixels, if it does not say.
+        input_width: the same.
+        input_mean: subtracted from pixels of 0 to 255, for a graph of unknown scaling.
+        input_std: what pixels are divided by after that.
+
+    Raises:
+        InputError: there is no such file, or it cannot be read.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> model = rt.load("graph.pb")
+        >>> [tensor.name for tensor in model.tensors("^softmax:|_reshape:")]
+        ['pool_3/_reshape:0', 'softmax:0']
+    """
+    is_raw = preprocess == "none"
+    choices = Choices(
+        [tags] if isinstance(tags, str) else tags, signature, None if is_raw else preprocess
+    )
+    overrides = SpecOverrides(
+        input_layer=input_layer,
+        output_layer=output_layer,
+        bottleneck_tensor=bottleneck_tensor,
+        input_height=input_height,
+        input_width=input_width,
+        input_mean=input_mean,
+        input_std=input_std,
+        raw_pixels=is_raw,
+    )
+    return dataclasses.replace(open_model(graph, model_dir, choices), overrides=overrides)
 
 
 def open_model(
@@ -41,7 +100,7 @@ def open_model(
 
         path, entry = catalog.find_graph(str(graph), model_dir)
     try:
-        model = _open(Place.of(path), choices, None if model_dir is None else str(model_dir))
+        model = _open(Place.of(path), choices, model_dir)
     except OSError as error:  # no right to read it, a disk that fails
         raise InputError(f"{path} cannot be read: {error.strerror or error}.") from error
     _refuse_absent(model, choices)
@@ -55,14 +114,15 @@ def _is_there(path: Path) -> bool:
     return any(parent.is_file() for parent in path.parents)
 
 
-def _open(place: Place, choices: Choices, model_dir: str | None) -> Model:
+def _open(place: Place, choices: Choices, model_dir: str | Path | None) -> Model:
     """Let the reader of its kind open a file; readers are imported when they are needed."""
-    if (inside := _inside_archive(place.path)) is not None:
-        archive = Place.of(inside)
+    path = place.path
+    archive = None if path.exists() else next(filter(Path.is_file, path.parents), None)
+    if archive is not None:
         kind = kind_of(archive)
         if kind not in ARCHIVES:
             raise InputError(f"No such file: {place}")
-        return _open_archive(archive, place, kind, choices, model_dir)
+        return _open_archive(Place.of(archive), place, kind, choices, model_dir)
     match kind := kind_of(place):
         case Kind.GRAPH_DEF:
             from retrain_tools.sources.readers.graph_def import open_graph_def
@@ -96,15 +156,8 @@ def _open(place: Place, choices: Choices, model_dir: str | None) -> Model:
             return _open_archive(place, place, kind, choices, model_dir)
 
 
-def _inside_archive(path: Path) -> Path | None:
-    """Return the file that a path leads through: `network.tgz` of `network.tgz/a/b.pb`."""
-    if path.exists():
-        return None
-    return next((parent for parent in path.parents if parent.is_file()), None)
-
-
 def _open_archive(
-    archive: Place, place: Place, kind: Kind, choices: Choices, model_dir: str | None
+    archive: Place, place: Place, kind: Kind, choices: Choices, model_dir: str | Path | None
 ) -> Model:
     """Open what an archive holds: all of it, or the file that `place` names in it."""
     from retrain_tools.sources.archives import unpack

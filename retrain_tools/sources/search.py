@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.kinds import ARCHIVES, Kind, Place, kind_of
+from retrain_tools.sources.kinds import ARCHIVES, Kind, Place, checkpoint_name, kind_of
 
 _DEEPEST = 6
 _LISTED = 12
@@ -43,8 +43,7 @@ def one_model(folder: Place, deep: bool) -> Place:
 
 
 def _models(folder: Path, depth: int) -> list[Path]:
-    kind = _kind(folder)
-    if kind is Kind.SAVED_MODEL:
+    if _kind(folder) is Kind.SAVED_MODEL:
         return [folder]
     checkpoints: set[Path] = set()
     found: list[Path] = []
@@ -54,20 +53,19 @@ def _models(folder: Path, depth: int) -> list[Path]:
     for child in children:
         if child.is_symlink() and depth > 0:  # in an archive, the same again
             continue
-        if child.is_dir():
-            found += _models(child, depth - 1) if depth > 0 else _saved_model(child)
+        if child.is_dir() and depth > 0:
+            found += _models(child, depth - 1)
             continue
         kind = _kind(child)
-        if kind is Kind.CHECKPOINT:
-            checkpoints |= _prefixes(child)
-        elif kind is not None and kind not in (*ARCHIVES, Kind.FOLDER):
+        if child.is_dir():
+            found += [child] if kind is Kind.SAVED_MODEL else []
+        elif kind is Kind.CHECKPOINT:
+            if child.name != "checkpoint":  # the file that names the newest
+                checkpoints.add(child.with_name(checkpoint_name(child.name)))
+        elif kind is not None and kind not in ARCHIVES:
             found.append(child)
     graphs = {model.with_suffix("") for model in found if model.suffix == ".meta"}
     return found + sorted(checkpoints - graphs)
-
-
-def _saved_model(folder: Path) -> list[Path]:
-    return [folder] if _kind(folder) is Kind.SAVED_MODEL else []
 
 
 def _kind(path: Path) -> Kind | None:
@@ -75,12 +73,3 @@ def _kind(path: Path) -> Kind | None:
         return kind_of(path)
     except InputError:  # a text, an image, a list of labels
         return None
-
-
-def _prefixes(path: Path) -> set[Path]:
-    """Return the checkpoint that a file is of; none for the file that names the newest."""
-    if path.name == "checkpoint":
-        return set()
-    if path.suffix == ".index":
-        return {path.with_suffix("")}
-    return {path.with_name(path.name.split(".data-")[0])}

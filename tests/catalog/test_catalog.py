@@ -204,10 +204,11 @@ def test_match_entry_does_not_choose_between_preprocessings(
     assert catalog.match_entry(nodes, (299, 299)) is None
 
 
-def test_default_model_dir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert catalog.default_model_dir().name == "retrain_tools"
+def test_the_model_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert catalog.model_folder(None).name == "retrain_tools"
     monkeypatch.setenv("RETRAIN_TOOLS_HOME", str(tmp_path / "home"))
-    assert catalog.default_model_dir() == tmp_path / "home"
+    assert catalog.model_folder(None) == tmp_path / "home"
+    assert catalog.model_folder(tmp_path) == tmp_path
 
 
 # A folder of one's own

@@ -13,7 +13,7 @@ import retrain_tools
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.view import view_of
 from retrain_tools.listing.modes import Form, summary_of
-from retrain_tools.sources.contents import Signature, StoredVariable
+from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.kinds import Kind
 from retrain_tools.sources.model import Model
 from retrain_tools.text_tables import Style
@@ -77,11 +77,11 @@ def test_a_checkpoint_of_an_unknown_model(kinds: Mapping[str, Path], tmp_path: P
 
 def test_sizes_of_odd_variables() -> None:
     variables = [
-        StoredVariable("step", "int64", ()),
-        StoredVariable("w", "float32", (2, 3)),
-        StoredVariable("empty", "float32", (0, 3)),
-        StoredVariable("unknown", "float32", None),
-        StoredVariable("partly", "float32", (None, 3)),
+        TensorInfo("step", "int64", ()),
+        TensorInfo("w", "float32", (2, 3)),
+        TensorInfo("empty", "float32", (0, 3)),
+        TensorInfo("unknown", "float32", None),
+        TensorInfo("partly", "float32", (None, 3)),
     ]
     text = model(variables=variables).about()
     assert "Variables  5 variables, 7 values, 32 bytes: --variables\n" in text

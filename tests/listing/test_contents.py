@@ -31,7 +31,7 @@ from retrain_tools.listing.contents import (
     variable_lines,
 )
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.contents import Signature, StoredVariable, TensorInfo
+from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.text_tables import Style
 
 PLAIN = Style()
@@ -143,9 +143,9 @@ def test_a_damaged_constant_has_no_figures(tmp_path: Path) -> None:
 
 
 VARIABLES = (
-    StoredVariable("scope/w", "float32", (2, None)),
-    StoredVariable("step", "int64", ()),
-    StoredVariable("odd", "float32", None),
+    TensorInfo("scope/w", "float32", (2, None)),
+    TensorInfo("step", "int64", ()),
+    TensorInfo("odd", "float32", None),
 )
 
 

@@ -68,7 +68,13 @@ def test_a_summary_prints_as_the_script_does(kinds: Mapping[str, Path]) -> None:
     assert dataclasses.asdict(summary)["nodes"] == 8
 
 
-@given(st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=":^"), min_size=1))
+@given(
+    st.text(
+        st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=":^"),
+        min_size=1,
+        max_size=40,
+    )
+)
 def test_names_of_nodes_are_text_and_nothing_else(name: str) -> None:
     graph_def = schema.GraphDef()
     node = graph_def.node.add(name=name, op="Placeholder")

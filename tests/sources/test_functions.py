@@ -51,8 +51,8 @@ def test_names_are_the_shortest_that_are_free() -> None:
         "inner/conv/Relu": ["conv/Relu"],
         "end": ["inner/conv/Relu"],
     }
-    assert inlined.tensor("first:0") == "conv/Relu:0"
-    assert inlined.tensor("input:0") == "input:0"
+    assert inlined.tensors["first:0"] == "conv/Relu:0"
+    assert "input:0" not in inlined.tensors  # it keeps its name
 
 
 def test_outputs_of_several_tensors_are_counted() -> None:
@@ -62,7 +62,7 @@ def test_outputs_of_several_tensors_are_counted() -> None:
     node = made.node_def.add(name="split", op="Split", input=["axis:output:0", "x"])
     node.attr["num_split"].i = 3
     made.node_def.add(name="axis", op="Const")
-    assert inline_calls(graph_def, "it").tensor("c:0") == "split:2"
+    assert inline_calls(graph_def, "it").tensors["c:0"] == "split:2"
 
 
 def test_a_function_that_calls_itself() -> None:

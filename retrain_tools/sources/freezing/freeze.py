@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.build import fill_constant, shape_proto
+from retrain_tools.graphdef.build import fill_constant, new_node
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.dtypes import dtype_name, dtype_number, number_of
 from retrain_tools.graphdef.navigate import (
@@ -18,6 +18,7 @@ from retrain_tools.graphdef.navigate import (
     upstream,
 )
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
+from retrain_tools.graphdef.save import MAX_BYTES
 from retrain_tools.sources.contents import Frozen, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.freezing.functions import inline_calls
 from retrain_tools.sources.freezing.variables import variables_to_constants
@@ -25,7 +26,6 @@ from retrain_tools.sources.freezing.variables import variables_to_constants
 # What tf.function adds at the end of a function for each result, under no name of its own.
 _ADDED_RESULT = re.compile(r"(.*/)?Identity(_\d+)*")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
-_MOST_BYTES = 2**31 - 1  # a protobuf message cannot be larger
 
 
 def freeze_signature(
@@ -41,7 +41,7 @@ def freeze_signature(
 
     Args:
         graph_def: a `schema.GraphDef` with variables and calls; it is not changed.
-        signature: what goes in and comes out.
+        signature: the inputs and outputs.
         values: gives each variable's value.
         where: the file, for messages.
         handles: see `variables_to_constants`.
@@ -65,15 +65,15 @@ def freeze_signature(
     inlined = inline_calls(graph, where)
     check_graph(inlined.graph_def, where)  # functions may hold cycles, too
     nodes = nodes_by_name(inlined.graph_def)
-    outputs = {
-        key: _before_added(nodes, inlined.tensor(full_name(info.name)))
-        for key, info in signature.outputs.items()
-    }
-    substituted = variables_to_constants(inlined.graph_def, list(outputs.values()), where, handles)
-    graph_def = _filled(substituted.graph_def, substituted.empty, values, where)
-    left = {node.name for node in graph_def.node}
+    outputs = {}
+    for key, info in signature.outputs.items():
+        tensor = full_name(info.name)
+        outputs[key] = _before_added(nodes, inlined.tensors.get(tensor, tensor))
+    graph, empty = variables_to_constants(inlined.graph_def, outputs.values(), where, handles)
+    _fill(graph, empty, values, where)
+    left = {node.name for node in graph.node}
     inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in left}
-    return Frozen(graph_def, inputs, outputs)
+    return Frozen(graph, inputs, outputs)
 
 
 def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> None:
@@ -84,11 +84,7 @@ def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> None:
         if node is None or node.op in PLACEHOLDERS or dtype is None:
             continue
         if full_name(info.name) == f"{node.name}:0":
-            name = node.name
-            node.Clear()
-            node.name, node.op = name, "Placeholder"
-            node.attr["dtype"].type = dtype
-            node.attr["shape"].shape.CopyFrom(shape_proto(info.shape))
+            node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype, shape=info.shape))
 
 
 def valid_name(text: str) -> str:
@@ -97,7 +93,7 @@ def valid_name(text: str) -> str:
 
 
 def _before_added(nodes: Mapping[str, Any], tensor: str) -> str:
-    """Return what a function's result was called inside it."""
+    """Return the tensor that a function's result had before `tf.function` added an Identity."""
     while True:
         node = nodes[node_name(tensor)]
         if node.op != "Identity" or not _ADDED_RESULT.fullmatch(node.name):
@@ -107,18 +103,17 @@ def _before_added(nodes: Mapping[str, Any], tensor: str) -> str:
         tensor = full_name(node.input[0])
 
 
-def _filled(graph_def: Any, empty: list[str], values: ReadValue, where: str) -> Any:
+def _fill(graph_def: Any, empty: Collection[str], values: ReadValue, where: str) -> None:
     """Give the empty constants of a graph their values; the graph is changed."""
-    missing = set(empty)
     size = 0
     for node in graph_def.node:
-        if node.name not in missing:
+        if node.name not in empty:
             continue
         value = values(node.name)
         size += value.nbytes
-        if size > _MOST_BYTES:
+        if size > MAX_BYTES:
             raise InputError(
-                f"{where} cannot be frozen: its variables have more than the {_MOST_BYTES:,} bytes "
+                f"{where} cannot be frozen: its variables have more than the {MAX_BYTES:,} bytes "
                 "that a GraphDef can have."
             )
         dtype = dtype_name(node.attr["dtype"].type)
@@ -131,4 +126,3 @@ def _filled(graph_def: Any, empty: list[str], values: ReadValue, where: str) -> 
         name = node.name
         node.Clear()
         fill_constant(node, name, value)
-    return graph_def

@@ -6,14 +6,15 @@ that `StatefulPartitionedCall/model/conv1/Relu` is `model/conv1/Relu`.
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+import itertools
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.functions import body_tensor
 from retrain_tools.graphdef.navigate import full_name
+from retrain_tools.graphdef.ops import functions
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _DEEPEST = 60  # functions within functions; TensorFlow's own limit for inlining is 50
@@ -21,55 +22,43 @@ _MOST_NODES = 1_000_000
 _STEP = "\0"  # between the call and the node, in names that are used only while inlining
 
 
-@dataclasses.dataclass(frozen=True)
-class Inlined:
+class Inlined(NamedTuple):
     """A graph without calls.
 
     Attributes:
         graph_def: a `schema.GraphDef`. The library has the functions that conditionals and loops
             still need.
-        tensors: what each tensor that a call made is called now, for the calls of the graph itself.
+        tensors: by the full name of each output of a call in the old graph, the one in the new.
     """
 
     graph_def: Any
     tensors: Mapping[str, str]
 
-    def tensor(self, name: str) -> str:
-        """Return the full name, in the new graph, of a tensor of the old one."""
-        return self.tensors.get(name, name)
 
-
-def inline_calls(graph_def: Any, where: str, only: Iterable[str] | None = None) -> Inlined:
+def inline_calls(graph_def: Any, where: str, only: Collection[str] | None = None) -> Inlined:
     """Put the body of each called function in place of the call, to any depth.
 
     Control edges inside functions only order side effects; they are dropped with the calls'.
 
     Args:
-        graph_def: any GraphDef, with its library.
+        graph_def: a `schema.GraphDef` with its library; it is not changed.
         where: its file, for messages.
-        only: names of the calls to look into, the others being left out with all that they make;
-            None for all.
+        only: names of the calls to replace, the others being left out with their outputs; None
+            for all.
 
     Raises:
         InputError: a function is missing or calls itself, or the graph would be too large.
     """
     inliner = _Inliner(graph_def, where)
-    chosen = None if only is None else set(only)
     calls = []
     for node in graph_def.node:
         if inliner.function_of(node) is None:
-            inliner.add(node.name, _copy(node), ())
-        elif chosen is None or node.name in chosen:
+            inliner.add(node.name, node, node.input, ())
+        elif only is None or node.name in only:
             calls.append(node)
     for node in calls:
         inliner.expand(node.name, node, tuple(node.input), ())
-    return inliner.finish(calls)
-
-
-def _copy(node: Any) -> Any:
-    copied = schema.NodeDef()
-    copied.ParseFromString(node.SerializeToString())
-    return copied
+    return inliner.finish()
 
 
 class _Inliner:
@@ -77,22 +66,23 @@ class _Inliner:
 
     def __init__(self, graph_def: Any, where: str) -> None:
         self._functions = {f.signature.name: f for f in graph_def.library.function}
-        self._signatures = {name: f.signature for name, f in self._functions.items()}
-        self._versions, self._library = graph_def.versions, graph_def.library
+        self._signatures = functions(graph_def)
+        self._empty = schema.GraphDef(versions=graph_def.versions, library=graph_def.library)
         self._where = where
         self._nodes: dict[str, Any] = {}
         self._aliases: dict[str, str] = {}
-        self._widths: dict[str, int] = {}
 
     def function_of(self, node: Any) -> str | None:
         """Return the function that a node calls, if that is all it does."""
         if node.op in _CALLS:
             return str(node.attr["f"].func.name)
-        return node.op if node.op in self._functions else None  # the way of TensorFlow 1's Defun
+        return node.op if node.op in self._functions else None  # as TensorFlow 1's Defun does
 
-    def add(self, key: str, node: Any, callers: tuple[str, ...]) -> None:
-        """Keep a node that calls nothing."""
-        self._nodes[key] = node
+    def add(self, key: str, node: Any, inputs: Iterable[str], callers: tuple[str, ...]) -> None:
+        """Keep a copy of a node that calls nothing."""
+        copied = self._nodes[key] = schema.NodeDef()
+        copied.CopyFrom(node)
+        copied.input[:] = inputs
         if len(self._nodes) > _MOST_NODES:
             raise InputError(
                 f"{self._where}: its functions, written out, have more than {_MOST_NODES:,} nodes "
@@ -113,24 +103,32 @@ class _Inliner:
                 f"inputs to {name!r}, which takes {len(function.signature.input_arg)}."
             )
         body = {node.name: node for node in function.node_def}
+        where = f"{self._where}: the function {name!r}"
 
         def resolve(source: str) -> str:
-            return self._body_tensor(source, arguments, body, key, name)
+            producer, number = body_tensor(source, arguments, body, self._signatures, where)
+            if producer in arguments and producer not in body:
+                if number:
+                    raise InputError(
+                        f"{where} takes a list of tensors, which cannot be written out."
+                    )
+                return full_name(arguments[producer])
+            if number is None:
+                raise InputError(
+                    f"{self._where} uses {source!r} of op {body[producer].op!r}, which is unknown "
+                    "here."
+                )
+            return f"{key}{_STEP}{producer}:{number}"
 
         for node in function.node_def:
             inside = f"{key}{_STEP}{node.name}"
             sources = tuple(resolve(i) for i in node.input if not i.startswith("^"))
-            if self.function_of(node) is not None:
+            if self.function_of(node) is None:
+                self.add(inside, node, sources, (*callers, name))
+            else:
                 self.expand(inside, node, sources, (*callers, name))
-                continue
-            copied = _copy(node)
-            del copied.input[:]
-            copied.input.extend(sources)
-            self.add(inside, copied, (*callers, name))
         results = [function.ret[out.name] for out in function.signature.output_arg]
-        for index, source in enumerate(results):
-            self._aliases[f"{key}:{index}"] = resolve(source)
-        self._widths[key] = len(results)
+        self._aliases |= {f"{key}:{i}": resolve(source) for i, source in enumerate(results)}
 
     def _function(self, name: str, callers: tuple[str, ...]) -> Any:
         if name not in self._functions:
@@ -144,29 +142,8 @@ class _Inliner:
             )
         return self._functions[name]
 
-    def _body_tensor(
-        self,
-        source: str,
-        arguments: Mapping[str, str],
-        body: Mapping[str, Any],
-        key: str,
-        name: str,
-    ) -> str:
-        """Turn `argument` or `node:output:1`, as functions write tensors, into `node:3`."""
-        where = f"{self._where}: the function {name!r}"
-        maker, number = body_tensor(source, arguments, body, self._signatures, where)
-        if maker in arguments and maker not in body:
-            if number:
-                raise InputError(f"{where} takes a list of tensors, which cannot be written out.")
-            return full_name(arguments[maker])
-        if number is None:
-            raise InputError(
-                f"{self._where} uses {source!r} of op {body[maker].op!r}, which is unknown here."
-            )
-        return f"{key}{_STEP}{maker}:{number}"
-
-    def finish(self, calls: list[Any]) -> Inlined:
-        """Rename the nodes, and let every input name what makes it now."""
+    def finish(self) -> Inlined:
+        """Rename the nodes, and let every input name its new producer."""
         names = self._final_names()
 
         def final(source: str) -> str:
@@ -177,24 +154,16 @@ class _Inliner:
             new = names.get(producer, producer)
             return new if index == "0" else f"{new}:{index}"
 
-        gone = {call.name for call in calls}
-        result = schema.GraphDef(versions=_same(self._versions, schema.GraphDef().versions))
         for key, node in self._nodes.items():
-            sources = [i for i in node.input if not (i.startswith("^") and i[1:] not in names)]
-            added = result.node.add()
-            added.CopyFrom(node)
-            added.name = names[key]
-            del added.input[:]
-            added.input.extend(final(source) for source in sources)
-        result.library.ParseFromString(self._library.SerializeToString())
-        return Inlined(
-            result,
-            {
-                f"{call}:{index}": full_name(final(f"{call}:{index}"))
-                for call in gone
-                for index in range(self._widths[call])
-            },
-        )
+            node.name = names[key]
+            node.input[:] = [
+                final(source)
+                for source in node.input
+                if not source.startswith("^") or source[1:] in names
+            ]
+        self._empty.node.extend(self._nodes.values())
+        made = [tensor for tensor in self._aliases if _STEP not in tensor]
+        return Inlined(self._empty, {tensor: full_name(final(tensor)) for tensor in made})
 
     def _followed(self, tensor: str) -> str:
         for _ in range(len(self._aliases) + 1):
@@ -217,15 +186,5 @@ class _Inliner:
 
 def _names(key: str) -> Iterator[str]:
     steps = key.split(_STEP)
-    for start in range(len(steps) - 1, -1, -1):
-        yield "/".join(steps[start:])
-    number = 1
-    while True:
-        yield f"{steps[-1]}_{number}"
-        number += 1
-
-
-def _same(message: Any, empty: Any) -> Any:
-    """Copy a message into one of the private schema's class."""
-    empty.ParseFromString(message.SerializeToString())
-    return empty
+    yield from ("/".join(steps[start:]) for start in reversed(range(len(steps))))
+    yield from (f"{steps[-1]}_{number}" for number in itertools.count(1))

@@ -7,18 +7,21 @@ among them. A function names what it captured, and the checkpoint repeats the tr
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_name
+from retrain_tools.graphdef.functions import add_argument
 from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.sources.checkpoint_files import Checkpoint
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.freezing.freeze import valid_name
 from retrain_tools.sources.freezing.variable_places import VariablePlace
 
-OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # checkpoints of TensorFlow 2 hold it
+_OBJECT_GRAPH_KEY = "_CHECKPOINTABLE_OBJECT_GRAPH"  # checkpoints of TensorFlow 2 hold it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +31,7 @@ class CalledFunction:
     Attributes:
         graph_def: a placeholder for each argument, what was captured, one call, and the library.
         signature: the arguments and results.
-        objects: for each node that stands for a variable, its number in the tree of objects.
+        objects: the number in the tree of objects of each variable, by its node's name.
     """
 
     graph_def: Any
@@ -66,20 +69,22 @@ def is_reusable(meta_graph: Any) -> bool:
 def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
     """Make a graph that only calls one of `function_names`.
 
-    Of the ways in which the function was traced, one for inference is taken: no argument is True.
+    Of the traces of the function, one for inference is taken: no argument is True.
 
     Raises:
         InputError: the file is damaged, or the function needs a table or a file.
     """
     tree = meta_graph.object_graph_def
     number = next(c.node_id for c in tree.nodes[0].children if c.local_name == name)
-    traced = list(tree.nodes[number].function.concrete_functions)
-    known = [traced_name for traced_name in traced if traced_name in tree.concrete_functions]
+    traced = tree.nodes[number].function.concrete_functions
     functions = {f.signature.name: f for f in meta_graph.graph_def.library.function}
-    known = [traced_name for traced_name in known if traced_name in functions]
+    known = [trace for trace in traced if trace in tree.concrete_functions and trace in functions]
     if not known:
         raise InputError(f"{where} is damaged: the function {name!r} is not in it.")
-    chosen = min(known, key=lambda traced_name: _trues(tree.concrete_functions[traced_name]))
+    traced_with = {
+        trace: tree.concrete_functions[trace].canonicalized_input_signature for trace in known
+    }
+    chosen = min(known, key=lambda trace: _trues(traced_with[trace]))
     function, bound = functions[chosen], tree.concrete_functions[chosen].bound_inputs
     graph_def = schema.GraphDef(
         versions=meta_graph.graph_def.versions, library=meta_graph.graph_def.library
@@ -87,20 +92,20 @@ def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
     constants = {node.name: node for node in meta_graph.graph_def.node if node.op == "Const"}
     taken = set(constants)
     inputs = _add_arguments(function, len(bound), graph_def, taken)
-    objects: dict[str, int] = {}
-    captured: list[str] = []
+    captured: dict[int, str] = {}  # the node that stands for each object
     for place in bound:
         held = tree.nodes[place] if 0 <= place < len(tree.nodes) else None
-        kept = None if held is None else constants.get(held.constant.operation)
-        if kept is None:
-            captured.append(_captured_variable(held, place, graph_def, objects, taken, where))
-            continue
-        if kept.name not in captured:
-            graph_def.node.append(kept)
-        captured.append(kept.name)
+        constant = None if held is None else constants.get(held.constant.operation)
+        if constant is None and place not in captured:
+            captured[place] = _add_variable(held, graph_def, taken, where)
+        elif constant is not None:
+            if constant.name not in captured.values():
+                graph_def.node.append(constant)
+            captured[place] = constant.name
     call = graph_def.node.add(name=_unique(f"{name}_call", taken), op="StatefulPartitionedCall")
     call.attr["f"].func.name = chosen
-    call.input.extend([info.name.removesuffix(":0") for info in inputs.values()] + captured)
+    call.input.extend(info.name.removesuffix(":0") for info in inputs.values())
+    call.input.extend(captured[place] for place in bound)
     results = list(function.signature.output_arg)
     keys = list(_tensor_keys(tree.concrete_functions[chosen].output_signature, ""))
     if len(keys) != len(results):  # of a kind that is not looked into
@@ -109,6 +114,7 @@ def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
         key: TensorInfo(f"{call.name}:{index}", dtype_name(result.type), None)
         for index, (key, result) in enumerate(zip(keys, results, strict=True))
     }
+    objects = {name: place for place, name in captured.items() if name not in constants}
     return CalledFunction(graph_def, Signature(inputs, outputs), objects)
 
 
@@ -119,14 +125,8 @@ def _add_arguments(
     inputs = {}
     arguments = list(function.signature.input_arg)
     for index, argument in enumerate(arguments[: len(arguments) - bound]):
-        node = graph_def.node.add(name=_unique(argument.name, taken), op="Placeholder")
-        node.attr["dtype"].type = argument.type
+        node = add_argument(graph_def, _unique(argument.name, taken), function, index)
         known = function.arg_attr[index].attr if index in function.arg_attr else {}
-        shapes = known["_output_shapes"].list.shape if "_output_shapes" in known else []
-        if shapes:
-            node.attr["shape"].shape.CopyFrom(shapes[0])
-        else:
-            node.attr["shape"].shape.unknown_rank = True
         shape = shape_in(node.attr["shape"].shape)
         said = "_user_specified_name" in known and known["_user_specified_name"].s
         key = said.decode("utf-8", "replace") if said else argument.name
@@ -134,21 +134,16 @@ def _add_arguments(
     return inputs
 
 
-def _trues(concrete: Any) -> int:
+def _trues(value: Any) -> int:
     """Count the arguments that are True: `training`, in the functions of Keras and Hub."""
-    waiting, count = [concrete.canonicalized_input_signature], 0
-    while waiting:
-        value = waiting.pop()
-        match value.WhichOneof("kind"):
-            case "bool_value":
-                count += value.bool_value
-            case "tuple_value":
-                waiting.extend(value.tuple_value.values)
-            case "list_value":
-                waiting.extend(value.list_value.values)
-            case "dict_value":
-                waiting.extend(value.dict_value.fields.values())
-    return count
+    match value.WhichOneof("kind"):
+        case "bool_value":
+            return int(value.bool_value)
+        case "tuple_value" | "list_value" as kind:
+            return sum(map(_trues, getattr(value, kind).values))
+        case "dict_value":
+            return sum(map(_trues, value.dict_value.fields.values()))
+    return 0
 
 
 def _tensor_keys(value: Any, path: str) -> Iterator[str]:
@@ -164,47 +159,42 @@ def _tensor_keys(value: Any, path: str) -> Iterator[str]:
             yield path or "output_0"
 
 
-def _captured_variable(
-    held: Any, number: int, graph_def: Any, objects: dict[str, int], taken: set[str], where: str
-) -> str:
-    """Return the node that stands for a captured variable; it is added when first asked for."""
+def _add_variable(held: Any, graph_def: Any, taken: set[str], where: str) -> str:
+    """Add a node that stands for a captured variable, and return its name."""
     kind = None if held is None else held.WhichOneof("kind")
     if kind != "variable":
         raise InputError(
             f"{where} cannot be frozen: its function needs {kind or 'an object'} besides variables "
             "and constants, as a lookup table or a file; name one of its signatures if it has any."
         )
-    known = {index: name for name, index in objects.items()}
-    if number in known:
-        return known[number]
     node = graph_def.node.add(name=_unique(held.variable.name, taken), op="VarHandleOp")
     node.attr["dtype"].type = held.variable.dtype
     node.attr["shape"].shape.CopyFrom(held.variable.shape)
-    objects[node.name] = number
     return str(node.name)
 
 
 def _unique(text: str, taken: set[str]) -> str:
     base = valid_name(text)
-    name, number = base, 0
-    while name in taken:
-        number += 1
-        name = f"{base}_{number}"
+    numbered = (f"{base}_{number}" for number in itertools.count(1))
+    name = next(name for name in itertools.chain([base], numbered) if name not in taken)
     taken.add(name)
     return name
 
 
 def object_places(
-    meta_graph: Any, objects: Mapping[str, int], saved: bytes
+    meta_graph: Any, objects: Mapping[str, int], checkpoint: Checkpoint
 ) -> dict[str, VariablePlace]:
     """Return where the checkpoint keeps each variable, by the node that stands for it.
 
     Args:
         meta_graph: a `schema.MetaGraphDef`.
         objects: see `CalledFunction`.
-        saved: what the checkpoint holds under `OBJECT_GRAPH_KEY`.
+        checkpoint: the SavedModel's.
     """
+    if _OBJECT_GRAPH_KEY not in checkpoint.shapes:
+        return {}
     tree = meta_graph.object_graph_def.nodes
+    saved = checkpoint.read(_OBJECT_GRAPH_KEY).item()
     kept = schema.TrackableObjectGraph.FromString(saved).nodes
     keys: dict[int, str] = {}
     seen = set()

@@ -93,14 +93,8 @@ def attach_keras_note(
     outputs = list(frozen.outputs.values())
     if scaling.after:
         before, pixels = pixels, _put_before(frozen.graph_def, pixels, scaling.after)
-        log.warning(
-            "%s takes RGB pixels minus %s, divided by %g; "
-            "%s is what Keras's preprocess_input gives",
-            pixels,
-            scaling.mean,
-            scaling.std,
-            before,
-        )
+        takes = f"{pixels} takes RGB pixels minus {scaling.mean}, divided by {scaling.std:g}"
+        log.warning("%s; %s is what Keras's preprocess_input gives", takes, before)
     note = Note(
         source=source,
         preprocess="resize",

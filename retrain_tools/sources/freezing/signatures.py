@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32, INT64, dtype_name
-from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
+from retrain_tools.graphdef.navigate import (
+    attribute,
+    full_name,
+    node_name,
+    nodes_by_name,
+    reached,
+)
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.graphdef.walks import Successors, consumers, downstream
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.freezing.variables import changes_state
 
@@ -37,32 +44,38 @@ def _ends(stated: Mapping[str, Any]) -> dict[str, TensorInfo]:
 
 
 def choose_signature(
-    signatures: Mapping[str, Signature], wanted: str | None, where: str
+    signatures: Mapping[str, Signature], wanted: str | None, graph_def: Any, where: str
 ) -> tuple[str, Signature]:
-    """Return the signature of this name, or the default one, or the only one.
+    """Return the signature of this name, or the default one, or the only one, with its name.
+
+    Of a graph without any it is `forward_signature`.
 
     Raises:
         InputError: there is none of that name, or several and none that is the default.
     """
-    listed = ", ".join(signatures) or "none"
-    if wanted is not None:
-        if wanted not in signatures:
-            hint = did_you_mean(wanted, signatures)
-            raise InputError(f"No signature {wanted!r} in {where}.{hint} There are: {listed}.")
-        return wanted, signatures[wanted]
-    for name in _DEFAULTS:
+    if not signatures:
+        return "(none)", forward_signature(graph_def, where)
+    check_signature(wanted, signatures, where)
+    for name in _DEFAULTS if wanted is None else [wanted]:
         if name in signatures:
             return name, signatures[name]
     if len(signatures) != 1:
         raise InputError(
             f"{where} has no signature called {_DEFAULTS[0]} and not just one; name one of: "
-            f"{listed}."
+            f"{', '.join(signatures)}."
         )
     return next(iter(signatures.items()))
 
 
+def check_signature(wanted: str | None, known: Collection[str], where: str) -> None:
+    """Raise InputError if a signature is wanted that is none of the known ones."""
+    if wanted is not None and wanted not in known:
+        hint, listed = did_you_mean(wanted, known), ", ".join(known) or "none"
+        raise InputError(f"No signature {wanted!r} in {where}.{hint} There are: {listed}.")
+
+
 def forward_signature(graph_def: Any, where: str) -> Signature:
-    """Return the way from the images to the results, in a graph that states no signature.
+    """Return the path from the images to the results, in a graph that states no signature.
 
     A training graph also has labels, a loss, gradients, summaries and a Saver: whatever changes
     variables or is computed from labels is left out. Where images come from a queue or a data
@@ -77,18 +90,9 @@ def forward_signature(graph_def: Any, where: str) -> Signature:
     images = [node for node in placeholders if _may_be_image(node)]
     inputs = images or feeding or [node for node in placeholders if not _is_label(node)]
     labels = {node.name for node in placeholders if images and _is_label(node)}
-    reached = _reached(graph_def, {node.name for node in inputs}, labels)
-    taken = {
-        node_name(source)
-        for name in reached
-        for source in nodes[name].input
-        if not source.startswith("^")
-    }
-    results = [
-        node
-        for node in graph_def.node
-        if node.name in reached - taken and node.op not in _NO_RESULTS
-    ]
+    found = _inferred(graph_def, {node.name for node in inputs}, labels)
+    ends = found - {node_name(i) for name in found for i in nodes[name].input if i[:1] != "^"}
+    results = [n for n in graph_def.node if n.name in ends and n.op not in _NO_RESULTS]
     if not results:
         raise InputError(
             f"{where} cannot be frozen: no result is computed from a placeholder, a queue or a "
@@ -102,95 +106,71 @@ def forward_signature(graph_def: Any, where: str) -> Signature:
 
 def _input_info(node: Any) -> TensorInfo:
     if node.op in PLACEHOLDERS:
-        shape = node.attr["shape"].shape if "shape" in node.attr else None
-        dtype = dtype_name(node.attr["dtype"].type)
+        shapes = [node.attr["shape"].shape] if "shape" in node.attr else []
+        dtype = node.attr["dtype"].type
     else:
-        shapes = node.attr["output_shapes"].list.shape if "output_shapes" in node.attr else []
-        shape = shapes[0] if shapes else None
-        dtype = dtype_name(_component_types(node)[0])
-    return TensorInfo(full_name(node.name), dtype, shape_in(shape) if shape else None)
+        shapes, dtype = attribute(node, "output_shapes").list.shape, _component_types(node)[0]
+    shape = shape_in(shapes[0]) if shapes else None
+    return TensorInfo(full_name(node.name), dtype_name(dtype), shape)
 
 
 def _component_types(node: Any) -> Any:
     key = "output_types" if node.op == "IteratorGetNext" else "component_types"
-    return node.attr[key].list.type if key in node.attr else []
+    return attribute(node, key).list.type
 
 
 def _feeds_numbers(node: Any) -> bool:
-    if node.op not in _FEEDING:
-        return False
-    types = _component_types(node)
-    return len(types) > 0 and types[0] == FLOAT32
+    return node.op in _FEEDING and _component_types(node)[:1] == [FLOAT32]
 
 
 def _may_be_image(node: Any) -> bool:
-    shape = node.attr["shape"].shape if "shape" in node.attr else None
-    return shape is not None and len(shape.dim) == 4 and not _is_integer(node)
+    return len(attribute(node, "shape").shape.dim) == 4 and not _is_integer(node)
 
 
 def _is_label(node: Any) -> bool:
     """Tell whether a placeholder is for labels: whole numbers, or rows of one-hot numbers."""
-    shape = node.attr["shape"].shape if "shape" in node.attr else None
-    dims = 0 if shape is None else len(shape.dim)
-    return node.op != "PlaceholderWithDefault" and (_is_integer(node) or dims in (1, 2))
+    rank = len(attribute(node, "shape").shape.dim)
+    return node.op != "PlaceholderWithDefault" and (_is_integer(node) or rank in (1, 2))
 
 
 def _is_integer(node: Any) -> bool:
-    return "dtype" in node.attr and node.attr["dtype"].type in (INT32, INT64)
+    return attribute(node, "dtype").type in (INT32, INT64)
 
 
-def _reached(graph_def: Any, inputs: set[str], labels: set[str]) -> set[str]:
+def _inferred(graph_def: Any, inputs: set[str], labels: set[str]) -> set[str]:
     """Return the nodes computed from `inputs`, and not from labels or by a training step."""
-    takers: dict[str, list[Any]] = {}
-    for node in graph_def.node:
-        for source in node.input:
-            if not source.startswith("^"):
-                takers.setdefault(node_name(source), []).append((node, source))
+    nodes, after = nodes_by_name(graph_def), consumers(graph_def)
     # The second and later things that a queue hands out are labels and file names.
     later = {
-        node.name
+        taking
         for name in inputs
-        for node, source in takers.get(name, ())
-        if ":" in source and not source.endswith(":0")
+        for taking in after.get(name, ())
+        for source in nodes[taking].input
+        if node_name(source) == name and source[:1] != "^" and full_name(source) != f"{name}:0"
     }
-    apart = _downstream(takers, labels | later)
-    found: set[str] = set()
-    waiting: list[str] = [name for name in inputs if name not in apart]
-    while waiting:
-        name = waiting.pop()
-        if name in found:
-            continue
-        found.add(name)
-        for node, _ in takers.get(name, ()):
-            if node.name not in apart and not _is_bookkeeping(node):
-                waiting.append(node.name)
-    return found - _updates(found, takers)
+    apart = downstream(after, labels | later)
+    passed_by = apart | {node.name for node in graph_def.node if _is_bookkeeping(node)}
+
+    def inferring(name: str) -> Iterable[str]:
+        return (taking for taking in after.get(name, ()) if taking not in passed_by)
+
+    found = reached(inputs - apart, inferring, ())
+    changes = {node.name for node in graph_def.node if changes_state(node)}
+    return found - _updates(found, after, changes)
 
 
-def _updates(names: set[str], takers: Mapping[str, list[Any]]) -> set[str]:
+def _updates(names: set[str], after: Successors, changes: Collection[str]) -> set[str]:
     """Return the nodes that are computed only to be assigned to a variable."""
     found: set[str] = set()
     while True:
         more = {
             name
             for name in names - found
-            if name in takers
-            and all(changes_state(node) or node.name in found for node, _ in takers[name])
+            if name in after and all(taking in changes or taking in found for taking in after[name])
         }
         if not more:
             return found
         found |= more
-
-
-def _downstream(takers: Mapping[str, list[Any]], names: Iterable[str]) -> set[str]:
-    found: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name not in found:
-            found.add(name)
-            waiting.extend(node.name for node, _ in takers.get(name, ()))
-    return found
 
 
 def _is_bookkeeping(node: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Where the value of each variable of a graph is kept in its checkpoint, read from the graph.
+"""Where the value of each variable of a graph is kept in its checkpoint, and reading it there.
 
 A graph with variables holds the nodes that restore them, and these name the checkpoint's key: by
 following them nothing has to be guessed, not even for TensorFlow 2, whose keys are the places of
@@ -7,22 +7,25 @@ variables in a tree of Python objects, nor for a variable that is one slice of a
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterable, Mapping
-from typing import Any
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
+from retrain_tools.errors import InputError
 from retrain_tools.graphdef.constants import array
-from retrain_tools.graphdef.navigate import node_name, nodes_by_name
+from retrain_tools.graphdef.navigate import attribute, node_name, nodes_by_name
 from retrain_tools.graphdef.op_sets import VARIABLES
+from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.contents import Array, ReadValue
 from retrain_tools.sources.freezing.functions import inline_calls
+from retrain_tools.sources.kinds import Place
 
 _ASSIGNING = ("Assign", "AssignVariableOp")
 _PASSING = ("Identity", "Reshape", "Cast")
 _RESTORING = {"RestoreV2": 3, "Restore": 2, "RestoreSlice": 3}  # and how many inputs they have
 
 
-@dataclasses.dataclass(frozen=True)
-class VariablePlace:
+class VariablePlace(NamedTuple):
     """Where a variable's value is kept.
 
     Attributes:
@@ -50,16 +53,11 @@ def restored_places(meta_graph: Any, where: str) -> dict[str, VariablePlace]:
     places: dict[str, VariablePlace] = {}
     for node in graph_def.node:
         if node.op in _ASSIGNING and len(node.input) > 1:
-            variable = _variable(nodes, node.input[0])
+            variable = nodes.get(node_name(node.input[0]))
             place = _read_place(nodes, node.input[1])
-            if variable is not None and place is not None:
-                places[variable] = place
+            if variable is not None and variable.op in VARIABLES and place is not None:
+                places[variable.name] = place
     return places
-
-
-def _variable(nodes: Mapping[str, Any], source: str) -> str | None:
-    node = nodes.get(node_name(source))
-    return node.name if node is not None and node.op in VARIABLES else None
 
 
 def _read_place(nodes: Mapping[str, Any], source: str) -> VariablePlace | None:
@@ -118,37 +116,62 @@ def parse_part(text: str) -> tuple[tuple[int, int], ...] | None:
     return tuple(found)
 
 
-def places_by_name(meta_graph: Any, names: Iterable[str]) -> dict[str, VariablePlace]:
+def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
     """Return the place of each variable by its name: for graphs that were saved without a Saver.
 
     TensorFlow lists a graph's variables, and which are slices of a larger one, in collections.
-
-    Args:
-        meta_graph: a `schema.MetaGraphDef`.
-        names: the nodes of the variables.
     """
+    from google.protobuf.message import DecodeError
     from tensorflow.core.framework.variable_pb2 import VariableDef
 
-    places = {name: VariablePlace(name) for name in names}
+    places = {}
     for node in meta_graph.graph_def.node:
-        if node.name in places and node.op == "VarHandleOp" and node.attr["shared_name"].s:
-            places[node.name] = VariablePlace(node.attr["shared_name"].s.decode("utf-8", "replace"))
+        if node.op in VARIABLES:
+            shared = attribute(node, "shared_name").s if node.op == "VarHandleOp" else b""
+            key = shared.decode("utf-8", "replace") if shared else node.name
+            places[node.name] = VariablePlace(key)
     for collection in meta_graph.collection_def.values():
         for data in collection.bytes_list.value:
-            variable = _parsed(VariableDef, data)
-            if variable is None or node_name(variable.variable_name) not in places:
+            try:
+                variable = VariableDef.FromString(data)
+            except DecodeError:  # another kind of collection
                 continue
             kept = variable.save_slice_info_def
-            if kept.full_name:
+            if kept.full_name and node_name(variable.variable_name) in places:
                 part = tuple(zip(kept.var_offset, kept.var_shape, strict=False))
                 places[node_name(variable.variable_name)] = VariablePlace(kept.full_name, part)
     return places
 
 
-def _parsed(message: Any, data: bytes) -> Any | None:
-    from google.protobuf.message import DecodeError
+def stored_values(
+    prefix: Place, find_places: Callable[[Checkpoint], Mapping[str, VariablePlace]], where: str
+) -> ReadValue:
+    """Return what reads the value of a graph's variable; the checkpoint is opened with the first.
 
-    try:
-        return message.FromString(data)
-    except DecodeError:  # another kind of collection
-        return None
+    Args:
+        prefix: the checkpoint's.
+        find_places: says where the checkpoint keeps each variable, by node name.
+        where: the file that the graph is in, for error messages.
+
+    Returns:
+        A function of the variable's name. It raises InputError where the checkpoint is missing or
+        damaged, or does not have the variable.
+    """
+
+    @functools.cache
+    def opened() -> tuple[Checkpoint, Mapping[str, VariablePlace]]:
+        checkpoint = Checkpoint(prefix)
+        return checkpoint, find_places(checkpoint)
+
+    def read(name: str) -> Array:
+        checkpoint, places = opened()
+        place = places.get(name)
+        if place is None or place.key not in checkpoint.shapes:
+            sought = "" if place is None or place.key == name else f" (as {place.key!r})"
+            raise InputError(
+                f"{where}: the variable {name!r} has no value in {prefix}{sought}; "
+                "the checkpoint is of another graph, or was written without it."
+            )
+        return checkpoint.read(place.key, place.part)
+
+    return read

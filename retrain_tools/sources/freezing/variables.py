@@ -6,17 +6,19 @@ and its successor of TensorFlow 2 a loaded SavedModel, whose functions run while
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
+import numpy as np
+
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.graphdef.dtypes import INT32, dtype_name
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.build import new_constant
+from retrain_tools.graphdef.dtypes import INT32, RESOURCE, dtype_name
 from retrain_tools.graphdef.navigate import copy_nodes, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.ops import registry
-
-_RESOURCE = 20  # types.proto: DT_RESOURCE
+from retrain_tools.graphdef.walks import downstream, successors
 
 _PLAIN = {  # ops that pass on a reference to a variable, and what passes on its value
     "RefIdentity": "Identity",
@@ -27,52 +29,37 @@ _PLAIN = {  # ops that pass on a reference to a variable, and what passes on its
     "RefNextIteration": "NextIteration",
 }
 _PASSING = (*_PLAIN.values(), "StopGradient", "PlaceholderWithDefault")
+_READING = {  # ops that read a variable: the same for a value, and the attribute with its type
+    "ReadVariableOp": ("Identity", "T"),
+    "VariableShape": ("Shape", "T"),
+    "ResourceGatherNd": ("GatherNd", "Tparams"),
+}
 _WRITING = ("Assign", "ResourceApply", "ResourceSparse", "ResourceScatter", "Restore", "Save")
+_LOOPS = ("While", "StatelessWhile")
 _CALLING = {  # ops that call functions: their list of argument types, and inputs before those
-    "If": ("Tin", 1),
-    "StatelessIf": ("Tin", 1),
-    "Case": ("Tin", 1),
-    "StatelessCase": ("Tin", 1),
-    "While": ("T", 0),
-    "StatelessWhile": ("T", 0),
-    "PartitionedCall": ("Tin", 0),
-    "StatefulPartitionedCall": ("Tin", 0),
+    **dict.fromkeys(("If", "StatelessIf", "Case", "StatelessCase"), ("Tin", 1)),
+    **dict.fromkeys(_LOOPS, ("T", 0)),
+    **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), ("Tin", 0)),
 }
 _KEPT = ("_lower_using_switch_merge", "_retrain_tools")  # other private attributes: colocation, …
 # What a frozen graph cannot hold, since its contents come from outside or from an earlier run.
 _UNFREEZABLE = {
-    "HashTable": "a lookup table",
-    "HashTableV2": "a lookup table",
-    "MutableHashTableV2": "a lookup table",
-    "PyFunc": "a Python function of the program that made it",
-    "EagerPyFunc": "a Python function of the program that made it",
-    "PyFuncStateless": "a Python function of the program that made it",
-    "IteratorV2": "a data set",
-    "Iterator": "a data set",
-    "OneShotIterator": "a data set",
-    "FIFOQueueV2": "a queue",
-    "RandomShuffleQueueV2": "a queue",
-    "PaddingFIFOQueueV2": "a queue",
-    "QueueDequeueManyV2": "a queue",
+    **dict.fromkeys(("HashTable", "HashTableV2", "MutableHashTableV2"), "a lookup table"),
+    **dict.fromkeys(
+        ("PyFunc", "EagerPyFunc", "PyFuncStateless"),
+        "a Python function of the program that made it",
+    ),
+    **dict.fromkeys(("IteratorV2", "Iterator", "OneShotIterator"), "a data set"),
+    **dict.fromkeys(
+        ("FIFOQueueV2", "RandomShuffleQueueV2", "PaddingFIFOQueueV2", "QueueDequeueManyV2"),
+        "a queue",
+    ),
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Substituted:
-    """A graph whose variables are constants that have no value yet.
-
-    Attributes:
-        graph_def: the graph: what the outputs are computed from and nothing else.
-        empty: names of the constants that still have to be filled: the variables' own names.
-    """
-
-    graph_def: Any
-    empty: list[str]
 
 
 def variables_to_constants(
     graph_def: Any, outputs: Collection[str], where: str, handles: Mapping[str, int] | None = None
-) -> Substituted:
+) -> tuple[Any, set[str]]:
     """Leave what `outputs` are computed from, with an empty constant for each variable.
 
     Savers, initializers, gradients and assignments go, with the control edges that lead to them.
@@ -83,6 +70,9 @@ def variables_to_constants(
         where: its file, for messages.
         handles: the type (a number of types.proto) of further variables, by the node that stands
             for each, as a placeholder does for what a function captured.
+
+    Returns:
+        The graph, and the names of the constants that still have to be filled: the variables' own.
 
     Raises:
         InputError: an output does not exist, changes a variable, or needs what no frozen graph has.
@@ -109,34 +99,21 @@ def variables_to_constants(
     variables = {name: dtype for name, dtype in variables.items() if name in kept}
     functions = _Functions(graph_def.library, where)
     functions.rewrite(result.node, variables)
-    for node in result.node:
-        if node.name in variables:
-            _empty_constant(node, variables[node.name])
+    empty = [node for node in result.node if node.name in variables]
+    for node in empty:
+        name = node.name
+        node.Clear()
+        node.name, node.op = name, "Const"
+        node.attr["dtype"].type = variables[name]
     result.library.Clear()
-    result.library.function.extend(functions.used())
-    return Substituted(result, [node.name for node in result.node if node.name in variables])
-
-
-def _empty_constant(node: Any, dtype: int) -> None:
-    name = node.name
-    node.Clear()
-    node.name, node.op = name, "Const"
-    node.attr["dtype"].type = dtype
+    result.library.function.extend(functions.made.values())
+    return result, {node.name for node in empty}
 
 
 def _drop_control_edges(graph_def: Any, nodes: Mapping[str, Any]) -> None:
     """Cut the control edges to whatever changes variables: they order a training step."""
-    takers: dict[str, list[str]] = {}
-    for node in graph_def.node:
-        for source in node.input:
-            takers.setdefault(node_name(source), []).append(node.name)
-    changing: set[str] = set()
-    waiting = [node.name for node in graph_def.node if changes_state(node)]
-    while waiting:
-        name = waiting.pop()
-        if name not in changing:
-            changing.add(name)
-            waiting.extend(takers.get(name, ()))
+    first = [node.name for node in graph_def.node if changes_state(node)]
+    changing = downstream(successors(graph_def), first)
     for node in graph_def.node:
         left = [
             source
@@ -144,33 +121,36 @@ def _drop_control_edges(graph_def: Any, nodes: Mapping[str, Any]) -> None:
             if not source.startswith("^") or (source[1:] in nodes and source[1:] not in changing)
         ]
         if len(left) != len(node.input):
-            del node.input[:]
-            node.input.extend(left)
+            node.input[:] = left
 
 
 def changes_state(node: Any) -> bool:
     """Tell whether a node changes a variable, or reads or writes a checkpoint."""
     if node.op in _PLAIN:
         return False
+    return node.op.startswith(_WRITING) or any(a.is_ref for a in _arguments(node))
+
+
+def _arguments(node: Any) -> Any:
+    """Return what the op's definition says of its inputs; nothing for an unknown op."""
     definition = registry().get(node.op)
-    takes_reference = definition is not None and any(a.is_ref for a in definition.input_arg)
-    return takes_reference or node.op.startswith(_WRITING)
+    return () if definition is None else definition.input_arg
 
 
 class _Functions:
-    """Rewrites nodes, and the functions that they call with variables, each as often as needed."""
+    """Rewrites nodes, and the functions that they call with variables, each as often as needed.
+
+    Attributes:
+        made: the functions that the rewritten nodes call, by old name and types of the arguments.
+    """
 
     def __init__(self, library: Any, where: str) -> None:
         self._originals = {f.signature.name: f for f in library.function}
         self._where = where
-        self._made: dict[tuple[str, tuple[int, ...]], Any] = {}
-
-    def used(self) -> Iterable[Any]:
-        """Return the functions that the rewritten nodes call."""
-        return self._made.values()
+        self.made: dict[tuple[str, tuple[int, ...]], Any] = {}
 
     def rewrite(self, nodes: Any, variables: Mapping[str, int], plain: bool = True) -> None:
-        """Let the nodes, of a graph or a function's body, take values where they took variables.
+        """Give the nodes of a graph or a function's body values where they had variables as inputs.
 
         Args:
             nodes: a repeated field of NodeDefs; it may grow.
@@ -183,7 +163,7 @@ class _Functions:
         for node in nodes:
             for index, source in enumerate(node.input):
                 producer, _, output = source.partition(":")
-                if producer in read and output.startswith("value"):  # a function's way of naming
+                if producer in read and output.startswith("value"):  # as functions name it
                     node.input[index] = f"{producer}:output{output.removeprefix('value')}"
             if node.name not in variables:
                 added += self._rewrite_node(node, carried, plain)
@@ -202,21 +182,15 @@ class _Functions:
             return []
         if node.op in _PLAIN:
             node.op = _PLAIN[node.op]
-        elif node.op in ("ReadVariableOp", *_PASSING):
-            if node.op == "ReadVariableOp":
-                node.op = "Identity"
-                _drop(node, "dtype")
+        elif node.op in _PASSING:
             node.attr["T"].type = dtypes[0]
-        elif node.op == "VariableShape":
-            node.op = "Shape"
-            node.attr["T"].type = dtypes[0]
+        elif node.op in _READING:
+            node.op, key = _READING[node.op]
+            node.attr[key].type = dtypes[0]
+            _drop(node, "dtype")
         elif node.op == "ResourceGather" and len(sources) == 2:
             return [_as_gather(node, plain)]
-        elif node.op == "ResourceGatherNd":
-            node.op = "GatherNd"
-            node.attr["Tparams"].type = dtypes[0]
-            _drop(node, "dtype")
-        elif changes_state(node) or _takes_resource(node):
+        elif changes_state(node) or any(a.type == RESOURCE for a in _arguments(node)):
             raise InputError(
                 f"{self._where} cannot be frozen: node {node.name!r} ({node.op}) does more with a "
                 f"variable than read it ({dtype_name(dtypes[0])}); freeze a signature that does "
@@ -230,7 +204,7 @@ class _Functions:
         for index, dtype in enumerate(dtypes[before:]):
             if dtype is not None and index < len(types):
                 types[index] = dtype
-        if node.op in ("While", "StatelessWhile") and "output_shapes" in node.attr:
+        if node.op in _LOOPS and "output_shapes" in node.attr:
             for shape, dtype in zip(node.attr["output_shapes"].list.shape, dtypes, strict=False):
                 if dtype is not None:  # it is the shape of the handle
                     shape.Clear()
@@ -248,20 +222,20 @@ class _Functions:
 
     def _specialised(self, name: str, types: tuple[int, ...]) -> str:
         """Return the name of the function for arguments of these types; made when first asked."""
-        if (name, types) in self._made:
-            return str(self._made[name, types].signature.name)
+        if (name, types) in self.made:
+            return str(self.made[name, types].signature.name)
         if name not in self._originals:
             raise InputError(
                 f"{self._where} is damaged: it calls {name!r}, which it does not hold."
             )
-        function = type(self._originals[name])()
+        function = schema.FunctionDef()
         function.CopyFrom(self._originals[name])
-        if any(made == name for made, _ in self._made):
-            function.signature.name = f"{name}_{len(self._made)}"
-        self._made[name, types] = function
+        if any(made == name for made, _ in self.made):
+            function.signature.name = f"{name}_{len(self.made)}"
+        self.made[name, types] = function
         variables = {}
         for argument, dtype in zip(function.signature.input_arg, types, strict=False):
-            if argument.type == _RESOURCE != dtype:
+            if argument.type == RESOURCE != dtype:
                 variables[argument.name] = argument.type = dtype
                 del argument.handle_data[:]
         function.arg_attr.clear()
@@ -270,7 +244,7 @@ class _Functions:
         carried = _carried(function.node_def, variables)
         for result in function.signature.output_arg:  # a loop hands its variables on
             producer = node_name(function.ret[result.name])
-            if result.type == _RESOURCE and producer in carried:
+            if result.type == RESOURCE and producer in carried:
                 result.type = carried[producer]
                 del result.handle_data[:]
         return str(function.signature.name)
@@ -282,7 +256,7 @@ def _carried(nodes: Any, variables: Mapping[str, int]) -> dict[str, int]:
     passing = [node for node in nodes if node.op in (*_PASSING, *_PLAIN) and node.input]
     while True:
         found = [n for n in passing if n.name not in carried and node_name(n.input[0]) in carried]
-        found = [n for n in found if n.op in _PLAIN or n.attr["T"].type == _RESOURCE]
+        found = [n for n in found if n.op in _PLAIN or n.attr["T"].type == RESOURCE]
         if not found:
             return carried
         for node in found:
@@ -302,25 +276,16 @@ def _drop(holder: Any, *keys: str) -> None:
             del holder.attr[key]
 
 
-def _takes_resource(node: Any) -> bool:
-    definition = registry().get(node.op)
-    return definition is not None and any(a.type == _RESOURCE for a in definition.input_arg)
-
-
 def _as_gather(node: Any, plain: bool) -> Any:
     """Make a `ResourceGather` a `GatherV2`, and return the constant for its axis."""
-    axis = type(node)(name=f"{node.name}/axis", op="Const")
-    axis.attr["dtype"].type = INT32
-    axis.attr["value"].tensor.dtype = INT32
-    axis.attr["value"].tensor.tensor_shape.SetInParent()
-    axis.attr["value"].tensor.int_val.append(node.attr["batch_dims"].i)
+    axis = new_constant(f"{node.name}/axis", np.int32(node.attr["batch_dims"].i))
     node.op = "GatherV2"
     node.attr["Tparams"].type = node.attr["dtype"].type
     node.attr["Taxis"].type = INT32
     _drop(node, "dtype", "validate_indices")
     if not node.attr["batch_dims"].i:  # older versions do not know it
         _drop(node, "batch_dims")
-    if plain:  # inside a loop, the axis must belong to the same round as the indices
+    if plain:  # inside a loop, the axis must be in the same frame as the indices
         axis.input.append(f"^{node_name(node.input[1])}")
     node.input.insert(2, axis.name if plain else f"{axis.name}:output:0")
     return axis

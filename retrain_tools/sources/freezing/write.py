@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.make_spec import make_spec
 from retrain_tools.graphdef.navigate import copy_nodes
@@ -13,20 +11,18 @@ from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.sources.model import Model
 
 
-class Written(NamedTuple):
-    """The tensors that a frozen graph takes, the encoded image first, and those that it gives."""
-
-    inputs: list[str]
-    outputs: list[str]
-
-
-def write_frozen(model: Model, path: str, overrides: SpecOverrides | None = None) -> Written:
+def write_frozen(
+    model: Model, path: str, overrides: SpecOverrides | None = None
+) -> tuple[list[str], list[str]]:
     """Freeze a model into a file; a network of known scaling gets an encoded input where it lacks.
 
     Args:
         model: the model.
         path: the file to write.
         overrides: image size and the like; None for the model's own.
+
+    Returns:
+        The full names of its inputs, the encoded image first, and of its outputs.
 
     Raises:
         InputError: it cannot be frozen, or would be larger than a GraphDef can be.
@@ -43,4 +39,4 @@ def write_frozen(model: Model, path: str, overrides: SpecOverrides | None = None
         if spec.encoded_input is not None and spec.encoded_input not in taken:
             taken.insert(0, spec.encoded_input)
     write_graph(path, graph_def)
-    return Written(taken, list(outputs.values()))
+    return taken, list(outputs.values())

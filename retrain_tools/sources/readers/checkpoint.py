@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 import re
+from pathlib import Path
 
 from retrain_tools import catalog
 from retrain_tools.errors import InputError
 from retrain_tools.slim.recognise import recognise
 from retrain_tools.sources.checkpoint_files import Checkpoint
-from retrain_tools.sources.contents import Choices, Frozen, ImageSize, StoredVariable
+from retrain_tools.sources.contents import Choices, ImageSize, TensorInfo
 from retrain_tools.sources.kept_slim import frozen_network
 from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
@@ -22,7 +23,7 @@ _WHY_NOT = (
 )
 
 
-def open_checkpoint(place: Place, choices: Choices, model_dir: str | None) -> Model:
+def open_checkpoint(place: Place, choices: Choices, model_dir: str | Path | None) -> Model:
     """Open a checkpoint, whatever network it is of.
 
     One of a slim network is recognised by its variables, and is frozen from slim's own description
@@ -38,20 +39,17 @@ def open_checkpoint(place: Place, choices: Choices, model_dir: str | None) -> Mo
             slim network and it is none.
     """
     checkpoint = Checkpoint(place)
-    objects = any(_OBJECT_KEY.fullmatch(name) for name in checkpoint.shapes)
+    dtypes, shapes = checkpoint.dtypes, checkpoint.shapes
     model = functools.partial(
         Model,
         path=place.named,
         kind=Kind.CHECKPOINT,
-        variables=[
-            StoredVariable(key, checkpoint.dtypes[key], shape)
-            for key, shape in checkpoint.shapes.items()
-        ],
-        details={"variables": str(len(checkpoint.shapes))},
+        variables=[TensorInfo(key, dtypes[key], shape) for key, shape in shapes.items()],
         reader=checkpoint.read,
     )
+    details = {"variables": str(len(shapes))}
     try:
-        network = recognise(checkpoint.shapes)
+        network = recognise(shapes)
     except InputError as error:
         if choices.is_for_slim:
             raise
@@ -60,22 +58,21 @@ def open_checkpoint(place: Place, choices: Choices, model_dir: str | None) -> Mo
         return model(
             description=f"checkpoint of slim's {network.name}",
             slim_network=network.name,
+            details=details,
             freezer=lambda size: frozen_network(
                 checkpoint, _usual_size(place, size), choices, model_dir
             ),
         )
     meta = checkpoint.prefix.with_name(f"{checkpoint.prefix.path.name}.meta")
-    has_graph = meta.path.is_file()
-
-    def freeze(_: ImageSize) -> Frozen:
-        return open_meta_graph(meta, Choices()).freeze()
-
+    objects = any(_OBJECT_KEY.fullmatch(name) for name in shapes)
+    description = f"checkpoint of {'TensorFlow 2 objects' if objects else 'variables'}"
+    if not meta.path.is_file():
+        why_not = f"{reason} {_WHY_NOT}"
+        return model(description=description, details=details, why_not_frozen=why_not)
     return model(
-        description=f"checkpoint of {'TensorFlow 2 objects' if objects else 'variables'}",
-        details={"variables": str(len(checkpoint.shapes))}
-        | ({"graph": meta.path.name} if has_graph else {}),
-        freezer=freeze if has_graph else None,
-        why_not_frozen="" if has_graph else f"{reason} {_WHY_NOT}",
+        description=description,
+        details=details | {"graph": meta.path.name},
+        freezer=lambda _: open_meta_graph(meta, Choices()).freeze(),
     )
 
 

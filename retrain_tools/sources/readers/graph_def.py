@@ -12,10 +12,10 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.navigate import nodes_by_op
 from retrain_tools.graphdef.op_sets import OLD_BATCH_NORM
-from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
+from retrain_tools.graphdef.tensors import graph_inputs, graph_outputs, list_tensors
 from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.sources.contents import Frozen, ImageSize, graph_variables
-from retrain_tools.sources.kinds import Kind, Place, foreign_kind, is_text_graph
+from retrain_tools.sources.kinds import Kind, Place, foreign_kind, is_text_graph, varint
 from retrain_tools.sources.messages import parse_text, read_bytes
 from retrain_tools.sources.model import Model
 
@@ -40,8 +40,9 @@ def open_graph_def(place: Place) -> Model:
 
     def freeze(_: ImageSize) -> Frozen:
         tensors = list_tensors(view)
-        inputs, outputs = graph_inputs(view, tensors), graph_outputs(view, tensors)
-        return Frozen(view.proto, _by_name(inputs), _by_name(outputs))
+        inputs = {t.name.removesuffix(":0"): t.name for t in graph_inputs(view, tensors)}
+        outputs = {t.name.removesuffix(":0"): t.name for t in graph_outputs(view, tensors)}
+        return Frozen(view.proto, inputs, outputs)
 
     return Model(
         path=place.named,
@@ -55,10 +56,6 @@ def open_graph_def(place: Place) -> Model:
     )
 
 
-def _by_name(tensors: list[Tensor]) -> dict[str, str]:
-    return {tensor.name.removesuffix(":0"): tensor.name for tensor in tensors}
-
-
 def read_graph_def(place: Place | str | Path) -> GraphView:
     """Read a binary or text GraphDef, told apart by content, without TensorFlow.
 
@@ -69,28 +66,25 @@ def read_graph_def(place: Place | str | Path) -> GraphView:
         InputError: the file is missing, is no GraphDef (it says what), is cut off, or its graph is
             inconsistent: see `check_graph`.
     """
-    place = place if isinstance(place, Place) else Place.of(place)
+    place = Place.of(place)
     data = read_bytes(place, "a GraphDef")
     if is_text_graph(data[:4096]):
-        graph = view_of(parse_text(data, schema.GraphDef, place, "a text GraphDef"))
+        graph_def = parse_text(data, schema.GraphDef, place, "a text GraphDef")
     else:
-        graph = _parse_binary(data, place)
+        try:
+            graph_def = schema.GraphDef.FromString(data)
+        except DecodeError as error:
+            reason = foreign_kind(data) or truncation(data) or "is not a GraphDef"
+            raise InputError(f"{place} {reason}.") from error
+    graph = view_of(graph_def)
     ops = nodes_by_op(graph)
     if not ops or not all(map(_OP_NAME.fullmatch, ops)):
         raise InputError(f"{place} is not a GraphDef, or one without nodes.")
     check_graph(graph, str(place))
-    if OLD_BATCH_NORM in nodes_by_op(graph):
+    if OLD_BATCH_NORM in ops:
         versions = graph.versions
         versions.producer = min(versions.producer, _LAST_VERSION_WITH_OLD_BATCH_NORM)
     return graph
-
-
-def _parse_binary(data: bytes, place: Place) -> GraphView:
-    try:
-        return view_of(schema.GraphDef.FromString(data))
-    except DecodeError as error:
-        reason = foreign_kind(data) or truncation(data) or "is not a GraphDef"
-        raise InputError(f"{place} {reason}.") from error
 
 
 def truncation(data: bytes) -> str | None:
@@ -101,36 +95,14 @@ def truncation(data: bytes) -> str | None:
     """
     position = fields = 0
     while position < len(data):
-        tag, after_tag = _varint(data, position)
-        if tag is None or tag & 7 not in (0, 2) or not 1 <= tag >> 3 <= 5:
-            return _cut_off(fields, len(data), None) if tag is None and fields else None
-        value, after_value = _varint(data, after_tag)
-        if value is None:
-            return _cut_off(fields, len(data), None) if fields else None
-        position = after_value + (value if tag & 7 == 2 else 0)
-        if position > len(data):
-            return _cut_off(fields, len(data), position) if fields else None
+        tag, position = varint(data, position)
+        if tag is not None and (tag & 7 not in (0, 2) or not 1 <= tag >> 3 <= 5):
+            return None
+        value, position = varint(data, position)
+        position += value if tag and value and tag & 7 == 2 else 0
+        if value is None or position > len(data):
+            least = "" if value is None else f" of at least {position:,}"
+            said = f"it ends after {fields} complete nodes ({len(data):,} bytes{least})"
+            return f"is cut off: {said}; download or copy it again" if fields else None
         fields += 1
     return None
-
-
-def _cut_off(fields: int, size: int, needed: int | None) -> str:
-    least = f" of at least {needed:,}" if needed else ""
-    return (
-        f"is cut off: it ends after {fields} complete nodes ({size:,} bytes{least}); "
-        "download or copy it again"
-    )
-
-
-def _varint(data: bytes, position: int) -> tuple[int | None, int]:
-    """Read a base-128 number; (None, position) where the data end inside it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(data):
-            return None, position
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            break
-    return value, position

@@ -30,7 +30,7 @@ from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.hdf5 import list_arrays, read_array
 from retrain_tools.sources.readers.keras_config import (
     has_scaling_layer,
-    layers,
+    model_details,
     parse_config,
     refuse_foreign_code,
 )
@@ -53,14 +53,13 @@ def open_keras(place: Place) -> Model:
     with _unzipped(place) as (config_text, metadata, files):
         config = parse_config(config_text, where)
         variables = [v for file in files for v in list_arrays(file, where)[0]]
-
     details = {"written by Keras": str(metadata.get("keras_version", "?"))}
     return Model(
         path=place.named,
         kind=Kind.KERAS,
         description="Keras model (.keras)",
         variables=variables,
-        details=details | _layer_details(config),
+        details=details | model_details(config),
         reader=_Weights(place),
         freezer=lambda _: _freeze(place, config, ".keras"),
     )
@@ -96,42 +95,27 @@ def open_hdf5(place: Place) -> Model:
     variables, attributes = list_arrays(path, where)
     version = attributes.get("keras_version")
     details = {} if version is None else {"written by Keras": _text(version)}
+    model = functools.partial(
+        Model,
+        path=place.named,
+        kind=Kind.HDF5,
+        variables=variables,
+        reader=lambda name: read_array(path, name, where),
+    )
     if "model_config" in attributes:
         config = parse_config(_text(attributes["model_config"]), where)
-        return Model(
-            path=place.named,
-            kind=Kind.HDF5,
+        return model(
             description="Keras model (HDF5)",
-            variables=variables,
-            details=details | _layer_details(config),
-            reader=lambda name: read_array(path, name, where),
+            details=details | model_details(config),
             freezer=lambda _: _freeze(place, config, ".h5"),
         )
     if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
         raise InputError(f"{place} is an HDF5 file, but not one that Keras wrote.")
-    return Model(
-        path=place.named,
-        kind=Kind.HDF5,
-        description="Keras weights (HDF5)",
-        variables=variables,
-        details=details,
-        reader=lambda name: read_array(path, name, where),
-        why_not_frozen=_WEIGHTS_ONLY,
-    )
+    return model(description="Keras weights (HDF5)", details=details, why_not_frozen=_WEIGHTS_ONLY)
 
 
 def _text(value: Any) -> str:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-def _layer_details(config: Mapping[str, Any]) -> dict[str, str]:
-    inner = config.get("config")
-    name = inner.get("name") if isinstance(inner, dict) else None
-    listed = ", ".join(f"{layer} ({kind})" for layer, kind in layers(config))
-    return {
-        "model": f"{config['class_name']} {name or ''}".strip(),
-        "layers": f"{len(layers(config))}: {listed}" if listed else "0",
-    }
 
 
 @contextlib.contextmanager
@@ -211,7 +195,7 @@ def _reason(error: Exception) -> str:
 def _traced(
     model: Any, where: str
 ) -> tuple[Any, Signature, dict[str, npt.NDArray[Any]], dict[str, int]]:
-    """Return a model's graph for inference, its ends, and its variables by name: values and types.
+    """Return a model's graph for inference, its signature, and its variables' values and dtypes.
 
     Variables, which the graph captured as placeholders, get the names that Keras has for them.
     """
@@ -246,22 +230,19 @@ def _traced(
         node.name = names.get(node.name, node.name)
         for index, source in enumerate(node.input):
             producer, colon, output = source.partition(":")
-            if producer in names:
-                node.input[index] = f"{names[producer]}{colon}{output}"
+            node.input[index] = f"{names.get(producer, producer)}{colon}{output}"
     results = tf.nest.flatten(traced.structured_outputs)
     keys = list(getattr(model, "output_names", None) or [])
     if len(keys) != len(results):
         keys = [f"output_{number}" for number in range(len(results))]
     fed = traced.inputs[: len(specs)]
     signature = Signature(
-        {node_name(t.name): TensorInfo(t.name, t.dtype.name, _dims(t.shape)) for t in fed},
-        {
-            key: TensorInfo(t.name, t.dtype.name, _dims(t.shape))
-            for key, t in zip(keys, results, strict=True)
-        },
+        {node_name(t.name): _info(t) for t in fed},
+        {key: _info(t) for key, t in zip(keys, results, strict=True)},
     )
     return graph_def, signature, values, handles
 
 
-def _dims(shape: Any) -> tuple[int | None, ...] | None:
-    return None if shape.rank is None else tuple(shape.as_list())
+def _info(tensor: Any) -> TensorInfo:
+    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
+    return TensorInfo(tensor.name, tensor.dtype.name, shape)

@@ -64,15 +64,20 @@ def refuse_foreign_code(config: Mapping[str, Any], where: str) -> None:
             )
 
 
-def layers(config: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (name, class) of each layer of the outermost model, in order."""
+def model_details(config: Mapping[str, Any]) -> dict[str, str]:
+    """Return the class and name of the outermost model, and its layers, as text."""
     inner = config.get("config")
+    name = inner.get("name") if isinstance(inner, dict) else None
     listed = inner.get("layers", []) if isinstance(inner, dict) else inner
-    found = []
-    for layer in listed if isinstance(listed, list) else []:
-        if isinstance(layer, dict):
-            found.append((_name(layer).strip(" '"), str(layer.get("class_name"))))
-    return found
+    layers = [
+        _name(layer).strip(" '") + f" ({layer.get('class_name')})"
+        for layer in (listed if isinstance(listed, list) else [])
+        if isinstance(layer, dict)
+    ]
+    return {
+        "model": f"{config['class_name']} {name or ''}".strip(),
+        "layers": f"{len(layers)}: {', '.join(layers)}" if layers else "0",
+    }
 
 
 def has_scaling_layer(config: Mapping[str, Any], where: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import shutil
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from retrain_tools.sources.readers.hdf5 import h5py
 
 # Layers by the names of TensorFlow 1, where a new behaviour got a new class for a while.
 _CLASSES = {
@@ -102,7 +103,7 @@ def copy_with_config(path: Path, target: Path, config: Mapping[str, Any]) -> Non
     text = json.dumps(config)
     if target.suffix != ".keras":
         shutil.copyfile(path, target)
-        with importlib.import_module("h5py").File(target, "r+") as file:
+        with h5py().File(target, "r+") as file:
             file.attrs["model_config"] = text
         return
     with zipfile.ZipFile(path) as old, zipfile.ZipFile(target, "w") as new:

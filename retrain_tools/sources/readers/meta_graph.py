@@ -8,26 +8,15 @@ from typing import Any
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import Checkpoint, checkpoint_there
-from retrain_tools.sources.contents import (
-    Choices,
-    Frozen,
-    ImageSize,
-    ReadValue,
-    graph_variables,
-)
+from retrain_tools.sources.checkpoint_files import checkpoint_there
+from retrain_tools.sources.contents import Choices, Frozen, ImageSize, ReadValue, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
-from retrain_tools.sources.freezing.signatures import (
-    choose_signature,
-    forward_signature,
-    stated_signatures,
-)
+from retrain_tools.sources.freezing.signatures import choose_signature, stated_signatures
 from retrain_tools.sources.freezing.variable_places import (
-    VariablePlace,
     places_by_name,
     restored_places,
+    stored_values,
 )
-from retrain_tools.sources.freezing.variable_values import stored_values
 from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
@@ -53,10 +42,7 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     values = graph_values(meta_graph, prefix, where)
 
     def freeze(_: ImageSize) -> Frozen:
-        if signatures:
-            chosen = choose_signature(signatures, choices.signature, where)[1]
-        else:
-            chosen = forward_signature(graph_def, where)
+        chosen = choose_signature(signatures, choices.signature, graph_def, where)[1]
         return freeze_signature(graph_def, chosen, values, where)
 
     variables = graph_variables(graph_def)
@@ -84,21 +70,17 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
 
 def graph_values(meta_graph: Any, prefix: Place, where: str) -> ReadValue:
     """Return what reads the values of a MetaGraph's variables from the checkpoint `prefix`."""
-
-    def places(_: Checkpoint) -> Mapping[str, VariablePlace]:
-        names = [variable.name for variable in graph_variables(meta_graph.graph_def)]
-        return places_by_name(meta_graph, names) | restored_places(meta_graph, where)
-
-    return stored_values(prefix, places, where)
+    return stored_values(
+        prefix, lambda _: places_by_name(meta_graph) | restored_places(meta_graph, where), where
+    )
 
 
-def meta_details(meta_graph: Any) -> dict[str, str]:
-    """Say what else a MetaGraph tells about itself."""
-    details = {}
-    if meta_graph.meta_info_def.tensorflow_version:
-        details["written by TensorFlow"] = meta_graph.meta_info_def.tensorflow_version
-    if meta_graph.graph_def.library.function:
-        details["functions"] = str(len(meta_graph.graph_def.library.function))
-    if meta_graph.collection_def:
-        details["collections"] = ", ".join(sorted(meta_graph.collection_def))
-    return details
+def meta_details(meta_graph: Any, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what else a MetaGraph tells about itself, and `more`; nothing that is empty."""
+    details = {
+        "written by TensorFlow": meta_graph.meta_info_def.tensorflow_version,
+        "functions": str(len(meta_graph.graph_def.library.function) or ""),
+        "collections": ", ".join(sorted(meta_graph.collection_def)),
+        **(more or {}),
+    }
+    return {label: text for label, text in details.items() if text}

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Sequence
 from typing import Any
 
-from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import Checkpoint, checkpoint_there
-from retrain_tools.sources.contents import (
-    Choices,
-    Frozen,
-    ImageSize,
-    ReadValue,
-    Signature,
-    graph_variables,
-)
+from retrain_tools.sources.checkpoint_files import checkpoint_there
+from retrain_tools.sources.contents import Choices, Frozen, ImageSize, Signature, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.object_graph import (
-    OBJECT_GRAPH_KEY,
-    CalledFunction,
     call_function,
     function_names,
     is_reusable,
@@ -29,12 +21,11 @@ from retrain_tools.sources.freezing.object_graph import (
 )
 from retrain_tools.sources.freezing.scaling_notes import attach_hub_note, attach_keras_note
 from retrain_tools.sources.freezing.signatures import (
+    check_signature,
     choose_signature,
-    forward_signature,
     stated_signatures,
 )
-from retrain_tools.sources.freezing.variable_places import VariablePlace, restored_places
-from retrain_tools.sources.freezing.variable_values import stored_values
+from retrain_tools.sources.freezing.variable_places import restored_places, stored_values
 from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
@@ -55,8 +46,7 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
             or `__call__`.
 
     Raises:
-        InputError: it is no SavedModel, a damaged one, or has no graph of these tags or no such
-            signature.
+        InputError: it is no SavedModel, is damaged, or has no such tags or no such signature.
     """
     folder = place if place.path.is_dir() else place.parent
     is_hub_module = (folder.path / _HUB_FILE).is_file()
@@ -64,32 +54,34 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
     meta_graph, others = _choose_tags(_read(place), choices.tags, where, is_hub_module)
     check_graph(meta_graph.graph_def, where)
     signatures, functions = stated_signatures(meta_graph), function_names(meta_graph)
-    _check_signature(signature, [*signatures, *functions], where)
+    check_signature(signature, [*signatures, *functions], where)
     called = None
     if signature in functions or (not signatures and "__call__" in functions):
         called = call_function(meta_graph, signature or "__call__", where)
-        signatures = {(signature or "__call__"): called.signature}
+        signatures = {signature or "__call__": called.signature}
     graph_def = called.graph_def if called else meta_graph.graph_def
     variables = graph_variables(graph_def)
-    if called is None and (stored := restored_places(meta_graph, where)):
-        # Keras saves further copies of its variables, which have no values.
-        variables = tuple(variable for variable in variables if variable.name in stored)
     prefix = folder / "variables" / "variables"
+    if called is None:
+        values = graph_values(meta_graph, prefix, where)
+        if stored := restored_places(meta_graph, where):
+            # Keras saves further copies of its variables, which have no values.
+            variables = tuple(variable for variable in variables if variable.name in stored)
+    else:
+        find_places = functools.partial(object_places, meta_graph, called.objects)
+        values = stored_values(prefix, find_places, where)
     there = checkpoint_there(prefix.path)
     can_freeze = there or not variables
-    values = _values(meta_graph, called, prefix, where)
 
     def freeze(_: ImageSize) -> Frozen:
-        if signatures:
-            name, chosen = choose_signature(signatures, signature, where)
-        else:
-            name, chosen = "(none)", forward_signature(graph_def, where)
+        name, chosen = choose_signature(signatures, signature, graph_def, where)
         frozen = freeze_signature(graph_def, chosen, values, where)
-        what = "Hub module" if is_hub_module else "SavedModel"
-        source = f"{what} {folder.named.name}, signature {name}"
+        kind = "Hub module" if is_hub_module else "SavedModel"
+        source = f"{kind} {folder.named.name}, signature {name}"
         _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
         return frozen
 
+    more = {"functions of the saved object": ", ".join(functions), "other tag sets": others}
     why_not = f"its variables are missing ({prefix}.index); copy the whole folder."
     return Model(
         path=folder.named,
@@ -98,27 +90,11 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         stored=view_of(graph_def),
         variables=variables,
         signatures=signatures,
-        details=_details(meta_graph, functions, others),
+        details=meta_details(meta_graph, more),
         reader=values if there else None,
         freezer=freeze if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
     )
-
-
-def _check_signature(signature: str | None, known: Sequence[str], where: str) -> None:
-    if signature is not None and signature not in known:
-        hint, listed = did_you_mean(signature, known), ", ".join(known) or "none"
-        raise InputError(f"No signature {signature!r} in {where}.{hint} There are: {listed}.")
-
-
-def _details(
-    meta_graph: Any, functions: Sequence[str], other_tags: Sequence[str]
-) -> dict[str, str]:
-    more = {
-        "functions of the saved object": ", ".join(functions),
-        "other tag sets": "; ".join(other_tags),
-    }
-    return meta_details(meta_graph) | {label: text for label, text in more.items() if text}
 
 
 def _attach_note(
@@ -149,7 +125,7 @@ def _read(place: Place) -> Any:
 
 def _choose_tags(
     model: Any, tags: Sequence[str] | None, where: str, is_hub_module: bool
-) -> tuple[Any, list[str]]:
+) -> tuple[Any, str]:
     """Return the MetaGraph of the tags, and what the other ones are tagged."""
     by_tags = {tuple(sorted(m.meta_info_def.tags)): m for m in model.meta_graphs}
     usual: Sequence[str] = () if is_hub_module else _SERVE
@@ -162,7 +138,8 @@ def _choose_tags(
             f"No graph with tags {_tag_text(wanted)} in {where}; there are: {listed}. Name all of "
             "one graph's tags."
         )
-    return by_tags[wanted], [_tag_text(known) for known in sorted(by_tags) if known != wanted]
+    others = "; ".join(_tag_text(known) for known in sorted(by_tags) if known != wanted)
+    return by_tags[wanted], others
 
 
 def _tag_text(tags: Sequence[str]) -> str:
@@ -176,16 +153,3 @@ def _description(meta_graph: Any, is_hub_module: bool) -> str:
         return f"TF1 Hub module, tags {tags}"
     what = "SavedModel (TF2 Hub interface)" if is_reusable(meta_graph) else "SavedModel"
     return f"{what} of TensorFlow {info.tensorflow_version or '(unknown version)'}, tags {tags}"
-
-
-def _values(meta_graph: Any, called: CalledFunction | None, prefix: Place, where: str) -> ReadValue:
-    if called is None:
-        return graph_values(meta_graph, prefix, where)
-
-    def places(checkpoint: Checkpoint) -> Mapping[str, VariablePlace]:
-        if OBJECT_GRAPH_KEY not in checkpoint.shapes:
-            return {}
-        saved = checkpoint.read(OBJECT_GRAPH_KEY).item()
-        return object_places(meta_graph, called.objects, saved)
-
-    return stored_values(prefix, places, where)

@@ -21,6 +21,16 @@ _WHY_NOT = (
     "graph it was made from."
 )
 _MOST_BYTES = 2**31 - 1  # a flatbuffer cannot be larger
+# What reading outside of the data, or at an offset where no table is, raises.
+_DAMAGE = (
+    struct.error,
+    IndexError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    OverflowError,
+    MemoryError,
+)
 
 
 def open_tflite(place: Place) -> Model:
@@ -34,11 +44,8 @@ def open_tflite(place: Place) -> Model:
     schema = _schema()
     try:
         model = schema.Model.GetRootAs(place.path.read_bytes(), 0)
-        tensors = [
-            tensor
-            for index in range(model.SubgraphsLength())
-            for tensor in _subgraph_tensors(schema, model, index)
-        ]
+        numbers = range(model.SubgraphsLength())
+        tensors = [t for number in numbers for t in _subgraph_tensors(schema, model, number)]
         return Model(
             path=place.named,
             kind=Kind.TFLITE,
@@ -48,16 +55,7 @@ def open_tflite(place: Place) -> Model:
             details=_details(model, tensors),
             why_not_frozen=_WHY_NOT,
         )
-    # What reading outside of the data, or a place in them that is no table, leads to.
-    except (
-        struct.error,
-        IndexError,
-        ValueError,
-        TypeError,
-        AttributeError,
-        OverflowError,
-        MemoryError,
-    ) as error:
+    except _DAMAGE as error:
         raise InputError(
             f"{place} is a damaged or cut-off TensorFlow Lite model; download or copy it again."
         ) from error
@@ -78,6 +76,11 @@ def _schema() -> ModuleType:
     raise InputError("This TensorFlow has no schema of TensorFlow Lite; install tensorflow 2.18+.")
 
 
+def _each(table: Any, field: str) -> list[Any]:
+    """Return the items of a field of a flatbuffer's table that is a vector."""
+    return [getattr(table, field)(i) for i in range(getattr(table, f"{field}Length")())]
+
+
 def _names(enumeration: Any) -> dict[int, str]:
     return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
 
@@ -85,11 +88,10 @@ def _names(enumeration: Any) -> dict[int, str]:
 def _subgraph_tensors(schema: Any, model: Any, number: int) -> list[Tensor]:
     subgraph = model.Subgraphs(number)
     made_by = _made_by(schema, model, subgraph)
-    inputs = {subgraph.Inputs(i) for i in range(subgraph.InputsLength())}
+    inputs = set(_each(subgraph, "Inputs"))
     types = _names(schema.TensorType)
     found = []
-    for index in range(subgraph.TensorsLength()):
-        tensor = subgraph.Tensors(index)
+    for index, tensor in enumerate(_each(subgraph, "Tensors")):
         name = _text(tensor.Name()) or f"tensor {index}"
         if number > 0:  # the bodies of loops and conditionals
             name = f"{_text(subgraph.Name()) or number}/{name}"
@@ -103,18 +105,16 @@ def _made_by(schema: Any, model: Any, subgraph: Any) -> dict[int, str]:
     """Return the operator that makes each tensor, by the tensor's number."""
     builtin = _names(schema.BuiltinOperator)
     ops = []
-    for index in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(index)
+    for code in _each(model, "OperatorCodes"):
         # The newer field is 0 in older files, where one byte was enough.
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         custom = _text(code.CustomCode())
         ops.append(custom or builtin.get(number, f"operator {number}"))
-    made_by = {}
-    for index in range(subgraph.OperatorsLength()):
-        operator = subgraph.Operators(index)
-        for output in range(operator.OutputsLength()):
-            made_by[operator.Outputs(output)] = ops[operator.OpcodeIndex()]
-    return made_by
+    return {
+        output: ops[operator.OpcodeIndex()]
+        for operator in _each(subgraph, "Operators")
+        for output in _each(operator, "Outputs")
+    }
 
 
 def _text(data: bytes | None) -> str:
@@ -122,10 +122,8 @@ def _text(data: bytes | None) -> str:
 
 
 def _shape(tensor: Any) -> Shape | None:
-    if tensor.ShapeSignatureLength():  # with -1 for what may vary
-        dims = [tensor.ShapeSignature(i) for i in range(tensor.ShapeSignatureLength())]
-    else:
-        dims = [tensor.Shape(i) for i in range(tensor.ShapeLength())]
+    # The signature has -1 for what may vary.
+    dims = _each(tensor, "ShapeSignature") or _each(tensor, "Shape")
     return tuple(None if dim < 0 else dim for dim in dims)
 
 
@@ -139,20 +137,16 @@ def _signatures(schema: Any, model: Any) -> dict[str, Signature]:
         return TensorInfo(main[index].name, main[index].dtype, main[index].shape)
 
     found = {}
-    for number in range(model.SignatureDefsLength()):
-        stated = model.SignatureDefs(number)
+    for stated in _each(model, "SignatureDefs"):
         if stated.SubgraphIndex() != 0:
             continue
-        ins = [stated.Inputs(i) for i in range(stated.InputsLength())]
-        outs = [stated.Outputs(i) for i in range(stated.OutputsLength())]
         found[_text(stated.SignatureKey())] = Signature(
-            {_text(end.Name()): info(end.TensorIndex()) for end in ins},
-            {_text(end.Name()): info(end.TensorIndex()) for end in outs},
+            {_text(end.Name()): info(end.TensorIndex()) for end in _each(stated, "Inputs")},
+            {_text(end.Name()): info(end.TensorIndex()) for end in _each(stated, "Outputs")},
         )
     if found:
         return found
-    ins = [info(subgraph.Inputs(i)) for i in range(subgraph.InputsLength())]
-    outs = [info(subgraph.Outputs(i)) for i in range(subgraph.OutputsLength())]
+    ins, outs = map(info, _each(subgraph, "Inputs")), map(info, _each(subgraph, "Outputs"))
     return {"main": Signature({i.name: i for i in ins}, {o.name: o for o in outs})}
 
 
@@ -160,7 +154,6 @@ def _details(model: Any, tensors: list[Tensor]) -> dict[str, str]:
     details = {"subgraphs": str(model.SubgraphsLength()), "tensors": str(len(tensors))}
     if description := _text(model.Description()):
         details["description"] = description
-    metadata = [_text(model.Metadata(i).Name()) for i in range(model.MetadataLength())]
-    if metadata:
+    if metadata := [_text(item.Name()) for item in _each(model, "Metadata")]:
         details["metadata"] = ", ".join(metadata)
     return details
