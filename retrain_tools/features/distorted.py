@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.engine.session import session_on
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
@@ -17,7 +16,6 @@ from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
-from retrain_tools.quiet_tensorflow import tf
 
 
 class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
@@ -37,11 +35,11 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
             )
         self._frozen, self._wanted, self._options = frozen, wanted, options
         self._size = frozen.spec.image_size
-        self._opened = contextlib.ExitStack()
         self._extractor: Extractor | None = None
 
     def __exit__(self, *_: object) -> None:
-        self._opened.close()
+        if self._extractor is not None:
+            self._extractor.__exit__()
 
     def bottlenecks(
         self, paths: Sequence[str], rng: np.random.Generator
@@ -53,9 +51,8 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
         """
         if self._extractor is None:
             tensor, options = self._frozen.spec.bottleneck, self._options
-            new = Extractor(self._frozen, [tensor], options.pooling, options.max_image_pixels)
-            self._extractor = self._opened.enter_context(new)
-            self._resize = self._opened.enter_context(_resizer())
+            maximum = options.max_image_pixels
+            self._extractor = Extractor(self._frozen, [tensor], options.pooling, maximum)
         drawn = [(path, draw(rng, self._wanted, self._size)) for path in paths]
         prepare = partial(self._distort, self._extractor.image_side)
         rows = []
@@ -70,18 +67,5 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
 
     def _distort(self, side: ImagePreparation, drawn: tuple[str, Draw]) -> Prepared:
         path, numbers = drawn
-        image = side.decode(path).astype(np.float32)
-        resized = self._resize(image[np.newaxis], numbers.precrop)[0]
+        resized = side.resize(side.decode(path).astype(np.float32), numbers.precrop)
         return side.scale(crop_and_light(resized, numbers, self._size))
-
-
-@contextlib.contextmanager
-def _resizer() -> Iterator[Callable[..., npt.NDArray[np.float32]]]:
-    """Yield a function (float32 [1, H, W, 3], (h, w)) -> [1, h, w, 3], as TensorFlow 1 resizes."""
-    graph = tf.Graph()
-    with graph.as_default():
-        image = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
-        size = tf.compat.v1.placeholder(tf.int32, [2])
-        resized = tf.raw_ops.ResizeBilinear(images=image, size=size)
-    with session_on(graph) as session:
-        yield session.make_callable(resized, [image, size])

@@ -21,10 +21,8 @@ from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import (
     DAMAGE,
     Column,
-    Rows,
     Table,
-    check_names,
-    check_paths,
+    check_contents,
     store_format,
 )
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
@@ -121,9 +119,8 @@ def fetch_tensors(
     """
     check_options(options)
     output = Path(options.output)
-    check_names(output, list(tensors))
     paths = list(dict.fromkeys(paths))
-    check_paths(output, paths)
+    check_contents(output, list(tensors), paths)
     identities = _identities(frozen, tensors, options)
     with _part(output) as part:
         # An output that this very job was stopped at is ours, whatever its record says of it.
@@ -152,14 +149,9 @@ def _fetch(
     """Compute what neither the earlier output nor the unfinished run has, and write all of it."""
     output = Path(options.output)
     with contextlib.ExitStack() as stack:
-        extractor = stack.enter_context(
-            Extractor(
-                frozen,
-                [identity.tensor for identity in identities.values()],
-                options.pooling,
-                options.max_image_pixels,
-            )
-        )
+        tensors = [identity.tensor for identity in identities.values()]
+        opened = Extractor(frozen, tensors, options.pooling, options.max_image_pixels)
+        extractor = stack.enter_context(opened)
         columns = list(map(Column, identities, extractor.shapes))
         rows = _open_rows(part, identities, columns)
         stack.callback(rows.close)
@@ -176,7 +168,12 @@ def _fetch(
             done = [source for source in rest if source in rows]
             if done:
                 (part / _WRITING).touch()
-                _write(output, rows, Record(identities, columns, done), str(frozen.path))
+                images = [source.path for source in done]
+                table = Table(
+                    images, columns, lambda i, start, stop: rows.read(i, done[start:stop])
+                )
+                store_format(output).write(output, table)
+                write_record(output, Record(identities, columns, done), str(frozen.path))
         rows.delete()
     failed, computed = {**first.failed, **again.failed}, first.computed + again.computed
     return FetchedTensors(
@@ -288,14 +285,3 @@ def _compute(
         rows.append(waiting[path], values)
 
     return compute(extractor, list(waiting), keep, on_error)
-
-
-def _write(output: Path, rows: RowFiles, record: Record, graph: str) -> None:
-    """Write the output, in the order of the record's images, and the record."""
-
-    def values(column: int, start: int, stop: int) -> Rows:
-        return rows.read(column, record.sources[start:stop])
-
-    images = [source.path for source in record.sources]
-    store_format(output).write(output, Table(images, record.columns, values))
-    write_record(output, record, graph)

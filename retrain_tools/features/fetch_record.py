@@ -12,7 +12,7 @@ from retrain_tools import __version__, files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.rows import Source
-from retrain_tools.features.stores import Column, written_files
+from retrain_tools.features.stores import Column, store_format
 
 _FORMAT = 1
 
@@ -41,7 +41,7 @@ def write_record(output: Path, record: Record, graph: str) -> None:
         "graph": graph,
         "retrain_tools": __version__,
         "tensors": tensors,
-        "files": [_as_it_is(path) for path in written_files(output, record.columns)],
+        "files": [_as_it_is(path) for path in store_format(output).files(output, record.columns)],
     }
     # A line for each image, not one for each of its numbers.
     images = ",\n".join(json.dumps(source) for source in record.sources)
@@ -79,7 +79,7 @@ def read_record(
         difference = _difference(identities, wanted)
         if not difference and made != [_as_it_is(path) for path in paths]:
             difference = "was changed since it was written"
-    paths += written_files(output, [Column(name, ()) for name in wanted])
+    paths += store_format(output).files(output, [Column(name, ()) for name in wanted])
     if (overwrite and difference) or not any(path.exists() for path in paths):
         return None
     if difference:
@@ -98,10 +98,7 @@ def _as_it_is(path: Path) -> Source:
 def _difference(found: Mapping[str, Identity], wanted: Mapping[str, Identity]) -> str:
     if list(found) != list(wanted):
         return f"holds {', '.join(found)}, not {', '.join(wanted)}"
-    fields = [field.name for field in dataclasses.fields(Identity)]
     for name, identity in wanted.items():
-        as_read = json.loads(json.dumps(dataclasses.asdict(identity)))  # which has no tuples
-        other = [field for field in fields if getattr(found[name], field) != as_read[field]]
-        if other:
+        if other := found[name].differing(identity):
             return f"was made in another way: {name!r} differs in {' and '.join(other)}"
     return ""

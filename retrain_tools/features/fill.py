@@ -22,7 +22,6 @@ from retrain_tools.features.cache import (
     find_suffix,
     fingerprint,
     read_manifest,
-    refuse_another,
     write_manifest,
 )
 from retrain_tools.features.extractor import Extractor, Vector
@@ -130,9 +129,7 @@ def fill_cache(
         suffix = find_suffix(folder, images, options.preferred_suffix)
     tensor, pooling = frozen.spec.bottleneck, options.pooling
     identity = _identity(frozen, pooling)
-    manifest = read_manifest(folder, suffix)
-    if manifest is not None:
-        refuse_another(folder, suffix, manifest, identity)
+    depth = read_manifest(folder, suffix, identity)
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -140,9 +137,9 @@ def fill_cache(
             new = Extractor(frozen, [tensor], pooling, options.max_image_pixels)
             return stack.enter_context(new)
 
-        cache = Cache(folder, suffix, manifest["depth"] if manifest else extractor().shapes[0][0])
+        cache = Cache(folder, suffix, extractor().shapes[0][0] if depth is None else depth)
         found = _read_cached(cache, images, keep)
-        if manifest is None:
+        if depth is None:
             if found.other_depths and not found.good:
                 refuse_other_depth(cache, found.other_depths, tensor)
             checked = adopt(cache, found.good, options.trust_cache, extractor)

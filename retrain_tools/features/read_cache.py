@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from retrain_tools.errors import InputError, argument, did_you_mean
-from retrain_tools.features.cache import DamagedBottleneckError, parse_bottleneck
+from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.features.cache import DamagedBottleneckError, parse_bottleneck, the_naming
 from retrain_tools.features.extractor import Vector
 from retrain_tools.images.decode import EXTENSIONS
 
@@ -75,12 +75,7 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
 def _naming(folder: Path, known: list[str], wanted: str | None) -> str:
     if not known:
         raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
-    if wanted is None and len(known) > 1:
-        raise InputError(
-            f"{folder} holds bottlenecks of several namings: {sorted(known)}. Choose one with "
-            f"{argument('bottleneck_suffix')}."
-        )
     if wanted is not None and wanted not in known:
         hint = did_you_mean(wanted, known)
         raise InputError(f"No bottlenecks of naming {wanted!r} in {folder}.{hint}")
-    return known[0] if wanted is None else wanted
+    return the_naming(folder, known) if wanted is None else wanted

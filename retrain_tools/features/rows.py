@@ -62,7 +62,7 @@ class RowFiles:
 
     def _recover(self) -> dict[Source, int]:
         whole = min(
-            _size(file) // count if count else 1 << 62
+            os.fstat(file.fileno()).st_size // count if count else 1 << 62
             for file, count in zip(self._files, self._row_bytes, strict=True)
         )
         rows: dict[Source, int] = {}
@@ -127,7 +127,3 @@ class RowFiles:
 def _open(path: Path) -> BinaryIO:
     path.touch()
     return path.open("r+b")
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size

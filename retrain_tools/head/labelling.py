@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
@@ -59,15 +59,12 @@ def label_images(
         labels = labels_for(extractor.shapes[0][0])
         for index, (image, result) in enumerate(extractor.extract(images)):
             name = image_name(image, index)
-            if isinstance(result, ImageError) and on_error == "fail":
-                raise InputError(f"{name} {result}.")
-            labelled.append(_labelled(name, result, labels, top_k))
+            if isinstance(result, ImageError):
+                if on_error == "fail":
+                    raise InputError(f"{name} {result}.")
+                labelled.append(Labelled(name, [], str(result)))
+                continue
+            scores = result[0]
+            order = (-scores).argsort(kind="stable")[:top_k]
+            labelled.append(Labelled(name, [(labels[i], float(scores[i])) for i in order]))
     return labelled
-
-
-def _labelled(name: str, result: Result, labels: list[str], top_k: int) -> Labelled:
-    if isinstance(result, ImageError):
-        return Labelled(name, [], str(result))
-    scores = result[0]
-    order = (-scores).argsort(kind="stable")[:top_k]
-    return Labelled(name, [(labels[i], float(scores[i])) for i in order])
