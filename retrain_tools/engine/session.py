@@ -29,14 +29,10 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
     def __init__(
         self, light: Any, weights: Weights, feed: str, fetches: Sequence[str], where: str
     ) -> None:
-        """Open the graph.
+        """Open a light graph and its weights; neither is kept.
 
-        Args:
-            light: the light graph.
-            weights: its weights; neither is kept.
-            feed: full name of the tensor that `run` feeds.
-            fetches: full names of the tensors that it fetches.
-            where: the graph's file, for messages.
+        `feed` and `fetches` are the full names of the tensors that `run` feeds and fetches, `where`
+        is the graph's file, for messages.
 
         Raises:
             InputError: TensorFlow does not accept the graph, or a fetch is not of numbers.
@@ -45,12 +41,10 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
             graph, assignments, tensors = _graph_with_variables(light, weights, [feed, *fetches])
         self._feed, *self._fetches = tensors
         for fetch, tensor in zip(fetches, self._fetches, strict=True):
-            dtype = tensor.dtype
-            if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-                raise InputError(
-                    f"{fetch!r} is of type {dtype.name}, and no real numbers; choose another "
-                    "tensor."
-                )
+            kind = tensor.dtype
+            if not (kind.is_floating or kind.is_integer or kind.is_bool):
+                no_numbers = f"is of type {kind.name}, and no real numbers"
+                raise InputError(f"{fetch!r} {no_numbers}; choose another tensor.")
         self._closing = contextlib.ExitStack()
         self._session = self._closing.enter_context(session_on(graph))
         for assign, value, array in assignments:

@@ -106,11 +106,8 @@ def fetch_tensors(
     holds what is done. Images that cannot be used are left out, and listed in
     OUTPUT.failures.csv.
 
-    Args:
-        frozen: the graph.
-        tensors: full tensor names by the names that they get in the output.
-        paths: image files; each counts once.
-        options: where and how.
+    The full names in `tensors` stand under the names that they get in the output. An image file
+    counts once.
 
     Raises:
         InputError: see `check_options` and `stores`; a tensor is not computed from images; the

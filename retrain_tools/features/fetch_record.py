@@ -54,10 +54,7 @@ def read_record(
 ) -> Record | None:
     """Return the record of an output that was made as `wanted` says; None if there is no output.
 
-    Args:
-        output: the file of features.
-        wanted: how each tensor is to be computed, by its name in the output.
-        overwrite: whether an output that was made in another way counts as none.
+    With `overwrite`, an output that was made in another way counts as none.
 
     Raises:
         InputError: it was made in another way, by another program, or changed since.

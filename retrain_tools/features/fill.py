@@ -109,13 +109,9 @@ def fill_cache(
     options: CacheOptions,
     keep: Keep = lambda _image, _vector: None,
 ) -> FilledCache:
-    """Make sure that every usable image has a good bottleneck file.
+    """Make sure that every usable image has a good file of the values of `spec.bottleneck`.
 
-    Args:
-        frozen: the graph; `spec.bottleneck` is the tensor.
-        images: the images.
-        options: where and how.
-        keep: gets every image's values, float32 [depth], as well, in any order.
+    They, float32 [depth], go to `keep` as well, image by image in any order.
 
     Raises:
         InputError: see `check_options`; the folder belongs to another graph, a cache without

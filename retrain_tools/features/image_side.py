@@ -34,11 +34,7 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
     """A graph's image side, open. Safe to use from several threads; close it after use."""
 
     def __init__(self, frozen: FrozenGraph, max_image_pixels: int = MAX_PIXELS) -> None:
-        """Open the image side.
-
-        Args:
-            frozen: the graph; it is not kept.
-            max_image_pixels: largest image to accept.
+        """Open the image side; the graph is not kept.
 
         Raises:
             InputError: TensorFlow does not accept the graph.
@@ -68,12 +64,9 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         self._closing.close()
 
     def prepare(self, image: ImageLike) -> Prepared:
-        """Read an image and prepare its pixels.
+        """Read an image and prepare its pixels: float32 [h, w, 3].
 
         JPEG goes through the graph's own decoder; other formats enter behind it.
-
-        Returns:
-            float32 [h, w, 3].
 
         Raises:
             ImageError: the image cannot be used.

@@ -46,11 +46,9 @@ class RowFiles:
     """
 
     def __init__(self, folder: Path, shapes: Sequence[Shape]) -> None:
-        """Open the folder, or make it. A row that was only half written is dropped.
+        """Open the folder, of these rows alone, or make it; a row only half written is dropped.
 
-        Args:
-            folder: of these rows alone.
-            shapes: of each tensor's values for one image.
+        The `shapes` are those of each tensor's values for one image.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder

@@ -43,13 +43,9 @@ def retrained_graph(
     they are, and attributes with default values are left out, so that TensorFlow 1 reads the graph
     as well as TensorFlow 2. The source's own nodes and GraphDef version are kept.
 
-    Args:
-        frozen: the source graph.
-        head: the trained layer.
-        pooling: how a bottleneck of rank above 2 becomes a vector.
-        final_tensor_name: the name of the softmax node.
-        encoded_input: give a graph that takes only pixels an encoded input too: its placeholder
-            then takes what decoding and scaling give, unless it is fed.
+    With `encoded_input`, a graph that takes only pixels gets an encoded input too: its placeholder
+    then takes what decoding and scaling give, unless it is fed. A bottleneck of rank above 2 is
+    pooled.
 
     Raises:
         InputError: the final tensor's name is taken, or none that TensorFlow takes.
@@ -66,14 +62,12 @@ def retrained_graph(
     given = f"{argument('final_tensor_name')}={final_tensor_name!r}"
     if not _NODE_NAME.fullmatch(final_tensor_name):
         raise InputError(
-            f"{given} cannot be the name of a node: it takes letters, digits "
-            "and any of _ . - / (and no ':0')."
+            f"{given} cannot be the name of a node: it takes letters, digits and any of _ . - / "
+            "(and no ':0')."
         )
     if final_tensor_name in {node.name for node in result.node}:
-        raise InputError(
-            f"{given} is the name of a node that {frozen.path} or the new "
-            "layer needs; choose another."
-        )
+        needed = f"is the name of a node that {frozen.path} or the new layer needs"
+        raise InputError(f"{given} {needed}; choose another.")
     logits = result.node[-1].name
     result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=FLOAT32))
     for node in result.node:
@@ -84,17 +78,10 @@ def retrained_graph(
 def add_pooling(
     graph_def: Any, bottleneck: str, shape: Shape | None, pooling: str, depth: int
 ) -> str:
-    """Add what `features.pooling.pool` does to a feature map, as nodes at the end of `graph_def`.
-
-    Args:
-        graph_def: a graph, or a light one; it is changed.
-        bottleneck: the tensor, float32.
-        shape: its shape; None for an unknown rank.
-        pooling: `avg`, `max` or `flatten`.
-        depth: of the vector.
+    """Add what `features.pooling.pool` does to a float32 tensor as nodes at the end of `graph_def`.
 
     Returns:
-        The name of the float32 [N, depth] tensor: `bottleneck` where that is a vector.
+        The name of the float32 [N, depth] tensor: `bottleneck` where that is a vector already.
     """
     if shape is not None and len(shape) <= 2:
         return bottleneck
@@ -122,18 +109,16 @@ def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
     depth, _ = head.weights.shape
     scope = unique_name("input", taken)
     ops = unique_name("final_training_ops", taken)
-    bottleneck = f"{scope}/BottleneckInputPlaceholder"
+    fed = f"{scope}/BottleneckInputPlaceholder"
     weights, biases = f"{ops}/weights/final_weights", f"{ops}/biases/final_biases"
     product, total = f"{ops}/Wx_plus_b/MatMul", f"{ops}/Wx_plus_b/add"
     return [
-        new_node(
-            bottleneck, "PlaceholderWithDefault", [vector], dtype=FLOAT32, shape=(None, depth)
-        ),
+        new_node(fed, "PlaceholderWithDefault", [vector], dtype=FLOAT32, shape=(None, depth)),
         new_constant(weights, head.weights),
         new_node(f"{weights}/read", "Identity", [weights], T=FLOAT32),
         new_constant(biases, head.biases),
         new_node(f"{biases}/read", "Identity", [biases], T=FLOAT32),
-        new_node(product, "MatMul", [bottleneck, f"{weights}/read"], T=FLOAT32),
+        new_node(product, "MatMul", [fed, f"{weights}/read"], T=FLOAT32),
         new_node(total, "Add", [product, f"{biases}/read"], T=FLOAT32),
     ]
 

@@ -35,15 +35,9 @@ def label_images(
     on_error: OnError = "skip",
     max_image_pixels: int = MAX_PIXELS,
 ) -> list[Labelled]:
-    """Return each image's best labels, in the order of `images`.
+    """Return the `top_k` best labels of each image, in the order of `images`.
 
-    Args:
-        frozen: the graph; `spec.final` gives the scores.
-        labels_for: gives the labels for a number of scores.
-        images: the images.
-        top_k: how many labels to give.
-        on_error: what to do about an image that cannot be used.
-        max_image_pixels: largest image to accept.
+    The scores are those of `spec.final`; `labels_for` gives the labels for a number of scores.
 
     Raises:
         InputError: the graph has no scores, the labels do not fit them, or an image cannot be used

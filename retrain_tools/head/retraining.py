@@ -123,12 +123,7 @@ class RetrainResult:
 
 
 def settings_in(output_dir: str, **given: Any) -> RetrainSettings:
-    """Return settings whose results go into one folder, but for those in `given` that are not None.
-
-    Args:
-        output_dir: the folder.
-        given: any fields of RetrainSettings.
-    """
+    """Return settings whose results go into one folder, but for fields in `given` that are set."""
     places = {
         "output_graph": "output_graph.pb",
         "output_labels": "output_labels.txt",
@@ -163,12 +158,8 @@ def retrain_on(
 ) -> RetrainResult:
     """Cache bottlenecks, train a new last layer on them, test it, and write every result.
 
-    Nothing but bottlenecks, curves and intermediate graphs is written before the test is done.
-
-    Args:
-        frozen: the graph.
-        settings: how to train, and where results go.
-        splits: what `find_classes` found; None to let it find them.
+    Nothing but bottlenecks, curves and intermediate graphs is written before the test is done. The
+    splits are what `find_classes` found; None lets it find them.
 
     Raises:
         InputError: see `make_dataset`, `DistortedImages`, `retrained_graph`, `write_saved_model`.
@@ -303,9 +294,8 @@ def _write(frozen: FrozenGraph, settings: RetrainSettings, result: RetrainResult
     if settings.checkpoint_path:
         write_checkpoint(settings.checkpoint_path, result.head)
     files.write_text(settings.metrics, json.dumps(result.figures, indent=1) + "\n")
-    write_saved_model(
-        settings.saved_model_dir, frozen, result.head, result.labels, settings.cache.pooling
-    )
+    folder, pooling = settings.saved_model_dir, settings.cache.pooling
+    write_saved_model(folder, frozen, result.head, result.labels, pooling)
 
 
 def _check_outputs(settings: RetrainSettings) -> None:

@@ -45,14 +45,9 @@ def write_saved_model(
     `serving_default` takes `image_bytes`, string [N], encoded images, and gives `scores`,
     float32 [N, classes], and `labels`, string [N, classes], each row in the order of the scores.
     The image side is the graph's own; the body has its old batch norms folded, because
-    TensorFlow 2 functions refuse them.
+    TensorFlow 2 functions refuse them. A bottleneck of rank above 2 is pooled.
 
-    Args:
-        folder: where to; missing or empty.
-        frozen: the source graph.
-        head: the trained layer.
-        labels: in the order of the head's classes.
-        pooling: how a bottleneck of rank above 2 becomes a vector.
+    The folder is missing or empty, the labels are in the order of the head's classes.
 
     Raises:
         InputError: TensorFlow 2 refuses the graph.

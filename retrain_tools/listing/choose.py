@@ -76,12 +76,8 @@ def of_kind(
 ) -> tuple[Sequence[Tensor], Extra]:
     """Return the tensors of the kinds asked for, and depth and reason of bottlenecks.
 
-    Args:
-        graph_def: the graph.
-        tensors: all its tensors.
-        kinds: what to choose.
-        path: its file, for error messages.
-        entry: its catalogue entry when it was asked for by name.
+    The graph's file, `path`, is for error messages; `entry` is its catalogue entry, if it was asked
+    for by name.
 
     Raises:
         InputError: no tensor is seen to take images, or nothing is computed from it.
@@ -108,12 +104,8 @@ def chosen(
 ) -> list[Tensor]:
     """Return the tensors that pass the filters: in their order, or in that of the path asked for.
 
-    Args:
-        graph_def: the graph.
-        tensors: the tensors to choose from.
-        filters: what to choose.
-        known: all tensors of the graph.
-        path: its file, for error messages.
+    They are chosen from `tensors`; `known` are all of the graph, whose file, `path`, is for error
+    messages.
 
     Raises:
         InputError: a filter names what is not there, or there is no path between two tensors.

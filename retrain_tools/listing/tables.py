@@ -26,15 +26,11 @@ def tensor_lines(
     columns: Sequence[str],
     extra: Mapping[str, Mapping[str, Any]],
 ) -> Lines:
-    """Return a line for each tensor.
+    """Return a line for each tensor, for one of the forms of `lines_text`.
 
-    Args:
-        tensors: what to print.
-        consumers: the nodes that take each tensor, by its name.
-        form: as for `lines_text`. A table counts the consumers, unless it has further columns; JSON
-            and CSV name them.
-        columns: the names of further columns.
-        extra: their cells, by the tensor's name and by column.
+    The consumers, which are named by the tensor that they take, are counted in a table, unless it
+    has further `columns`; JSON and CSV name them. The cells of further columns are in `extra`, by
+    the tensor's name and by column.
     """
     takes = [consumers.get(tensor.name, ()) for tensor in tensors]
     middle: tuple[str, ...] = () if columns else ("consumers",)
@@ -57,11 +53,8 @@ def tensor_lines(
 def lines_text(lines: Lines, form: str, style: Style, unknown: str = "-") -> str:
     """Return lines as text that ends with a line's end, or is empty.
 
-    Args:
-        lines: what to print.
-        form: `table`, `names` (the first column, each once), `json` or `csv`.
-        style: how a table stands out on a terminal.
-        unknown: stands for None in a table and in CSV.
+    The form is `table`, `names` (the first column, each once), `json` or `csv`. In a table and in
+    CSV, None is shown as `unknown`.
     """
     if form == "names":
         return "".join(f"{name}\n" for name in dict.fromkeys(line[0] for line in lines.cells))
