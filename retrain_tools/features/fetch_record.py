@@ -25,11 +25,6 @@ class Record(NamedTuple):
     sources: list[Source]
 
 
-def record_path(output: Path) -> Path:
-    """Return where the record of `output` is kept."""
-    return Path(f"{output}.json")
-
-
 def write_record(output: Path, record: Record, graph: str) -> None:
     """Write the record of an output that is there, and by which graph file, for people to read."""
     tensors = {
@@ -46,7 +41,7 @@ def write_record(output: Path, record: Record, graph: str) -> None:
     # A line for each image, not one for each of its numbers.
     images = ",\n".join(json.dumps(source) for source in record.sources)
     head = json.dumps(content, indent=1).removesuffix("\n}")
-    files.write_text(record_path(output), f'{head},\n "images": [\n{images}\n ]\n}}\n')
+    files.write_text(f"{output}.json", f'{head},\n "images": [\n{images}\n ]\n}}\n')
 
 
 def read_record(
@@ -60,7 +55,7 @@ def read_record(
         InputError: it was made in another way, by another program, or changed since.
     """
     try:
-        content = json.loads(record_path(output).read_bytes())
+        content = json.loads(Path(f"{output}.json").read_bytes())
         if content["format"] != _FORMAT:
             raise ValueError
         columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]

@@ -165,11 +165,7 @@ def _identity(frozen: FrozenGraph, pooling: str) -> Identity:
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
-    """Return each image once.
-
-    Raises:
-        InputError: two images of different folders would have the same bottleneck file.
-    """
+    """Return each image once; raise InputError where two would have the same bottleneck file."""
     by_place: dict[str, ImageFile] = {}
     for image in images:
         other = by_place.setdefault(image.relative, image)
