@@ -26,15 +26,13 @@ _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
 
 
 class DamagedBottleneckError(Exception):
-    """A cache file does not hold what it should; the message says what is wrong."""
+    """A cache file does not hold what it should; the message says what is wrong.
 
+    Attributes:
+        depth: how many numbers it holds, if they are sound, but more or fewer than they should be.
+    """
 
-class WrongDepthError(DamagedBottleneckError):
-    """A cache file holds sound numbers, but more or fewer (`found`) than it should."""
-
-    def __init__(self, found: int, wanted: int) -> None:
-        super().__init__(f"{found} values instead of {wanted}")
-        self.found = found
+    depth: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,8 +100,7 @@ class Cache:
         """Return the image's float32 [depth] values, or None if they are not cached.
 
         Raises:
-            DamagedBottleneckError: the file is not `depth` finite numbers with commas between; a
-                WrongDepthError if only their number is wrong.
+            DamagedBottleneckError: the file is not `depth` finite numbers with commas between.
         """
         try:
             text = self.path(image).read_bytes()
@@ -111,7 +108,9 @@ class Cache:
             return None
         vector = parse_bottleneck(text)
         if len(vector) != self.depth:
-            raise WrongDepthError(len(vector), self.depth)
+            error = DamagedBottleneckError(f"{len(vector)} values instead of {self.depth}")
+            error.depth = len(vector)
+            raise error
         return vector
 
     def write(self, image: ImageFile, vector: Vector) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
-from retrain_tools.features.image_side import ImagePreparation, Prepared
+from retrain_tools.features.image_side import Prepared
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
@@ -33,8 +33,9 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
                 f"Distortions enter behind the one node that resizes images, which {frozen.path} "
                 "does not have; train without them."
             )
-        self._frozen, self._wanted, self._options = frozen, wanted, options
-        self._size = frozen.spec.image_size
+        fetches, maximum = [spec.bottleneck], options.max_image_pixels
+        self._open = partial(Extractor, frozen, fetches, options.pooling, maximum)
+        self._wanted, self._size = wanted, spec.image_size
         self._extractor: Extractor | None = None
 
     def __exit__(self, *_: object) -> None:
@@ -50,13 +51,16 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
             InputError: a file cannot be decoded any more.
         """
         if self._extractor is None:
-            tensor, options = self._frozen.spec.bottleneck, self._options
-            maximum = options.max_image_pixels
-            self._extractor = Extractor(self._frozen, [tensor], options.pooling, maximum)
+            self._extractor = self._open()
         drawn = [(path, draw(rng, self._wanted, self._size)) for path in paths]
-        prepare = partial(self._distort, self._extractor.image_side)
-        rows = []
-        for (path, _), result in self._extractor.results(drawn, prepare):
+        side, rows = self._extractor.image_side, []
+
+        def distorted(drawn: tuple[str, Draw]) -> Prepared:
+            path, numbers = drawn
+            resized = side.resize(side.decode(path).astype(np.float32), numbers.precrop)
+            return side.scale(crop_and_light(resized, numbers, self._size))
+
+        for (path, _), result in self._extractor.results(drawn, distorted):
             if isinstance(result, ImageError):
                 raise InputError(
                     f"{path} {result}. It has a cached bottleneck, but distortions take the image "
@@ -64,8 +68,3 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
                 ) from result
             rows.append(result[0])
         return np.stack(rows)
-
-    def _distort(self, side: ImagePreparation, drawn: tuple[str, Draw]) -> Prepared:
-        path, numbers = drawn
-        resized = side.resize(side.decode(path).astype(np.float32), numbers.precrop)
-        return side.scale(crop_and_light(resized, numbers, self._size))

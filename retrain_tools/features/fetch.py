@@ -18,13 +18,7 @@ from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch_record import Record, read_record, write_record
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
-from retrain_tools.features.stores import (
-    DAMAGE,
-    Column,
-    Table,
-    check_contents,
-    store_format,
-)
+from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError

@@ -18,7 +18,6 @@ from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
-    WrongDepthError,
     find_suffix,
     fingerprint,
     read_manifest,
@@ -185,8 +184,8 @@ def _read_cached(cache: Cache, images: Sequence[ImageFile], keep: Keep) -> _Foun
         except DamagedBottleneckError as error:
             log.info("damaged bottleneck, computed again: %s: %s", cache.path(image), error)
             found.damaged.append(image)
-            if isinstance(error, WrongDepthError):
-                found.other_depths[error.found] += 1
+            if error.depth is not None:
+                found.other_depths[error.depth] += 1
             continue
         if vector is None:
             found.missing.append(image)

@@ -139,8 +139,7 @@ def check_filters(filters: Filters) -> None:
     Raises:
         InputError: a pattern, type or path is not written as it must be.
     """
-    if filters.pattern is not None:
-        _compiled(filters.pattern)
+    named(filters)
     for name in filters.dtype or ():
         if name not in dtype_names():
             raise InputError(
@@ -153,18 +152,19 @@ def check_filters(filters: Filters) -> None:
         )
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"--pattern={pattern} is not a regular expression: {error}") from error
-
-
 def named(filters: Filters) -> Callable[[str], bool]:
-    """Return the test that a name passes whose `pattern` and `glob` hold, of those given."""
+    """Return the test that a name passes whose `pattern` and `glob` hold, of those given.
+
+    Raises:
+        InputError: the pattern is not a regular expression.
+    """
     tests: list[Callable[[str], Any]] = []
     if filters.pattern is not None:
-        tests.append(_compiled(filters.pattern).search)
+        try:
+            tests.append(re.compile(filters.pattern).search)
+        except re.error as error:
+            not_one = f"--pattern={filters.pattern} is not a regular expression"
+            raise InputError(f"{not_one}: {error}") from error
     if filters.glob is not None:
         matches = re.compile(fnmatch.translate(filters.glob)).match
         tests.append(lambda name: matches(name) or matches(name.removesuffix(":0")))

@@ -18,7 +18,6 @@ from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
-    WrongDepthError,
     find_suffix,
     fingerprint,
     format_bottleneck,
@@ -117,9 +116,9 @@ def test_any_bytes_are_numbers_or_damaged(data):
 
 def test_a_file_of_another_length(tmp_path):
     write(tmp_path, "a/1.jpg.txt", text="0.1,0.2,0.3")
-    with pytest.raises(WrongDepthError, match=r"^3 values instead of 4$") as error:
+    with pytest.raises(DamagedBottleneckError, match=r"^3 values instead of 4$") as error:
         Cache(tmp_path, "", 4).read(image("a/1.jpg"))
-    assert error.value.found == 3
+    assert error.value.depth == 3
 
 
 def test_what_is_not_cached(tmp_path):
