@@ -39,9 +39,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
     def __init__(self, frozen: FrozenGraph, fetches: Sequence[str]) -> None:
         """Open the body, and run it on random pixels to find the sizes of batches it can take.
 
-        Args:
-            frozen: the graph; it is not kept.
-            fetches: full tensor names.
+        The graph is not kept. `fetches` are full tensor names.
 
         Raises:
             InputError: a fetch is not computed from images, is not of numbers or has none; or the
@@ -61,9 +59,8 @@ class Body(contextlib.AbstractContextManager["Body"]):
             self.shapes = [value.shape[1:] for value in alone]
             for fetch, shape in zip(fetches, self.shapes, strict=True):
                 if 0 in shape:
-                    raise InputError(
-                        f"{fetch!r} has no values for an image: its shape is {list(shape)}."
-                    )
+                    nothing = f"has no values for an image: its shape is {list(shape)}"
+                    raise InputError(f"{fetch!r} {nothing}.")
             self._sizes = self._sizes_of_batches(images, alone)
             self.batch_size = max(self._sizes)
         except BaseException:
@@ -74,10 +71,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
         self._engine.__exit__()
 
     def run(self, pixels: npt.NDArray[np.float32]) -> Values:
-        """Fetch the tensors for prepared pixels.
-
-        Args:
-            pixels: float32 [N, h, w, 3]; N is at most `batch_size`.
+        """Fetch the tensors for prepared pixels, float32 [N, h, w, 3]; N is at most `batch_size`.
 
         Returns:
             One float32 [N, ...] per fetch. In it, an image's values do not depend on the others,

@@ -21,12 +21,8 @@ def plan_body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[
 
     The pixel input becomes a float32 [None, h, w, 3] placeholder of the same name. Then nodes that
     only pass values on are removed, old batch norms are folded into their kernels (the same numbers
-    to 1e-5 relative), and Reshapes to a batch of one are opened.
-
-    Args:
-        graph_def: the whole graph; it is not changed.
-        spec: its pixel input and image size.
-        fetches: full tensor names; they can be fetched from the body.
+    to 1e-5 relative), and Reshapes to a batch of one are opened. `graph_def` is not changed; the
+    full tensor names in `fetches` can be fetched from the body.
 
     Returns:
         The light graph and its weights, for `import_light`.

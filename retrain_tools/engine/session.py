@@ -29,32 +29,33 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
     def __init__(
         self, light: Any, weights: Weights, feed: str, fetches: Sequence[str], where: str
     ) -> None:
-        """Open the graph.
+        """Open a light graph and its weights; neither is kept.
 
-        Args:
-            light: the light graph.
-            weights: its weights; neither is kept.
-            feed: full name of the tensor that `run` feeds.
-            fetches: full names of the tensors that it fetches.
-            where: the graph's file, for messages.
+        `feed` and `fetches` are the full names of the tensors that `run` feeds and fetches, `where`
+        is the graph's file, for messages.
 
         Raises:
             InputError: TensorFlow does not accept the graph, or a fetch is not of numbers.
         """
-        with naming(where):
-            graph, assignments, tensors = _graph_with_variables(light, weights, [feed, *fetches])
-        self._feed, *self._fetches = tensors
+        graph, tensors, assignments = tf.Graph(), {}, []
+        with naming(where), graph.as_default():
+            for name, array in weights.items():
+                if array.nbytes < _HELD_AS_VARIABLE:
+                    tensors[name] = tf.constant(array)
+                else:
+                    tensors[name], assign, fed = _variable(name, array)
+                    assignments.append((assign, {fed: array}))
+            # By what the import gives: a name may have been changed to keep it unique.
+            self._feed, *self._fetches = import_light(light, tensors, [feed, *fetches])
         for fetch, tensor in zip(fetches, self._fetches, strict=True):
-            dtype = tensor.dtype
-            if not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
-                raise InputError(
-                    f"{fetch!r} is of type {dtype.name}, and no real numbers; choose another "
-                    "tensor."
-                )
+            kind = tensor.dtype
+            if not (kind.is_floating or kind.is_integer or kind.is_bool):
+                no_numbers = f"is of type {kind.name}, and no real numbers"
+                raise InputError(f"{fetch!r} {no_numbers}; choose another tensor.")
         self._closing = contextlib.ExitStack()
         self._session = self._closing.enter_context(session_on(graph))
-        for assign, value, array in assignments:
-            self._session.run(assign, {value: array})
+        for assign, feeds in assignments:
+            self._session.run(assign, feeds)
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
@@ -109,37 +110,17 @@ def run(session: Any, fetches: Any, feeds: dict[Any, Any]) -> Any:
         raise EngineError(first_sentence(error)) from error
 
 
-def _graph_with_variables(
-    light: Any, weights: Weights, wanted: Sequence[str]
-) -> tuple[Any, list[tuple[Any, Any, Any]], list[Any]]:
-    """Build a graph from a light one, its kernels in variables.
+def _variable(name: str, array: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
+    """Return the value of a new variable, the op that assigns it, and the placeholder of that.
 
     TensorFlow copies a graph's constants half a dozen times before the first run (900 MB and 3 s
     for the 2015 graph). Variables are outside the graph, and as fast.
-
-    Returns:
-        The graph; (assignment, placeholder, array) to run once for each variable; the wanted
-        tensors, by what the import gives: a name may have been changed to keep it unique.
-
-    Raises:
-        KeyError, ValueError: TensorFlow does not accept the graph or a name.
     """
-    graph = tf.Graph()
-    assignments = []
-    with graph.as_default():
-        tensors = {}
-        for name, array in weights.items():
-            if array.nbytes < _HELD_AS_VARIABLE:
-                tensors[name] = tf.constant(array)
-                continue
-            shape, dtype = array.shape, array.dtype
-            handle = tf.raw_ops.VarHandleOp(dtype=dtype, shape=shape, shared_name=name)
-            value = tf.compat.v1.placeholder(dtype, shape)
-            assign = tf.raw_ops.AssignVariableOp(resource=handle, value=value)
-            assignments.append((assign, value, array))
-            tensors[name] = tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype)
-        found = import_light(light, tensors, wanted)
-    return graph, assignments, found
+    shape, dtype = array.shape, array.dtype
+    handle = tf.raw_ops.VarHandleOp(dtype=dtype, shape=shape, shared_name=name)
+    fed = tf.compat.v1.placeholder(dtype, shape)
+    assign = tf.raw_ops.AssignVariableOp(resource=handle, value=fed)
+    return tf.raw_ops.ReadVariableOp(resource=handle, dtype=dtype), assign, fed
 
 
 @contextlib.contextmanager

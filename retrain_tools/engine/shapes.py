@@ -21,9 +21,6 @@ def infer_tensors(graph_def: Any) -> list[Tensor]:
 
     What TensorFlow does not tell, because it lacks an op or refuses the whole graph, is as
     `list_tensors` has it.
-
-    Args:
-        graph_def: the graph.
     """
     own: dict[str, list[Tensor]] = {}
     for tensor in list_tensors(graph_def):

@@ -42,11 +42,8 @@ def adopt(
 ) -> dict[str, object] | None:
     """Compute a few images of a cache without manifest again, and compare.
 
-    Args:
-        cache: the cache.
-        cached: the images that have a good cache file.
-        trust: take them unchecked.
-        extractor: opens the graph.
+    The images `cached` are those that have a good cache file. With `trust`, none is computed, and
+    the graph, which `extractor` opens, is not needed.
 
     Returns:
         What was checked, for the manifest; None for a new cache.

@@ -6,7 +6,7 @@ import bisect
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +26,13 @@ _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
 
 
 class DamagedBottleneckError(Exception):
-    """A cache file does not hold what it should; the message says what is wrong."""
+    """A cache file does not hold what it should; the message says what is wrong.
 
+    Attributes:
+        depth: how many numbers it holds, if they are sound, but more or fewer than they should be.
+    """
 
-class WrongDepthError(DamagedBottleneckError):
-    """A cache file holds sound numbers, but more or fewer (`found`) than it should."""
-
-    def __init__(self, found: int, wanted: int) -> None:
-        super().__init__(f"{found} values instead of {wanted}")
-        self.found = found
+    depth: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +52,11 @@ class Identity:
     pooling: str
     preprocessing: dict[str, Any]
     precision: str = "float32"
+
+    def differing(self, other: Identity) -> list[str]:
+        """Return the names of the attributes that are not the same in the other."""
+        names = [field.name for field in dataclasses.fields(self)]
+        return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
 def fingerprint(frozen: FrozenGraph, tensor: str) -> str:
@@ -90,15 +93,14 @@ class Cache:
     depth: int
 
     def path(self, image: ImageFile) -> Path:
-        """Return where the image's bottleneck file is, or would be."""
-        return bottleneck_path(self.folder, image, self.suffix)
+        """Return where the image's bottleneck file is, or would be: LABEL/IMAGE<suffix>.txt."""
+        return self.folder / f"{image.relative}{self.suffix}.txt"
 
     def read(self, image: ImageFile) -> Vector | None:
         """Return the image's float32 [depth] values, or None if they are not cached.
 
         Raises:
-            DamagedBottleneckError: the file is not `depth` finite numbers with commas between; a
-                WrongDepthError if only their number is wrong.
+            DamagedBottleneckError: the file is not `depth` finite numbers with commas between.
         """
         try:
             text = self.path(image).read_bytes()
@@ -106,17 +108,14 @@ class Cache:
             return None
         vector = parse_bottleneck(text)
         if len(vector) != self.depth:
-            raise WrongDepthError(len(vector), self.depth)
+            error = DamagedBottleneckError(f"{len(vector)} values instead of {self.depth}")
+            error.depth = len(vector)
+            raise error
         return vector
 
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
         files.write_text(self.path(image), format_bottleneck(vector))
-
-
-def bottleneck_path(folder: Path, image: ImageFile, suffix: str) -> Path:
-    """Return FOLDER/LABEL/IMAGE<suffix>.txt."""
-    return folder / f"{image.relative}{suffix}.txt"
 
 
 def format_bottleneck(vector: Vector) -> str:
@@ -163,8 +162,11 @@ def find_suffix(folder: Path, images: Sequence[ImageFile], preferred: str) -> st
             longer = any(f"{image.relative}{rest[:end]}" in known for end in range(1, len(rest)))
             if rest.endswith(".txt") and not longer:
                 found.add(rest.removesuffix(".txt"))
-    if preferred in found or not found:
-        return preferred
+    return preferred if preferred in found or not found else the_naming(folder, found)
+
+
+def the_naming(folder: Path, found: Collection[str]) -> str:
+    """Return the one naming of a bottleneck folder, or raise InputError if it has several."""
     if len(found) > 1:
         raise InputError(
             f"{folder} holds bottlenecks of several namings: {sorted(found)}. "
@@ -178,17 +180,17 @@ def manifest_path(folder: Path, suffix: str) -> Path:
     return folder / f"manifest{suffix}.json"
 
 
-def read_manifest(folder: Path, suffix: str) -> dict[str, Any] | None:
-    """Return the manifest, or None where there is none.
+def read_manifest(folder: Path, suffix: str, wanted: Identity) -> int | None:
+    """Return the depth of the cache that has a manifest, or None where there is none.
 
     Raises:
-        InputError: the file is there and is not a manifest.
+        InputError: the file is not a manifest, or its cache was made in another way than `wanted`.
     """
     path = manifest_path(folder, suffix)
     try:
         manifest = json.loads(path.read_bytes())
-        identity = Identity(**manifest["identity"])
-        if manifest["format"] != _MANIFEST_FORMAT or not isinstance(manifest["depth"], int):
+        cached, depth = Identity(**manifest["identity"]), manifest["depth"]
+        if manifest["format"] != _MANIFEST_FORMAT or not isinstance(depth, int):
             raise ValueError
     except FileNotFoundError:
         return None
@@ -197,7 +199,17 @@ def read_manifest(folder: Path, suffix: str) -> dict[str, Any] | None:
             f"{path} is not a manifest of this version. If the bottlenecks beside it are good, "
             "remove it: they will be checked and adopted."
         ) from error
-    return {**manifest, "identity": identity}
+    differences = [
+        f"{name} {_short(getattr(cached, name))} there, {_short(getattr(wanted, name))} now"
+        for name in cached.differing(wanted)
+    ]
+    if differences:
+        raise InputError(
+            f"The bottlenecks in {folder} were made by another graph or in another way "
+            f"({manifest.get('graph')}; {path.name}): {'; '.join(differences)}. "
+            f"Use another {argument('bottleneck_dir')} or another {argument('bottleneck_suffix')}."
+        )
+    return depth
 
 
 def write_manifest(
@@ -213,24 +225,6 @@ def write_manifest(
         **more,
     }
     files.write_text(manifest_path(folder, suffix), json.dumps(manifest, indent=2) + "\n")
-
-
-def refuse_another(folder: Path, suffix: str, manifest: dict[str, Any], identity: Identity) -> None:
-    """Raise InputError if the manifest's cache was made in another way than `identity` says."""
-    cached: Identity = manifest["identity"]
-    differences = [
-        f"{field.name} {_short(getattr(cached, field.name))} there, "
-        f"{_short(getattr(identity, field.name))} now"
-        for field in dataclasses.fields(Identity)
-        if getattr(cached, field.name) != getattr(identity, field.name)
-    ]
-    if differences:
-        raise InputError(
-            f"The bottlenecks in {folder} were made by another graph or in another way "
-            f"({manifest.get('graph')}; {manifest_path(folder, suffix).name}): "
-            f"{'; '.join(differences)}. "
-            f"Use another {argument('bottleneck_dir')} or another {argument('bottleneck_suffix')}."
-        )
 
 
 def _short(value: Any) -> str:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.engine.session import session_on
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions
-from retrain_tools.features.image_side import ImagePreparation, Prepared
+from retrain_tools.features.image_side import Prepared
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw
-from retrain_tools.quiet_tensorflow import tf
 
 
 class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
@@ -35,13 +33,14 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
                 f"Distortions enter behind the one node that resizes images, which {frozen.path} "
                 "does not have; train without them."
             )
-        self._frozen, self._wanted, self._options = frozen, wanted, options
-        self._size = frozen.spec.image_size
-        self._opened = contextlib.ExitStack()
+        fetches, maximum = [spec.bottleneck], options.max_image_pixels
+        self._open = partial(Extractor, frozen, fetches, options.pooling, maximum)
+        self._wanted, self._size = wanted, spec.image_size
         self._extractor: Extractor | None = None
 
     def __exit__(self, *_: object) -> None:
-        self._opened.close()
+        if self._extractor is not None:
+            self._extractor.__exit__()
 
     def bottlenecks(
         self, paths: Sequence[str], rng: np.random.Generator
@@ -52,14 +51,16 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
             InputError: a file cannot be decoded any more.
         """
         if self._extractor is None:
-            tensor, options = self._frozen.spec.bottleneck, self._options
-            new = Extractor(self._frozen, [tensor], options.pooling, options.max_image_pixels)
-            self._extractor = self._opened.enter_context(new)
-            self._resize = self._opened.enter_context(_resizer())
+            self._extractor = self._open()
         drawn = [(path, draw(rng, self._wanted, self._size)) for path in paths]
-        prepare = partial(self._distort, self._extractor.image_side)
-        rows = []
-        for (path, _), result in self._extractor.results(drawn, prepare):
+        side, rows = self._extractor.image_side, []
+
+        def distorted(drawn: tuple[str, Draw]) -> Prepared:
+            path, numbers = drawn
+            resized = side.resize(side.decode(path).astype(np.float32), numbers.precrop)
+            return side.scale(crop_and_light(resized, numbers, self._size))
+
+        for (path, _), result in self._extractor.results(drawn, distorted):
             if isinstance(result, ImageError):
                 raise InputError(
                     f"{path} {result}. It has a cached bottleneck, but distortions take the image "
@@ -67,21 +68,3 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
                 ) from result
             rows.append(result[0])
         return np.stack(rows)
-
-    def _distort(self, side: ImagePreparation, drawn: tuple[str, Draw]) -> Prepared:
-        path, numbers = drawn
-        image = side.decode(path).astype(np.float32)
-        resized = self._resize(image[np.newaxis], numbers.precrop)[0]
-        return side.scale(crop_and_light(resized, numbers, self._size))
-
-
-@contextlib.contextmanager
-def _resizer() -> Iterator[Callable[..., npt.NDArray[np.float32]]]:
-    """Yield a function (float32 [1, H, W, 3], (h, w)) -> [1, h, w, 3], as TensorFlow 1 resizes."""
-    graph = tf.Graph()
-    with graph.as_default():
-        image = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
-        size = tf.compat.v1.placeholder(tf.int32, [2])
-        resized = tf.raw_ops.ResizeBilinear(images=image, size=size)
-    with session_on(graph) as session:
-        yield session.make_callable(resized, [image, size])

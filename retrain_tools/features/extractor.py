@@ -44,13 +44,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         pooling: str | None = "avg",
         max_image_pixels: int = MAX_PIXELS,
     ) -> None:
-        """Open the graph.
+        """Open the graph, which is not kept, for fetches by their full tensor names.
 
-        Args:
-            frozen: the graph; it is not kept.
-            fetches: full tensor names.
-            pooling: for fetches of rank above 2, see `pooling.pool`; None keeps their shape.
-            max_image_pixels: largest image to accept.
+        Those of rank above 2 are pooled, see `pooling.pool`; None keeps their shape.
 
         Raises:
             InputError: a fetch is not computed from images, or is not of numbers; or the graph
@@ -73,13 +69,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         self._closing.close()
 
     def extract(self, images: Collection[Image]) -> Iterator[tuple[Image, Result]]:
-        """Fetch the tensors for images, and show the progress.
+        """Yield each image and its result, in the order of `images`, and show the progress.
 
-        Args:
-            images: files are read as they are needed, whatever the number of images.
-
-        Yields:
-            Each image and its result, in the order of `images`.
+        Files are read as they are needed, whatever the number of images.
         """
         with progress(len(images), "images") as advance:
             for pair in self.results(images, self.image_side.prepare):
@@ -134,10 +126,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         results: list[Result] = []
         for row in range(len(pixels)):
             vectors = [self._pooled(value[row]) for value in values]
-            finite = all(np.isfinite(vector).all() for vector in vectors)
-            results.append(
-                vectors if finite else ImageError("gives values that are not finite numbers")
-            )
+            is_finite = all(np.isfinite(vector).all() for vector in vectors)
+            nonsense = ImageError("gives values that are not finite numbers")
+            results.append(vectors if is_finite else nonsense)
         return results
 
     def _pooled(self, value: Vector) -> Vector:

@@ -18,15 +18,7 @@ from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch_record import Record, read_record, write_record
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
-from retrain_tools.features.stores import (
-    DAMAGE,
-    Column,
-    Rows,
-    Table,
-    check_names,
-    check_paths,
-    store_format,
-)
+from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
@@ -108,11 +100,8 @@ def fetch_tensors(
     holds what is done. Images that cannot be used are left out, and listed in
     OUTPUT.failures.csv.
 
-    Args:
-        frozen: the graph.
-        tensors: full tensor names by the names that they get in the output.
-        paths: image files; each counts once.
-        options: where and how.
+    The full names in `tensors` stand under the names that they get in the output. An image file
+    counts once.
 
     Raises:
         InputError: see `check_options` and `stores`; a tensor is not computed from images; the
@@ -121,9 +110,8 @@ def fetch_tensors(
     """
     check_options(options)
     output = Path(options.output)
-    check_names(output, list(tensors))
     paths = list(dict.fromkeys(paths))
-    check_paths(output, paths)
+    check_contents(output, list(tensors), paths)
     identities = _identities(frozen, tensors, options)
     with _part(output) as part:
         # An output that this very job was stopped at is ours, whatever its record says of it.
@@ -152,14 +140,9 @@ def _fetch(
     """Compute what neither the earlier output nor the unfinished run has, and write all of it."""
     output = Path(options.output)
     with contextlib.ExitStack() as stack:
-        extractor = stack.enter_context(
-            Extractor(
-                frozen,
-                [identity.tensor for identity in identities.values()],
-                options.pooling,
-                options.max_image_pixels,
-            )
-        )
+        tensors = [identity.tensor for identity in identities.values()]
+        opened = Extractor(frozen, tensors, options.pooling, options.max_image_pixels)
+        extractor = stack.enter_context(opened)
         columns = list(map(Column, identities, extractor.shapes))
         rows = _open_rows(part, identities, columns)
         stack.callback(rows.close)
@@ -176,7 +159,12 @@ def _fetch(
             done = [source for source in rest if source in rows]
             if done:
                 (part / _WRITING).touch()
-                _write(output, rows, Record(identities, columns, done), str(frozen.path))
+                images = [source.path for source in done]
+                table = Table(
+                    images, columns, lambda i, start, stop: rows.read(i, done[start:stop])
+                )
+                store_format(output).write(output, table)
+                write_record(output, Record(identities, columns, done), str(frozen.path))
         rows.delete()
     failed, computed = {**first.failed, **again.failed}, first.computed + again.computed
     return FetchedTensors(
@@ -288,14 +276,3 @@ def _compute(
         rows.append(waiting[path], values)
 
     return compute(extractor, list(waiting), keep, on_error)
-
-
-def _write(output: Path, rows: RowFiles, record: Record, graph: str) -> None:
-    """Write the output, in the order of the record's images, and the record."""
-
-    def values(column: int, start: int, stop: int) -> Rows:
-        return rows.read(column, record.sources[start:stop])
-
-    images = [source.path for source in record.sources]
-    store_format(output).write(output, Table(images, record.columns, values))
-    write_record(output, record, graph)

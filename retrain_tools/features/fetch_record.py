@@ -12,7 +12,7 @@ from retrain_tools import __version__, files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.rows import Source
-from retrain_tools.features.stores import Column, written_files
+from retrain_tools.features.stores import Column, store_format
 
 _FORMAT = 1
 
@@ -23,11 +23,6 @@ class Record(NamedTuple):
     identities: dict[str, Identity]
     columns: list[Column]
     sources: list[Source]
-
-
-def record_path(output: Path) -> Path:
-    """Return where the record of `output` is kept."""
-    return Path(f"{output}.json")
 
 
 def write_record(output: Path, record: Record, graph: str) -> None:
@@ -41,12 +36,12 @@ def write_record(output: Path, record: Record, graph: str) -> None:
         "graph": graph,
         "retrain_tools": __version__,
         "tensors": tensors,
-        "files": [_as_it_is(path) for path in written_files(output, record.columns)],
+        "files": [_as_it_is(path) for path in store_format(output).files(output, record.columns)],
     }
     # A line for each image, not one for each of its numbers.
     images = ",\n".join(json.dumps(source) for source in record.sources)
     head = json.dumps(content, indent=1).removesuffix("\n}")
-    files.write_text(record_path(output), f'{head},\n "images": [\n{images}\n ]\n}}\n')
+    files.write_text(f"{output}.json", f'{head},\n "images": [\n{images}\n ]\n}}\n')
 
 
 def read_record(
@@ -54,16 +49,13 @@ def read_record(
 ) -> Record | None:
     """Return the record of an output that was made as `wanted` says; None if there is no output.
 
-    Args:
-        output: the file of features.
-        wanted: how each tensor is to be computed, by its name in the output.
-        overwrite: whether an output that was made in another way counts as none.
+    With `overwrite`, an output that was made in another way counts as none.
 
     Raises:
         InputError: it was made in another way, by another program, or changed since.
     """
     try:
-        content = json.loads(record_path(output).read_bytes())
+        content = json.loads(Path(f"{output}.json").read_bytes())
         if content["format"] != _FORMAT:
             raise ValueError
         columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]
@@ -79,7 +71,7 @@ def read_record(
         difference = _difference(identities, wanted)
         if not difference and made != [_as_it_is(path) for path in paths]:
             difference = "was changed since it was written"
-    paths += written_files(output, [Column(name, ()) for name in wanted])
+    paths += store_format(output).files(output, [Column(name, ()) for name in wanted])
     if (overwrite and difference) or not any(path.exists() for path in paths):
         return None
     if difference:
@@ -98,10 +90,7 @@ def _as_it_is(path: Path) -> Source:
 def _difference(found: Mapping[str, Identity], wanted: Mapping[str, Identity]) -> str:
     if list(found) != list(wanted):
         return f"holds {', '.join(found)}, not {', '.join(wanted)}"
-    fields = [field.name for field in dataclasses.fields(Identity)]
     for name, identity in wanted.items():
-        as_read = json.loads(json.dumps(dataclasses.asdict(identity)))  # which has no tuples
-        other = [field for field in fields if getattr(found[name], field) != as_read[field]]
-        if other:
+        if other := found[name].differing(identity):
             return f"was made in another way: {name!r} differs in {' and '.join(other)}"
     return ""

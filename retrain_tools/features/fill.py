@@ -18,11 +18,9 @@ from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
-    WrongDepthError,
     find_suffix,
     fingerprint,
     read_manifest,
-    refuse_another,
     write_manifest,
 )
 from retrain_tools.features.extractor import Extractor, Vector
@@ -110,13 +108,9 @@ def fill_cache(
     options: CacheOptions,
     keep: Keep = lambda _image, _vector: None,
 ) -> FilledCache:
-    """Make sure that every usable image has a good bottleneck file.
+    """Make sure that every usable image has a good file of the values of `spec.bottleneck`.
 
-    Args:
-        frozen: the graph; `spec.bottleneck` is the tensor.
-        images: the images.
-        options: where and how.
-        keep: gets every image's values, float32 [depth], as well, in any order.
+    They, float32 [depth], go to `keep` as well, image by image in any order.
 
     Raises:
         InputError: see `check_options`; the folder belongs to another graph, a cache without
@@ -130,9 +124,7 @@ def fill_cache(
         suffix = find_suffix(folder, images, options.preferred_suffix)
     tensor, pooling = frozen.spec.bottleneck, options.pooling
     identity = _identity(frozen, pooling)
-    manifest = read_manifest(folder, suffix)
-    if manifest is not None:
-        refuse_another(folder, suffix, manifest, identity)
+    depth = read_manifest(folder, suffix, identity)
     with contextlib.ExitStack() as stack:
 
         @functools.cache
@@ -140,9 +132,9 @@ def fill_cache(
             new = Extractor(frozen, [tensor], pooling, options.max_image_pixels)
             return stack.enter_context(new)
 
-        cache = Cache(folder, suffix, manifest["depth"] if manifest else extractor().shapes[0][0])
+        cache = Cache(folder, suffix, extractor().shapes[0][0] if depth is None else depth)
         found = _read_cached(cache, images, keep)
-        if manifest is None:
+        if depth is None:
             if found.other_depths and not found.good:
                 refuse_other_depth(cache, found.other_depths, tensor)
             checked = adopt(cache, found.good, options.trust_cache, extractor)
@@ -172,11 +164,7 @@ def _identity(frozen: FrozenGraph, pooling: str) -> Identity:
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
-    """Return each image once.
-
-    Raises:
-        InputError: two images of different folders would have the same bottleneck file.
-    """
+    """Return each image once; raise InputError where two would have the same bottleneck file."""
     by_place: dict[str, ImageFile] = {}
     for image in images:
         other = by_place.setdefault(image.relative, image)
@@ -196,8 +184,8 @@ def _read_cached(cache: Cache, images: Sequence[ImageFile], keep: Keep) -> _Foun
         except DamagedBottleneckError as error:
             log.info("damaged bottleneck, computed again: %s: %s", cache.path(image), error)
             found.damaged.append(image)
-            if isinstance(error, WrongDepthError):
-                found.other_depths[error.found] += 1
+            if error.depth is not None:
+                found.other_depths[error.depth] += 1
             continue
         if vector is None:
             found.missing.append(image)

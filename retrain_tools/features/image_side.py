@@ -34,11 +34,7 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
     """A graph's image side, open. Safe to use from several threads; close it after use."""
 
     def __init__(self, frozen: FrozenGraph, max_image_pixels: int = MAX_PIXELS) -> None:
-        """Open the image side.
-
-        Args:
-            frozen: the graph; it is not kept.
-            max_image_pixels: largest image to accept.
+        """Open the image side; the graph is not kept.
 
         Raises:
             InputError: TensorFlow does not accept the graph.
@@ -55,6 +51,9 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             # Of formats that the graph's own decoder was not made for.
             contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
             image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+            whole = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
+            size = tf.compat.v1.placeholder(tf.int32, [2])
+            self._resize = tf.raw_ops.ResizeBilinear(images=whole, size=size), whole, size
         self._encoded, self._decoded, self._pixels, *resized = tensors
         self._resized = resized[0] if resized else None
         self._other_encoded, self._other_decoded = contents, image
@@ -65,12 +64,9 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         self._closing.close()
 
     def prepare(self, image: ImageLike) -> Prepared:
-        """Read an image and prepare its pixels.
+        """Read an image and prepare its pixels: float32 [h, w, 3].
 
         JPEG goes through the graph's own decoder; other formats enter behind it.
-
-        Returns:
-            float32 [h, w, 3].
 
         Raises:
             ImageError: the image cannot be used.
@@ -90,6 +86,11 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             ImageError: the image cannot be used.
         """
         return self._pixels_of(read_image(image, self._max_pixels))
+
+    def resize(self, pixels: npt.NDArray[np.float32], size: tuple[int, int]) -> Prepared:
+        """Resize float32 [H, W, 3] to (height, width) `size` as TensorFlow 1 does."""
+        resized, whole, wanted = self._resize
+        return self._run(resized, {whole: pixels[np.newaxis], wanted: size})[0]
 
     def scale(self, resized: npt.NDArray[np.float32]) -> Prepared:
         """Prepare a distorted image: float32 [h, w, 3], 0 to 255, of the graph's size already.

@@ -39,14 +39,10 @@ def fetch_in_memory(
     pooling: str | None = None,
     max_image_pixels: int = MAX_PIXELS,
 ) -> Features:
-    """Fetch tensors for images.
+    """Fetch tensors, by the names of tensors, nodes or end points, for images.
 
-    Args:
-        frozen: the graph.
-        names: tensors, nodes, or end points.
-        images: the images; a path that is there twice counts once.
-        pooling: how values of rank above 2 become a vector; None to keep their shape.
-        max_image_pixels: the largest image to accept.
+    A path that is there twice counts once. The `pooling` makes vectors of values of rank above 2;
+    None keeps their shape.
 
     Raises:
         InputError: a tensor is not there or not computed from images, its values are of other
@@ -71,19 +67,13 @@ def fetch_in_memory(
         reasons = "; ".join(f"{name} {why}" for name, why in list(failed.items())[:_REASONS])
         more = f"; and {len(failed) - _REASONS} more" if len(failed) > _REASONS else ""
         raise InputError(f"None of the {len(given)} images can be used: {reasons}{more}.")
-    values = {
-        name: _stacked(name, [row[index] for row in rows.values()])
-        for index, name in enumerate(tensors)
-    }
+    values = {}
+    for name, column in zip(tensors, zip(*rows.values(), strict=True), strict=True):
+        shapes = dict.fromkeys(str(list(value.shape)) for value in column)
+        if len(shapes) > 1:
+            raise InputError(
+                f"{name!r} has not the same shape for every image: {', '.join(shapes)}; fetch it "
+                "for one at a time, or with pooling."
+            )
+        values[name] = np.stack(column)
     return Features([given[name] for name in rows], values, failed)
-
-
-def _stacked(name: str, values: Sequence[Vector]) -> npt.NDArray[np.float32]:
-    try:
-        return np.stack(values)
-    except ValueError as error:
-        shapes = dict.fromkeys(str(list(value.shape)) for value in values)
-        raise InputError(
-            f"{name!r} has not the same shape for every image: {', '.join(shapes)}; fetch it for "
-            "one at a time, or with pooling."
-        ) from error

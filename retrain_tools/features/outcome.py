@@ -59,12 +59,8 @@ def compute(
 ) -> Outcome:
     """Compute the values of image files.
 
-    Args:
-        extractor: computes them.
-        paths: the files.
-        keep: gets the path and values of each good image, in their order, in the calling thread;
-            it may raise ImageError, too.
-        on_error: what to do about an image that cannot be used.
+    The path and values of each good image go to `keep`, in their order, in the calling thread; it
+    may raise ImageError, too.
 
     Raises:
         InputError: an image cannot be used, and `on_error` is `fail`.
@@ -91,13 +87,8 @@ def compute(
 def report_failures(failed: Mapping[str, str], count: int, path: Path) -> None:
     """Name the images that failed on stderr and in a CSV file; an earlier list is replaced.
 
-    Args:
-        failed: why an image cannot be used, by its path.
-        count: how many images there are in all.
-        path: the file.
-
     Raises:
-        InputError: all of them failed.
+        InputError: all the images, of which there are `count`, failed.
     """
     if not failed:
         path.unlink(missing_ok=True)

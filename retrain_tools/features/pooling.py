@@ -23,9 +23,7 @@ def pool(values: npt.NDArray[np.float32], pooling: str) -> npt.NDArray[np.float3
     Raises:
         InputError: `none` for a tensor that is not [N, depth].
     """
-    if values.ndim <= 2:
-        return values.reshape(len(values), -1)
-    if pooling == "flatten":
+    if values.ndim <= 2 or pooling == "flatten":
         return values.reshape(len(values), -1)
     if pooling == "none":
         shape = ", ".join(str(size) for size in values.shape[1:])

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from retrain_tools.errors import InputError, argument, did_you_mean
-from retrain_tools.features.cache import DamagedBottleneckError, parse_bottleneck
+from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.features.cache import DamagedBottleneckError, parse_bottleneck, the_naming
 from retrain_tools.features.extractor import Vector
 from retrain_tools.images.decode import EXTENSIONS
 
@@ -55,7 +55,14 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     for file in sorted(folder.rglob("*.txt")):
         if match := _NAME.fullmatch(file.relative_to(folder).as_posix()):
             by_suffix.setdefault(match["suffix"], []).append((match["image"], file))
-    found = by_suffix.get(_naming(folder, list(by_suffix), bottleneck_suffix), [])
+    if not by_suffix:
+        raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
+    if bottleneck_suffix is None:
+        bottleneck_suffix = the_naming(folder, by_suffix)
+    elif bottleneck_suffix not in by_suffix:
+        hint = did_you_mean(bottleneck_suffix, by_suffix)
+        raise InputError(f"No bottlenecks of naming {bottleneck_suffix!r} in {folder}.{hint}")
+    found = by_suffix[bottleneck_suffix]
     vectors: list[Vector] = []
     for _, file in found:
         try:
@@ -70,17 +77,3 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     images = [image for image, _ in found]
     labels = [image.partition("/")[0] if "/" in image else "" for image in images]
     return Bottlenecks(np.stack(vectors), labels, images)
-
-
-def _naming(folder: Path, known: list[str], wanted: str | None) -> str:
-    if not known:
-        raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
-    if wanted is None and len(known) > 1:
-        raise InputError(
-            f"{folder} holds bottlenecks of several namings: {sorted(known)}. Choose one with "
-            f"{argument('bottleneck_suffix')}."
-        )
-    if wanted is not None and wanted not in known:
-        hint = did_you_mean(wanted, known)
-        raise InputError(f"No bottlenecks of naming {wanted!r} in {folder}.{hint}")
-    return known[0] if wanted is None else wanted

@@ -46,11 +46,9 @@ class RowFiles:
     """
 
     def __init__(self, folder: Path, shapes: Sequence[Shape]) -> None:
-        """Open the folder, or make it. A row that was only half written is dropped.
+        """Open the folder, of these rows alone, or make it; a row only half written is dropped.
 
-        Args:
-            folder: of these rows alone.
-            shapes: of each tensor's values for one image.
+        The `shapes` are those of each tensor's values for one image.
         """
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -62,7 +60,7 @@ class RowFiles:
 
     def _recover(self) -> dict[Source, int]:
         whole = min(
-            _size(file) // count if count else 1 << 62
+            os.fstat(file.fileno()).st_size // count if count else 1 << 62
             for file, count in zip(self._files, self._row_bytes, strict=True)
         )
         rows: dict[Source, int] = {}
@@ -127,7 +125,3 @@ class RowFiles:
 def _open(path: Path) -> BinaryIO:
     path.touch()
     return path.open("r+b")
-
-
-def _size(file: BinaryIO) -> int:
-    return os.fstat(file.fileno()).st_size

@@ -42,12 +42,8 @@ def make_dataset(
 ) -> tuple[Dataset, FilledCache]:
     """Cache all bottlenecks and gather those of the usable images.
 
-    Args:
-        frozen: the graph.
-        splits: the images per label and split.
-        split: testing percentage, validation percentage and split key, to fill splits that are
-            empty once unusable images are left out.
-        cache: where and how bottlenecks are kept.
+    By `split`, testing percentage, validation percentage and split key, splits are filled that are
+    empty once unusable images are left out.
 
     Raises:
         InputError: see `fill_cache` and `fill_empty_splits`.
@@ -64,11 +60,12 @@ def make_dataset(
 
     report = fill_cache(frozen, images, cache, keep)
     if report.failed:
+
+        def usable(images: list[ImageFile]) -> list[ImageFile]:
+            return [image for image in images if image.path not in report.failed]
+
         left = {
-            label: {
-                name: [i for i in parts[name] if i.path not in report.failed] for name in SPLITS
-            }
-            for label, parts in splits.items()
+            label: {name: usable(parts[name]) for name in SPLITS} for label, parts in splits.items()
         }
         filled = fill_empty_splits(left, *split)
     classes = np.zeros(len(images), np.int64)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.head.training import Classes, Head, Vectors, accuracy, cross_entropy
+from retrain_tools.head.training import Classes, Head, Vectors, measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,14 +52,10 @@ def evaluate(head: Head, vectors: Vectors, classes: Classes) -> Evaluation:
     """Score bottlenecks [N, depth] of known classes [N]; N may be 0."""
     count = len(head.biases)
     confusion = np.zeros((count, count), np.int64)
-    if not len(classes):
-        return Evaluation(None, None, confusion, classes)
     logits = head.logits(vectors)
     predicted = logits.argmax(axis=1)
     np.add.at(confusion, (classes, predicted), 1)
-    return Evaluation(
-        accuracy(logits, classes), cross_entropy(logits, classes), confusion, predicted
-    )
+    return Evaluation(*measured(logits, classes), confusion, predicted)
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -15,12 +15,8 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32
 from retrain_tools.graphdef.image_side import add_image_side
-from retrain_tools.graphdef.navigate import (
-    copy_nodes,
-    nodes_by_name,
-    unique_name,
-    upstream,
-)
+from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, unique_name, upstream
+from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
@@ -47,13 +43,9 @@ def retrained_graph(
     they are, and attributes with default values are left out, so that TensorFlow 1 reads the graph
     as well as TensorFlow 2. The source's own nodes and GraphDef version are kept.
 
-    Args:
-        frozen: the source graph.
-        head: the trained layer.
-        pooling: how a bottleneck of rank above 2 becomes a vector.
-        final_tensor_name: the name of the softmax node.
-        encoded_input: give a graph that takes only pixels an encoded input too: its placeholder
-            then takes what decoding and scaling give, unless it is fed.
+    With `encoded_input`, a graph that takes only pixels gets an encoded input too: its placeholder
+    then takes what decoding and scaling give, unless it is fed. A bottleneck of rank above 2 is
+    pooled.
 
     Raises:
         InputError: the final tensor's name is taken, or none that TensorFlow takes.
@@ -64,9 +56,18 @@ def retrained_graph(
     result = copy_nodes(frozen.graph_def, lambda node: node.name in wanted)
     if encoded_input and frozen.spec.encoded_input is None:
         add_image_side(result, frozen.spec)
-    vector = _pool(result, frozen, bottleneck, pooling, len(head.weights))
+    shape = tensor_shapes(frozen.graph_def).get(bottleneck)
+    vector = add_pooling(result, bottleneck, shape, pooling, len(head.weights))
     result.node.extend(_head_nodes(vector, head, {node.name for node in result.node}))
-    _check_final_name(final_tensor_name, {node.name for node in result.node}, frozen)
+    given = f"{argument('final_tensor_name')}={final_tensor_name!r}"
+    if not _NODE_NAME.fullmatch(final_tensor_name):
+        raise InputError(
+            f"{given} cannot be the name of a node: it takes letters, digits and any of _ . - / "
+            "(and no ':0')."
+        )
+    if final_tensor_name in {node.name for node in result.node}:
+        needed = f"is the name of a node that {frozen.path} or the new layer needs"
+        raise InputError(f"{given} {needed}; choose another.")
     logits = result.node[-1].name
     result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=FLOAT32))
     for node in result.node:
@@ -74,23 +75,14 @@ def retrained_graph(
     return result
 
 
-def _check_final_name(name: str, taken: set[str], frozen: FrozenGraph) -> None:
-    given = f"{argument('final_tensor_name')}={name!r}"
-    if not _NODE_NAME.fullmatch(name):
-        raise InputError(
-            f"{given} cannot be the name of a node: it takes letters, digits "
-            "and any of _ . - / (and no ':0')."
-        )
-    if name in taken:
-        raise InputError(
-            f"{given} is the name of a node that {frozen.path} or the new "
-            "layer needs; choose another."
-        )
+def add_pooling(
+    graph_def: Any, bottleneck: str, shape: Shape | None, pooling: str, depth: int
+) -> str:
+    """Add what `features.pooling.pool` does to a float32 tensor as nodes at the end of `graph_def`.
 
-
-def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, depth: int) -> str:
-    """Add the pooling of a feature map where there is one; return the name of the vector."""
-    shape = tensor_shapes(frozen.graph_def).get(bottleneck)
+    Returns:
+        The name of the float32 [N, depth] tensor: `bottleneck` where that is a vector already.
+    """
     if shape is not None and len(shape) <= 2:
         return bottleneck
     name = unique_name("bottleneck_pooling", {node.name for node in graph_def.node})
@@ -101,22 +93,15 @@ def _pool(graph_def: Any, frozen: FrozenGraph, bottleneck: str, pooling: str, de
     axes = f"{name}/axes"
     if shape is not None:
         graph_def.node.append(new_constant(axes, np.arange(1, len(shape) - 1, dtype=np.int32)))
-    else:
-        graph_def.node.extend(_axes_at_run_time(axes, bottleneck))
+    else:  # all axes but the first and last, worked out when the graph is run
+        one, rank, last = f"{axes}/one", f"{axes}/rank", f"{axes}/last"
+        graph_def.node.append(new_constant(one, np.int32(1)))
+        graph_def.node.append(new_node(rank, "Rank", [bottleneck], T=FLOAT32))
+        graph_def.node.append(new_node(last, "Sub", [rank, one], T=INT32))
+        graph_def.node.append(new_node(axes, "Range", [one, last, one]))
     op = "Mean" if pooling == "avg" else "Max"
     graph_def.node.append(new_node(name, op, [bottleneck, axes], T=FLOAT32))
     return name
-
-
-def _axes_at_run_time(name: str, tensor: str) -> list[Any]:
-    """Return nodes that give all axes but the first and last of a tensor of unknown rank."""
-    one, rank, last = f"{name}/one", f"{name}/rank", f"{name}/last"
-    return [
-        new_constant(one, np.int32(1)),
-        new_node(rank, "Rank", [tensor], T=FLOAT32),
-        new_node(last, "Sub", [rank, one], T=INT32),
-        new_node(name, "Range", [one, last, one]),
-    ]
 
 
 def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
@@ -124,18 +109,16 @@ def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
     depth, _ = head.weights.shape
     scope = unique_name("input", taken)
     ops = unique_name("final_training_ops", taken)
-    bottleneck = f"{scope}/BottleneckInputPlaceholder"
+    fed = f"{scope}/BottleneckInputPlaceholder"
     weights, biases = f"{ops}/weights/final_weights", f"{ops}/biases/final_biases"
     product, total = f"{ops}/Wx_plus_b/MatMul", f"{ops}/Wx_plus_b/add"
     return [
-        new_node(
-            bottleneck, "PlaceholderWithDefault", [vector], dtype=FLOAT32, shape=(None, depth)
-        ),
+        new_node(fed, "PlaceholderWithDefault", [vector], dtype=FLOAT32, shape=(None, depth)),
         new_constant(weights, head.weights),
         new_node(f"{weights}/read", "Identity", [weights], T=FLOAT32),
         new_constant(biases, head.biases),
         new_node(f"{biases}/read", "Identity", [biases], T=FLOAT32),
-        new_node(product, "MatMul", [bottleneck, f"{weights}/read"], T=FLOAT32),
+        new_node(product, "MatMul", [fed, f"{weights}/read"], T=FLOAT32),
         new_node(total, "Add", [product, f"{biases}/read"], T=FLOAT32),
     ]
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.extractor import Extractor, Result
+from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
@@ -35,15 +35,9 @@ def label_images(
     on_error: OnError = "skip",
     max_image_pixels: int = MAX_PIXELS,
 ) -> list[Labelled]:
-    """Return each image's best labels, in the order of `images`.
+    """Return the `top_k` best labels of each image, in the order of `images`.
 
-    Args:
-        frozen: the graph; `spec.final` gives the scores.
-        labels_for: gives the labels for a number of scores.
-        images: the images.
-        top_k: how many labels to give.
-        on_error: what to do about an image that cannot be used.
-        max_image_pixels: largest image to accept.
+    The scores are those of `spec.final`; `labels_for` gives the labels for a number of scores.
 
     Raises:
         InputError: the graph has no scores, the labels do not fit them, or an image cannot be used
@@ -59,15 +53,12 @@ def label_images(
         labels = labels_for(extractor.shapes[0][0])
         for index, (image, result) in enumerate(extractor.extract(images)):
             name = image_name(image, index)
-            if isinstance(result, ImageError) and on_error == "fail":
-                raise InputError(f"{name} {result}.")
-            labelled.append(_labelled(name, result, labels, top_k))
+            if isinstance(result, ImageError):
+                if on_error == "fail":
+                    raise InputError(f"{name} {result}.")
+                labelled.append(Labelled(name, [], str(result)))
+                continue
+            scores = result[0]
+            order = (-scores).argsort(kind="stable")[:top_k]
+            labelled.append(Labelled(name, [(labels[i], float(scores[i])) for i in order]))
     return labelled
-
-
-def _labelled(name: str, result: Result, labels: list[str], top_k: int) -> Labelled:
-    if isinstance(result, ImageError):
-        return Labelled(name, [], str(result))
-    scores = result[0]
-    order = (-scores).argsort(kind="stable")[:top_k]
-    return Labelled(name, [(labels[i], float(scores[i])) for i in order])

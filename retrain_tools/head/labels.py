@@ -39,7 +39,8 @@ def read_labels(labels: str | Path | Sequence[str], count: int) -> list[str]:
     path = Path(labels)
     text = _read(path)
     if pairs := _TARGET_CLASS.findall(text):
-        names = _synset_names(path.parent / _SYNSET_NAMES)
+        lines = [line.partition("\t") for line in _read(path.parent / _SYNSET_NAMES).splitlines()]
+        names = {synset: name for synset, tab, name in lines if tab}
         by_class = {int(number): names.get(synset, "") for number, synset in pairs}
         if max(by_class) >= count:
             raise InputError(
@@ -47,13 +48,13 @@ def read_labels(labels: str | Path | Sequence[str], count: int) -> list[str]:
                 f"name the right file with {argument('labels')}."
             )
         return [by_class.get(number, "") for number in range(count)]
-    lines = text.rstrip("\r\n").splitlines()
-    if len(lines) != count:
+    found = text.rstrip("\r\n").splitlines()
+    if len(found) != count:
         raise InputError(
-            f"{path} has {len(lines)} labels, but the graph gives {count} scores; "
+            f"{path} has {len(found)} labels, but the graph gives {count} scores; "
             f"name the right file with {argument('labels')}."
         )
-    return lines
+    return found
 
 
 def find_labels(frozen: FrozenGraph) -> Path:
@@ -62,21 +63,14 @@ def find_labels(frozen: FrozenGraph) -> Path:
     Raises:
         InputError: there is none.
     """
-    folders = [frozen.path] if frozen.path.is_dir() else []
-    beside = [
-        folder / name for folder in (*folders, frozen.path.parent) for name in _BESIDE_A_GRAPH
-    ]
+    folders = ([frozen.path] if frozen.path.is_dir() else []) + [frozen.path.parent]
+    beside = [folder / name for folder in folders for name in _BESIDE_A_GRAPH]
     if frozen.entry is not None and frozen.spec.final == frozen.entry.final:  # not a retrained one
         beside = catalog.label_paths(frozen.entry, frozen.path)
     for path in beside:
         if path.is_file():
             return path
     raise InputError(f"No label file lies beside {frozen.path}; name it with {argument('labels')}.")
-
-
-def _synset_names(path: Path) -> dict[str, str]:
-    lines = [line.partition("\t") for line in _read(path).splitlines()]
-    return {synset: name for synset, tab, name in lines if tab}
 
 
 def check_labels_file(path: str | Path) -> None:

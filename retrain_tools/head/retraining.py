@@ -123,12 +123,7 @@ class RetrainResult:
 
 
 def settings_in(output_dir: str, **given: Any) -> RetrainSettings:
-    """Return settings whose results go into one folder, but for those in `given` that are not None.
-
-    Args:
-        output_dir: the folder.
-        given: any fields of RetrainSettings.
-    """
+    """Return settings whose results go into one folder, but for fields in `given` that are set."""
     places = {
         "output_graph": "output_graph.pb",
         "output_labels": "output_labels.txt",
@@ -163,12 +158,8 @@ def retrain_on(
 ) -> RetrainResult:
     """Cache bottlenecks, train a new last layer on them, test it, and write every result.
 
-    Nothing but bottlenecks, curves and intermediate graphs is written before the test is done.
-
-    Args:
-        frozen: the graph.
-        settings: how to train, and where results go.
-        splits: what `find_classes` found; None to let it find them.
+    Nothing but bottlenecks, curves and intermediate graphs is written before the test is done. The
+    splits are what `find_classes` found; None lets it find them.
 
     Raises:
         InputError: see `make_dataset`, `DistortedImages`, `retrained_graph`, `write_saved_model`.
@@ -178,7 +169,7 @@ def retrain_on(
     distorted = DistortedImages(frozen, settings.distortions, settings.cache)
     dataset, report = make_dataset(frozen, splits, settings.split, settings.cache)
     rng = np.random.default_rng(settings.training.seed)
-    curves: dict[str, list[Any]] = {"batches": [], "evaluations": []}
+    curves: dict[str, Any] = {"steps": {"accuracy": [], "cross_entropy": []}, "evaluations": []}
     with SummaryWriter(settings.summaries_dir) as summaries, distorted:
         on_step = _follow(frozen, settings, summaries, curves)
         head = _train(settings, dataset, distorted, rng, on_step)
@@ -190,9 +181,8 @@ def retrain_on(
         if dataset.classes[row] != given
     }
     figures = _figures(frozen, settings, dataset, report, test)
-    figures |= _curves(curves) | {
-        "misclassified": [{"image": path, "given": given} for path, given in wrong.items()]
-    }
+    figures |= curves
+    figures["misclassified"] = [{"image": path, "given": given} for path, given in wrong.items()]
     result = RetrainResult(
         head, dataset.labels, test, list(wrong.items()), report, figures, settings.output_graph
     )
@@ -228,7 +218,7 @@ def _follow(
     frozen: FrozenGraph,
     settings: RetrainSettings,
     summaries: SummaryWriter,
-    curves: dict[str, list[Any]],
+    curves: dict[str, Any],
 ) -> Callable[[Step], None]:
     """Return what hears of each step: curves, summaries, log lines, intermediate graphs."""
     steps = settings.training.how_many_training_steps
@@ -237,7 +227,8 @@ def _follow(
 
     def on_step(step: Step) -> None:
         summaries.add(step)
-        curves["batches"].append([step.batch_accuracy, step.batch_cross_entropy])
+        curves["steps"]["accuracy"].append(step.batch_accuracy)
+        curves["steps"]["cross_entropy"].append(step.batch_cross_entropy)
         if step.evaluation is not None:
             names = ("accuracy", "cross_entropy", "validation_accuracy", "validation_cross_entropy")
             figures = dict(zip(names, step.evaluation, strict=False))
@@ -297,31 +288,19 @@ def _figures(
     }
 
 
-def _curves(curves: dict[str, list[Any]]) -> dict[str, Any]:
-    return {
-        "steps": {
-            "accuracy": [accuracy for accuracy, _ in curves["batches"]],
-            "cross_entropy": [loss for _, loss in curves["batches"]],
-        },
-        "evaluations": curves["evaluations"],
-    }
-
-
 def _write(frozen: FrozenGraph, settings: RetrainSettings, result: RetrainResult) -> None:
     write_graph(settings.output_graph, _output_graph(frozen, settings, result.head))
     write_labels(settings.output_labels, result.labels)
     if settings.checkpoint_path:
         write_checkpoint(settings.checkpoint_path, result.head)
     files.write_text(settings.metrics, json.dumps(result.figures, indent=1) + "\n")
-    write_saved_model(
-        settings.saved_model_dir, frozen, result.head, result.labels, settings.cache.pooling
-    )
+    folder, pooling = settings.saved_model_dir, settings.cache.pooling
+    write_saved_model(folder, frozen, result.head, result.labels, pooling)
 
 
 def _check_outputs(settings: RetrainSettings) -> None:
     """Raise InputError if a result cannot be written, before anything is computed."""
-    paths = [settings.output_graph, settings.output_labels, settings.metrics]
-    for path in paths:
+    for path in (settings.output_graph, settings.output_labels, settings.metrics):
         files.check_file(path)
     folders = [Path(settings.saved_model_dir).parent, Path(settings.summaries_dir)]
     if settings.checkpoint_path:

@@ -10,10 +10,12 @@ from typing import Any
 
 from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.plan import plan_body
+from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.image_side import image_side
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import full_name, node_name
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.head.export import add_pooling
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
 
@@ -43,14 +45,9 @@ def write_saved_model(
     `serving_default` takes `image_bytes`, string [N], encoded images, and gives `scores`,
     float32 [N, classes], and `labels`, string [N, classes], each row in the order of the scores.
     The image side is the graph's own; the body has its old batch norms folded, because
-    TensorFlow 2 functions refuse them.
+    TensorFlow 2 functions refuse them. A bottleneck of rank above 2 is pooled.
 
-    Args:
-        folder: where to; missing or empty.
-        frozen: the source graph.
-        head: the trained layer.
-        labels: in the order of the head's classes.
-        pooling: how a bottleneck of rank above 2 becomes a vector.
+    The folder is missing or empty, the labels are in the order of the head's classes.
 
     Raises:
         InputError: TensorFlow 2 refuses the graph.
@@ -77,6 +74,8 @@ def _save(
     spec = frozen.spec
     side = image_side(frozen.graph_def, spec)
     light, weights = plan_body(frozen.graph_def, spec, [spec.bottleneck])
+    shape = tensor_shapes(light).get(spec.bottleneck)
+    vector = add_pooling(light, spec.bottleneck, shape, pooling, len(head.weights))
     for graph_def in (side.graph_def, light):
         graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
     module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in weights.items()}
@@ -92,21 +91,12 @@ def _save(
         pixels = tf.map_fn(prepare, image_bytes, fn_output_signature=signature)
         tensors = {name: tf.convert_to_tensor(value) for name, value in module.weights.items()}
         tensors[node_name(spec.pixel_input)] = pixels
-        [values] = import_light(light, tensors, [spec.bottleneck])
+        [values] = import_light(light, tensors, [full_name(vector)])
         kernel, biases = module.head
-        scores = tf.nn.softmax(_pool(values, pooling, len(head.weights)) @ kernel + biases)
+        scores = tf.nn.softmax(tf.reshape(values, [-1, len(head.weights)]) @ kernel + biases)
         shown = tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1])
         return {"scores": scores, "labels": shown}
 
     images = tf.TensorSpec([None], tf.string, "image_bytes")
     module.classify = tf.function(classify, input_signature=[images], autograph=False)
     tf.saved_model.save(module, folder, signatures={"serving_default": module.classify})
-
-
-def _pool(values: Any, pooling: str, depth: int) -> Any:
-    """Do to a tensor what `features.pooling.pool` does to an array."""
-    if pooling != "flatten" and values.shape.rank != 2:
-        axes = tf.range(1, tf.rank(values) - 1)
-        reduce = tf.reduce_mean if pooling == "avg" else tf.reduce_max
-        values = reduce(values, axes)
-    return tf.reshape(values, [-1, depth])

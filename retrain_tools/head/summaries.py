@@ -34,23 +34,19 @@ class SummaryWriter(contextlib.AbstractContextManager["SummaryWriter"]):
 
     def add(self, step: Step) -> None:
         """Record a step: its batch's figures always, evaluation and weights where evaluated."""
-        values = [_scalar("cross_entropy", step.batch_cross_entropy)]
-        values.append(_scalar("accuracy", step.batch_accuracy))
+        values = _figures(step.batch_cross_entropy, step.batch_accuracy)
         if step.evaluation is not None:
             values += _statistics("final_training_ops/weights", step.head.weights)
             values += _statistics("final_training_ops/biases", step.head.biases)
             _, _, validation_accuracy, validation_cross_entropy, _ = step.evaluation
             if validation_accuracy is not None and validation_cross_entropy is not None:
-                checked = [
-                    _scalar("accuracy", validation_accuracy),
-                    _scalar("cross_entropy", validation_cross_entropy),
-                ]
-                self._validation.add_summary(_summary(checked), step.number)
-        self._train.add_summary(_summary(values), step.number)
+                checked = _figures(validation_cross_entropy, validation_accuracy)
+                self._validation.add_summary(tf.compat.v1.Summary(value=checked), step.number)
+        self._train.add_summary(tf.compat.v1.Summary(value=values), step.number)
 
 
-def _summary(values: list[Any]) -> Any:
-    return tf.compat.v1.Summary(value=values)
+def _figures(cross_entropy: float, accuracy: float) -> list[Any]:
+    return [_scalar("cross_entropy", cross_entropy), _scalar("accuracy", accuracy)]
 
 
 def _scalar(tag: str, value: float) -> Any:
@@ -69,11 +65,11 @@ def _statistics(scope: str, values: Vectors) -> list[Any]:
         bucket_limit=edges[1:].tolist(),
         bucket=counts.astype(float).tolist(),
     )
-    prefix = f"{scope}/summaries"
+    tag = f"{scope}/summaries"
     return [
-        _scalar(f"{prefix}/mean", float(values.mean())),
-        _scalar(f"{prefix}/stddev", float(values.std())),
-        _scalar(f"{prefix}/max", float(values.max())),
-        _scalar(f"{prefix}/min", float(values.min())),
-        tf.compat.v1.Summary.Value(tag=f"{prefix}/histogram", histo=histogram),
+        _scalar(f"{tag}/mean", float(values.mean())),
+        _scalar(f"{tag}/stddev", float(values.std())),
+        _scalar(f"{tag}/max", float(values.max())),
+        _scalar(f"{tag}/min", float(values.min())),
+        tf.compat.v1.Summary.Value(tag=f"{tag}/histogram", histo=histogram),
     ]

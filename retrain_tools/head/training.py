@@ -105,10 +105,7 @@ def sample_rows(
 ) -> npt.NDArray[np.int64]:
     """Draw rows as retrain.py does: a class uniformly, then one of its images, with replacement.
 
-    Args:
-        rng: source of randomness.
-        rows_per_class: the rows of each class in the split; classes without any are not drawn.
-        count: how many; negative gives every row once.
+    Classes without any row are not drawn. A negative `count` gives every row once.
     """
     classes = [rows for rows in rows_per_class if len(rows)]
     if not classes:
@@ -150,6 +147,13 @@ def accuracy(logits: Vectors, classes: Classes) -> float:
     return float((logits.argmax(axis=1) == classes).mean())
 
 
+def measured(logits: Vectors, classes: Classes) -> tuple[float | None, float | None]:
+    """Return accuracy and mean cross entropy; None without images."""
+    if not len(classes):
+        return None, None
+    return accuracy(logits, classes), cross_entropy(logits, classes)
+
+
 def train(
     start: Head,
     settings: TrainingSettings,
@@ -160,14 +164,8 @@ def train(
     """Train and return the head after the last step.
 
     Mean softmax cross entropy, constant learning rate, no momentum. Every `eval_step_interval`
-    steps and after the last one, the step's own batch and one validation batch are evaluated.
-
-    Args:
-        start: the head to start from.
-        settings: how long and how fast.
-        training_batch: gives the next batch.
-        validation_batch: gives a batch to validate on; may be empty.
-        on_step: hears of every step.
+    steps and after the last one, the step's own batch and one validation batch, which may be empty,
+    are evaluated. Every step is told to `on_step`.
     """
     head = Head(start.weights.copy(), start.biases.copy())
     rate = np.float32(settings.learning_rate)
@@ -184,16 +182,8 @@ def train(
         evaluation = None
         if is_last or number % settings.eval_step_interval == 0:
             after = head.logits(vectors)
-            checked = _check(head, *validation_batch())
+            known, truth = validation_batch()
+            checked = (*measured(head.logits(known), truth), len(truth))
             evaluation = (accuracy(after, classes), cross_entropy(after, classes), *checked)
         on_step(Step(number, head, loss, share, evaluation))
     return head
-
-
-def _check(
-    head: Head, vectors: Vectors, classes: Classes
-) -> tuple[float | None, float | None, int]:
-    if not len(classes):
-        return None, None, 0
-    logits = head.logits(vectors)
-    return accuracy(logits, classes), cross_entropy(logits, classes), len(classes)

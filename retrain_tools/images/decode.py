@@ -86,10 +86,8 @@ def named_images(images: Sequence[ImageLike]) -> dict[str, ImageLike]:
 def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> EncodedImage | Pixels:
     """Read an image; what is encoded stays so, and its format is told by content.
 
-    Args:
-        image: the image.
-        max_pixels: the largest width × height to accept: a small file can claim to be huge.
-            Pillow accepts no more than 178,956,970 of an encoded image, whatever is given here.
+    More than `max_pixels` (width × height) are refused: a small file can claim to be huge. Pillow
+    accepts no more than 178,956,970 of an encoded image, whatever is given here.
 
     Returns:
         The bytes and their format; or pixels, uint8 [H, W, 3], without transparency.
@@ -107,7 +105,7 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> EncodedImage |
     if isinstance(image, Image.Image):
         _check_size(*image.size, max_pixels)
         with _loading:
-            return _rgb(image)
+            return decode_with_pillow(image)
     if isinstance(image, (str, Path)):
         try:
             image = Path(image).read_bytes()
@@ -145,27 +143,17 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageError(f"is {width} × {height}, more than the limit of {max_pixels:,} pixels")
 
 
-def decode_with_pillow(data: bytes) -> Pixels:
-    """Decode an image to RGB; transparency is dropped, as TensorFlow's decoders do.
+def decode_with_pillow(image: bytes | Image.Image) -> Pixels:
+    """Return an encoded image of one of FORMATS, or a Pillow image, as RGB: uint8 [H, W, 3].
 
-    Args:
-        data: an encoded image of one of FORMATS.
-
-    Returns:
-        uint8 [H, W, 3].
+    Transparency is dropped, as TensorFlow's decoders do.
 
     Raises:
         ImageError: the data are damaged or cut off.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=tuple(_BY_PILLOW_NAME)) as image:
-            return _rgb(image)
-    except _DAMAGE as error:
-        raise ImageError(f"cannot be decoded: {error}") from error
-
-
-def _rgb(image: Image.Image) -> Pixels:
-    try:
+        if isinstance(image, bytes):
+            image = Image.open(io.BytesIO(image), formats=tuple(_BY_PILLOW_NAME))
         # By way of RGBA: Pillow's direct conversion may blend, and palettes may hold alpha.
         return np.asarray(image.convert("RGBA"))[:, :, :3]
     except _DAMAGE as error:
@@ -173,16 +161,9 @@ def _rgb(image: Image.Image) -> Pixels:
 
 
 def resize_with_pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize an image, aspect not kept, as SciPy's imresize did.
+    """Resize uint8 [H, W, 3] to `size`, (height, width), aspect not kept, as SciPy's imresize did.
 
     That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels.
-
-    Args:
-        pixels: uint8 [H, W, 3].
-        size: (height, width) wanted.
-
-    Returns:
-        uint8 [height, width, 3].
     """
     height, width = size
     image = Image.fromarray(np.ascontiguousarray(pixels))

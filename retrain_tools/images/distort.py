@@ -74,13 +74,8 @@ def crop_and_light(
 ) -> npt.NDArray[np.float32]:
     """Apply all but the resizing to an image that was resized to `numbers.precrop`.
 
-    Args:
-        resized: float32 [H, W, 3], 0 to 255.
-        numbers: the image's draw.
-        size: (h, w) to crop to.
-
-    Returns:
-        float32 [h, w, 3]; not clipped to 255, as in retrain.py.
+    `resized` is float32 [H, W, 3], 0 to 255; the result float32 [h, w, 3] where (h, w) is `size`,
+    and not clipped to 255, as in retrain.py.
     """
     top, left = numbers.offset
     cropped = resized[top : top + size[0], left : left + size[1]]

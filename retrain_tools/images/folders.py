@@ -129,9 +129,8 @@ def images_by_label(
 ) -> dict[str, list[ImageFile]]:
     """Group images into classes by their topmost folder, in the order of the folder names.
 
-    Args:
-        images: what `find_images` found. Images outside any class folder are left out.
-        keep_names: use folder names as labels as they are, not retrain.py's normalised form.
+    Images outside any class folder are left out. With `keep_names`, folder names are the labels as
+    they are, not in retrain.py's normalised form.
 
     Raises:
         InputError: two folders give the same label, or there are fewer than two classes.
@@ -154,12 +153,11 @@ def images_by_label(
         named[label] = folder
         by_label[label] = folders[folder]
     if len(by_label) < 2:
-        found = f"only one ({next(iter(by_label))!r})" if by_label else "none"
-        above = (
-            "" if by_label else " If these are the images of one class, name the folder above it."
-        )
+        found = "none. If these are the images of one class, name the folder above it."
+        if by_label:
+            found = f"only one ({next(iter(by_label))!r})."
         raise InputError(
             f"Training takes at least two classes, one folder of images each, below "
-            f"{argument('image_dir')}; there is {found}.{above}"
+            f"{argument('image_dir')}; there is {found}"
         )
     return by_label

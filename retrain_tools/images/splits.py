@@ -26,10 +26,8 @@ Splits = dict[str, dict[str, list[ImageFile]]]
 def split_percentage(key: str) -> float:
     """Return where in 0 to 100 an image falls: the SHA-1 rule of retrain.py since TensorFlow 1.0.
 
-    Everything from `_nohash_` on is cut off first, so that variants of one image stay together.
-
-    Args:
-        key: the path as typed (historical), or the file name.
+    The key is the path as typed (historical), or the file name. Everything from `_nohash_` on is
+    cut off first, so that variants of one image stay together.
     """
     hashed = re.sub(r"_nohash_.*$", "", key, flags=re.DOTALL)
     digest = hashlib.sha1(hashed.encode("utf-8", "surrogateescape"), usedforsecurity=False)
@@ -56,12 +54,8 @@ def split_images(
 ) -> Splits:
     """Assign every image to a split by its hash alone.
 
-    Args:
-        by_label: images per label.
-        testing_percentage: 0 to 100.
-        validation_percentage: 0 to 100; together with the other below 100.
-        split_key: `path`: the path as typed, as retrain.py did (moving the folder changes the
-            split); `basename`: the file name only.
+    The `split_key` says what is hashed. `path`: the path as typed, as retrain.py did (moving the
+    folder changes the split); `basename`: the file name only.
 
     Raises:
         InputError: see `check_percentages`.

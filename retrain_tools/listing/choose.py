@@ -32,7 +32,7 @@ class Filters:
         min_bytes: the least that it takes in memory; one of unknown size does not count.
         upstream: tensors, all of which are computed from it, themselves included.
         downstream: tensors, all of which it is computed from, themselves included.
-        path: two tensors; it lies on a shortest way from the first to the second.
+        path: two tensors; it lies on a shortest path from the first to the second.
     """
 
     pattern: str | None = None
@@ -76,12 +76,8 @@ def of_kind(
 ) -> tuple[Sequence[Tensor], Extra]:
     """Return the tensors of the kinds asked for, and depth and reason of bottlenecks.
 
-    Args:
-        graph_def: the graph.
-        tensors: all its tensors.
-        kinds: what to choose.
-        path: its file, for error messages.
-        entry: its catalogue entry when it was asked for by name.
+    The graph's file, `path`, is for error messages; `entry` is its catalogue entry, if it was asked
+    for by name.
 
     Raises:
         InputError: no tensor is seen to take images, or nothing is computed from it.
@@ -106,45 +102,44 @@ Test = Callable[[Tensor], bool]
 def chosen(
     graph_def: Any, tensors: Sequence[Tensor], filters: Filters, known: Sequence[Tensor], path: Path
 ) -> list[Tensor]:
-    """Return the tensors that pass the filters: in their order, or in that of the way asked for.
+    """Return the tensors that pass the filters: in their order, or in that of the path asked for.
 
-    Args:
-        graph_def: the graph.
-        tensors: the tensors to choose from.
-        filters: what to choose.
-        known: all tensors of the graph.
-        path: its file, for error messages.
+    They are chosen from `tensors`; `known` are all of the graph, whose file, `path`, is for error
+    messages.
 
     Raises:
-        InputError: a filter names what is not there, or there is no way between two tensors.
+        InputError: a filter names what is not there, or there is no path between two tensors.
     """
     if filters == Filters():
         return list(tensors)
     tests = _tests(filters, known, path)
-    nodes = nodes_by_name(graph_def)
-    where = str(path)
-    for name in filters.upstream or ():
-        tests.append(_made_by(upstream(nodes, [check_tensor(name, nodes, where)])))
+    nodes, where = nodes_by_name(graph_def), str(path)
+    areas = [upstream(nodes, [check_tensor(name, nodes, where)]) for name in filters.upstream or ()]
+    places: dict[str, int] = {}  # on the path asked for
     if filters.downstream or filters.path:
         after = successors(graph_def)
         for name in filters.downstream or ():
-            tests.append(_made_by(downstream(after, [check_tensor(name, nodes, where)])))
+            areas.append(downstream(after, [check_tensor(name, nodes, where)]))
+        if filters.path is not None:
+            steps = _path(filters.path, nodes, after, where)
+            places = {name: place for place, name in enumerate(steps)}
+            areas.append(set(places))
+    if areas:
+        inside = set.intersection(*areas)
+        tests.append(lambda tensor: node_name(tensor.name) in inside)
     found = [tensor for tensor in tensors if all(test(tensor) for test in tests)]
-    if filters.path is None:
-        return found
-    places = {name: place for place, name in enumerate(_way(filters.path, nodes, after, where))}
-    on_the_way = [tensor for tensor in found if node_name(tensor.name) in places]
-    return sorted(on_the_way, key=lambda tensor: places[node_name(tensor.name)])
+    if places:
+        found.sort(key=lambda tensor: places[node_name(tensor.name)])
+    return found
 
 
 def check_filters(filters: Filters) -> None:
     """Check what can be checked without a graph.
 
     Raises:
-        InputError: a pattern, type or way is not written as it must be.
+        InputError: a pattern, type or path is not written as it must be.
     """
-    if filters.pattern is not None:
-        _compiled(filters.pattern)
+    named(filters)
     for name in filters.dtype or ():
         if name not in dtype_names():
             raise InputError(
@@ -157,35 +152,35 @@ def check_filters(filters: Filters) -> None:
         )
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    try:
-        return re.compile(pattern)
-    except re.error as error:
-        raise InputError(f"--pattern={pattern} is not a regular expression: {error}") from error
-
-
 def named(filters: Filters) -> Callable[[str], bool]:
-    """Return the test that a name passes whose `pattern` and `glob` hold, of those given."""
+    """Return the test that a name passes whose `pattern` and `glob` hold, of those given.
+
+    Raises:
+        InputError: the pattern is not a regular expression.
+    """
     tests: list[Callable[[str], Any]] = []
     if filters.pattern is not None:
-        tests.append(_compiled(filters.pattern).search)
+        try:
+            tests.append(re.compile(filters.pattern).search)
+        except re.error as error:
+            not_one = f"--pattern={filters.pattern} is not a regular expression"
+            raise InputError(f"{not_one}: {error}") from error
     if filters.glob is not None:
-        tests.append(re.compile(fnmatch.translate(filters.glob)).match)
+        matches = re.compile(fnmatch.translate(filters.glob)).match
+        tests.append(lambda name: matches(name) or matches(name.removesuffix(":0")))
     return lambda name: all(test(name) for test in tests)
 
 
 def _tests(filters: Filters, known: Sequence[Tensor], path: Path) -> list[Test]:
-    tests: list[Test] = []
-    if filters.pattern is not None:
-        pattern = _compiled(filters.pattern)
-        tests.append(lambda tensor: pattern.search(tensor.name) is not None)
-    if filters.glob is not None:
-        matches = re.compile(fnmatch.translate(filters.glob)).match
-        tests.append(
-            lambda tensor: bool(matches(tensor.name) or matches(tensor.name.removesuffix(":0")))
-        )
+    is_named = named(filters)
+    tests: list[Test] = [lambda tensor: is_named(tensor.name)]
     if filters.op_type is not None:
-        ops = _checked_ops(filters.op_type, known, path)
+        ops, made = set(filters.op_type), sorted({tensor.op for tensor in known})
+        for op in sorted(ops.difference(made)):
+            raise InputError(
+                f"No tensor of {path} is made by op {op!r}.{did_you_mean(op, made)} "
+                f"Ops there: {', '.join(made)}."
+            )
         tests.append(lambda tensor: tensor.op in ops)
     if filters.dtype is not None:
         dtypes = set(filters.dtype)
@@ -199,25 +194,11 @@ def _tests(filters: Filters, known: Sequence[Tensor], path: Path) -> list[Test]:
     return tests
 
 
-def _checked_ops(wanted: Sequence[str], tensors: Sequence[Tensor], path: Path) -> set[str]:
-    known = sorted({tensor.op for tensor in tensors})
-    for op in sorted(set(wanted).difference(known)):
-        raise InputError(
-            f"No tensor of {path} is made by op {op!r}.{did_you_mean(op, known)} "
-            f"Ops there: {', '.join(known)}."
-        )
-    return set(wanted)
-
-
-def _made_by(names: set[str]) -> Test:
-    return lambda tensor: node_name(tensor.name) in names
-
-
-def _way(ends: Sequence[str], nodes: dict[str, Any], after: Any, where: str) -> list[str]:
+def _path(ends: Sequence[str], nodes: dict[str, Any], after: Any, where: str) -> list[str]:
     start, end = (check_tensor(name, nodes, where) for name in ends)
-    way = shortest_path(after, start, end)
-    if way is None:
+    steps = shortest_path(after, start, end)
+    if steps is None:
         reverse = shortest_path(after, end, start) is not None
         hint = f"; the way leads from {end!r} to {start!r}" if reverse else ""
         raise InputError(f"No way leads from {start!r} to {end!r} in {where}{hint}.")
-    return way
+    return steps

@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
+import contextlib
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from retrain_tools.graphdef.dtypes import dtype_name
-from retrain_tools.graphdef.tensors import Tensor, shape_text
+from retrain_tools.graphdef.tensors import Tensor
+from retrain_tools.listing.tables import Lines
 from retrain_tools.sources.contents import Array, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.model import Model
-from retrain_tools.text_tables import Style, aligned
 
 STATISTICS = ("min", "max", "mean", "zeros", "nans")
 """The columns of `statistics`."""
 
-
-class Lines(NamedTuple):
-    """A list to be printed: the names of its columns, and its cells."""
-
-    columns: Sequence[str]
-    cells: Sequence[Sequence[Any]]
+_NO_FIGURES = (None,) * len(STATISTICS)
 
 
 def statistics(values: Array) -> tuple[Any, ...]:
@@ -33,7 +26,7 @@ def statistics(values: Array) -> tuple[Any, ...]:
     import numpy as np
 
     if values.dtype.kind not in "biuf" and values.dtype.name != "bfloat16":
-        return (None,) * len(STATISTICS)
+        return _NO_FIGURES
     times = 1
     if values.size and not any(values.strides):  # one value for all, in any shape a file claims
         times, values = values.size, values.flat[:1]
@@ -59,33 +52,22 @@ def tensor_statistics(
     constants = {f"{node.name}:0": node for node in graph_def.node if node.op == "Const"}
     found = {}
     for tensor in tensors:
+        figures = _NO_FIGURES
         if tensor.op == "variable":
             figures = statistics(model.value(tensor.name))
         elif tensor.name in constants:
-            try:
+            with contextlib.suppress(ValueError):  # damaged, or of a type that NumPy does not have
                 figures = statistics(array(constants[tensor.name].attr["value"].tensor))
-            except ValueError:  # damaged, or of a type that NumPy does not have
-                figures = (None,) * len(STATISTICS)
-        else:
-            figures = (None,) * len(STATISTICS)
         found[tensor.name] = dict(zip(STATISTICS, figures, strict=True))
     return found
 
 
-def variable_lines(
-    variables: Sequence[TensorInfo],
-    value: ReadValue,
-    stats: bool = False,
-) -> Lines:
+def variable_lines(variables: Sequence[TensorInfo], value: ReadValue, stats: bool = False) -> Lines:
     """Return variables: name, type, shape, and with `stats` the figures of what `value` reads."""
-    columns = ("name", "dtype", "shape", *(STATISTICS if stats else ()))
-    return Lines(
-        columns,
-        [
-            (v.name, v.dtype, v.shape, *(statistics(value(v.name)) if stats else ()))
-            for v in variables
-        ],
-    )
+    cells = [
+        (v.name, v.dtype, v.shape, *(statistics(value(v.name)) if stats else ())) for v in variables
+    ]
+    return Lines(("name", "dtype", "shape", *(STATISTICS if stats else ())), cells)
 
 
 def signature_lines(signatures: Mapping[str, Signature]) -> Lines:
@@ -107,40 +89,9 @@ def function_lines(graph_def: Any) -> Lines:
             f"{a.name} {dtype_name(a.type)}" if a.type else str(a.name) for a in arguments
         )
 
-    library = graph_def.library.function if graph_def is not None else ()
-    cells = [
-        (
-            f.signature.name,
-            len(f.node_def),
-            ends(f.signature.input_arg),
-            ends(f.signature.output_arg),
-        )
-        for f in library
-    ]
+    cells = []
+    for function in graph_def.library.function if graph_def is not None else ():
+        signature = function.signature
+        sides = ends(signature.input_arg), ends(signature.output_arg)
+        cells.append((signature.name, len(function.node_def), *sides))
     return Lines(("function", "nodes", "arguments", "results"), cells)
-
-
-def lines_text(lines: Lines, form: str, style: Style) -> str:
-    """Return lines as `table`, `names` (the first column, each once), `json` or `csv`."""
-    if form == "names":
-        return "".join(f"{name}\n" for name in dict.fromkeys(line[0] for line in lines.cells))
-    if form == "json":
-        objects = (json.dumps(dict(zip(lines.columns, row, strict=True))) for row in lines.cells)
-        return "[" + ",".join(f"\n  {item}" for item in objects) + "\n]\n"
-    cells = [
-        [_cell(column, value) for column, value in zip(lines.columns, line, strict=True)]
-        for line in lines.cells
-    ]
-    if form == "csv":
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([lines.columns, *cells])
-        return text.getvalue()
-    return aligned([lines.columns, *cells], style)
-
-
-def _cell(column: str, value: Any) -> str:
-    if column == "shape":
-        return shape_text(value)
-    if value is None:
-        return "-"
-    return f"{value:.6g}" if isinstance(value, float) else str(value)

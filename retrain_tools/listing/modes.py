@@ -10,7 +10,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
 from retrain_tools.listing.choose import Filters, Kinds, chosen, named, of_kind
-from retrain_tools.listing.tables import Row, as_text
+from retrain_tools.listing.tables import lines_text, tensor_lines
 from retrain_tools.sources.model import Model
 from retrain_tools.text_tables import Style, aligned, counted
 
@@ -73,9 +73,8 @@ def list_text(
         columns += STATISTICS
         for name, figures in tensor_statistics(model, graph_def, found).items():
             extra[name] = {**extra.get(name, {}), **figures}
-    consumers = consumers_by_tensor(graph_def)
-    rows = [Row(t, consumers.get(t.name, ()), extra.get(t.name, {})) for t in found]
-    return as_text(rows, form.kind, form.style, columns), len(found), len(tensors)
+    lines = tensor_lines(found, consumers_by_tensor(graph_def), form.kind, columns, extra)
+    return lines_text(lines, form.kind, form.style, "?"), len(found), len(tensors)
 
 
 def _graph(model: Model, part: Part) -> tuple[Any, list[Tensor]]:
@@ -138,7 +137,7 @@ def contents_text(model: Model, what: str, filters: Filters, form: Form) -> str:
         lines = lines._replace(cells=[cells for cells in lines.cells if is_wanted(cells[0])])
     if not has_any:
         raise InputError(f"{model.path} has no {what}: it is a {model.description}.")
-    return contents.lines_text(lines, form.kind, form.style)
+    return lines_text(lines, form.kind, form.style)
 
 
 def difference_text(before: Model, after: Model, form: Form) -> str:
@@ -169,11 +168,9 @@ def summary_of(model: Model, form: Form) -> str:
 def _also(model: Model, style: Style) -> str:
     """Return what a file with a graph holds besides; nothing for a plain graph."""
     held = model.held_beside_the_graph()
-    graph = model.stored_graph
-    if graph is not None and graph.library.function:
-        held.append(
-            ("Functions", f"{counted(len(graph.library.function), 'function')}: --functions")
-        )
+    functions = () if model.stored_graph is None else model.stored_graph.library.function
+    if functions:
+        held.append(("Functions", f"{counted(len(functions), 'function')}: --functions"))
     if not held:
         return ""
     lines = aligned([(label.lower(), text) for label, text in held], Style(), heading=False)

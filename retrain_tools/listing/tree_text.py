@@ -42,13 +42,8 @@ def tree_json(root: Scope, depth: int) -> str:
 
 
 def _object(scope: Scope, level: int, depth: int) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "name": scope.path,
-        "op": scope.op,
-        "nodes": scope.nodes,
-        "parameters": scope.parameters,
-        "bytes": scope.bytes,
-    }
+    found: dict[str, Any] = {"name": scope.path, "op": scope.op, "nodes": scope.nodes}
+    found |= {"parameters": scope.parameters, "bytes": scope.bytes}
     if scope.children and (not depth or level < depth):
         children = scope.children.values()
         found["children"] = [_object(child, level + 1, depth) for child in children]

@@ -18,15 +18,12 @@ from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
-    WrongDepthError,
-    bottleneck_path,
     find_suffix,
     fingerprint,
     format_bottleneck,
     manifest_path,
     parse_bottleneck,
     read_manifest,
-    refuse_another,
     write_manifest,
 )
 from retrain_tools.images.folders import ImageFile
@@ -119,9 +116,9 @@ def test_any_bytes_are_numbers_or_damaged(data):
 
 def test_a_file_of_another_length(tmp_path):
     write(tmp_path, "a/1.jpg.txt", text="0.1,0.2,0.3")
-    with pytest.raises(WrongDepthError, match=r"^3 values instead of 4$") as error:
+    with pytest.raises(DamagedBottleneckError, match=r"^3 values instead of 4$") as error:
         Cache(tmp_path, "", 4).read(image("a/1.jpg"))
-    assert error.value.found == 3
+    assert error.value.depth == 3
 
 
 def test_what_is_not_cached(tmp_path):
@@ -150,7 +147,7 @@ def test_each_generation_s_naming_is_recognised(tmp_path, suffix):
     write(tmp_path, f"a/1.jpg{suffix}.txt", f"b/2.jpg{suffix}.txt")
     images = [image("a/1.jpg"), image("a/new.jpg"), image("b/2.jpg")]
     assert find_suffix(tmp_path, images, "_preferred") == suffix
-    assert bottleneck_path(tmp_path, images[0], suffix).read_text()
+    assert Cache(tmp_path, suffix, 1).path(images[0]).read_text()
 
 
 def test_a_new_folder_gets_the_preferred_naming(tmp_path):
@@ -196,12 +193,12 @@ def test_a_naming_is_found_in_the_last_class_too(tmp_path):
 
 def test_a_manifest_comes_back(tmp_path):
     write_manifest(tmp_path, "_m", IDENTITY, 2048, "graph.pb", adopted={"checked": 5})
-    manifest = read_manifest(tmp_path, "_m")
-    assert manifest["identity"] == IDENTITY
+    manifest = json.loads(manifest_path(tmp_path, "_m").read_text())
+    assert Identity(**manifest["identity"]) == IDENTITY
     assert (manifest["depth"], manifest["graph"]) == (2048, "graph.pb")
     assert manifest["adopted"] == {"checked": 5}
-    assert read_manifest(tmp_path, "") is None, "another naming is another cache"
-    refuse_another(tmp_path, "_m", manifest, IDENTITY)
+    assert read_manifest(tmp_path, "_m", IDENTITY) == 2048
+    assert read_manifest(tmp_path, "", IDENTITY) is None, "another naming is another cache"
 
 
 @pytest.mark.parametrize(
@@ -220,7 +217,7 @@ def test_a_manifest_comes_back(tmp_path):
 def test_a_damaged_manifest_says_what_to_do(tmp_path, text):
     manifest_path(tmp_path, "").write_text(text)
     with pytest.raises(InputError) as error:
-        read_manifest(tmp_path, "")
+        read_manifest(tmp_path, "", IDENTITY)
     assert str(error.value) == (
         f"{tmp_path}/manifest.json is not a manifest of this version. If the bottlenecks beside "
         "it are good, remove it: they will be checked and adopted."
@@ -233,7 +230,7 @@ def test_a_manifest_of_another_version(tmp_path, key, value):
     path = manifest_path(tmp_path, "")
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(InputError, match="is not a manifest of this version"):
-        read_manifest(tmp_path, "")
+        read_manifest(tmp_path, "", IDENTITY)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +250,7 @@ def test_another_graph_or_way_is_refused_by_what_differs(tmp_path, change, said)
     write_manifest(tmp_path, "_m", IDENTITY, 2048, "old.pb")
     other = Identity(**{**IDENTITY.__dict__, **change})
     with pytest.raises(InputError) as error:
-        refuse_another(tmp_path, "_m", read_manifest(tmp_path, "_m"), other)
+        read_manifest(tmp_path, "_m", other)
     assert str(error.value) == (
         f"The bottlenecks in {tmp_path} were made by another graph or in another way "
         f"(old.pb; manifest_m.json): {said}. "

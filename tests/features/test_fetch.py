@@ -309,7 +309,7 @@ def test_stopped_while_another_output_is_written_over_a_good_one(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", stopped)
+        patch.setattr(module, "Table", stopped)
         with pytest.raises(KeyboardInterrupt):
             fetch(frozen, paths, output, ["softmax"], overwrite=True)
     assert counts(fetch(frozen, paths[:5], output)) == (0, 5, 0)

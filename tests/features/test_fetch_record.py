@@ -289,7 +289,7 @@ def test_an_unfinished_run_with_other_settings_is_refused(frozen, paths, output,
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_write", stopped)
+        patch.setattr(module, "Table", stopped)
         with pytest.raises(KeyboardInterrupt):
             fetch(frozen, paths[:3], output)
     before = seen(output.parent)

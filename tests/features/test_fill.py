@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import re
 import signal
@@ -20,7 +21,6 @@ from retrain_tools.features.cache import (
     format_bottleneck,
     manifest_path,
     parse_bottleneck,
-    read_manifest,
 )
 from retrain_tools.features.fill import CacheOptions, fill_cache
 from retrain_tools.features.image_side import ImagePreparation
@@ -270,7 +270,7 @@ def test_a_cache_that_agrees_is_adopted(frozen, images, legacy, no_extractor, ca
         k: v for k, v in before.items() if k != "a/0.jpg.txt"
     }, "good files are left as they are"
     assert "11 bottlenecks adopted; 5 computed again, worst difference" in caplog.text
-    adopted = read_manifest(legacy, "")["adopted"]
+    adopted = json.loads(manifest_path(legacy, "").read_text())["adopted"]
     assert (adopted["bottlenecks"], adopted["checked"]) == (11, 5)
     assert adopted["worst_relative_error"] < 1e-4
     no_extractor()
@@ -303,7 +303,8 @@ def test_trust_takes_it_unchecked(frozen, images, disagreeing, caplog):
     caplog.set_level("INFO")
     assert counts(run(frozen, images, disagreeing, trust_cache=True)) == (0, 12, 0, 0)
     assert "12 bottlenecks without a manifest are taken unchecked" in caplog.text
-    assert read_manifest(disagreeing, "")["adopted"] == {"bottlenecks": 12, "checked": 0}
+    manifest = json.loads(manifest_path(disagreeing, "").read_text())
+    assert manifest["adopted"] == {"bottlenecks": 12, "checked": 0}
 
 
 def test_a_cache_whose_images_are_gone_cannot_be_checked(frozen, images, legacy):

@@ -22,10 +22,8 @@ from retrain_tools.features.stores import (
     DAMAGE,
     Column,
     Table,
-    check_names,
-    check_paths,
+    check_contents,
     store_format,
-    written_files,
 )
 
 COLUMNS = [Column("pool_3/_reshape:0", (5,)), Column("mixed/join", (2, 3, 4)), Column("sum:0", ())]
@@ -98,7 +96,7 @@ def test_what_is_written_is_read_by_the_format_s_own_programs(tmp_path, suffix, 
         assert value.dtype == np.float32
         assert value.shape == (len(IMAGES), *shape)
         np.testing.assert_array_equal(value, wanted)
-    assert sorted(path.parent.iterdir()) == sorted(written_files(path, columns))
+    assert sorted(path.parent.iterdir()) == sorted(store_format(path).files(path, columns))
 
 
 @pytest.mark.parametrize("columns", [COLUMNS, *([column] for column in COLUMNS)])
@@ -167,14 +165,14 @@ def test_tensors_are_refused_or_written_and_read(tmp_path_factory, columns, imag
     images = [os.fsdecode(image) for image in images]
     tensors = [column.name for column in columns]
     try:
-        check_names(path, tensors)
+        check_contents(path, tensors, ())
     except InputError as error:
         assert len(tensors) > 1
         assert any(repr(name) in str(error) for name in tensors)
         return
-    check_paths(path, images)
+    check_contents(path, (), images)
     values = write(path, columns, images)
-    assert all(file.exists() for file in written_files(path, columns))
+    assert all(file.exists() for file in store_format(path).files(path, columns))
     store = store_format(str(path))
     if store.read:
         pieces = list(store.read(path, columns, len(images)))
@@ -246,7 +244,7 @@ def test_memory_stays_flat_while_a_file_is_written_and_read(tmp_path, suffix):
     finally:
         tracemalloc.stop()
     assert peak < 90 << 20
-    for file in written_files(path, columns):
+    for file in store_format(path).files(path, columns):
         file.unlink()
 
 
@@ -266,12 +264,12 @@ def test_an_unknown_end_of_the_name_lists_the_known_ones(name):
 def test_the_end_of_the_name_in_capitals_is_known():
     assert store_format("FEATURES.NPZ") == store_format("features.npz")
     with pytest.raises(InputError, match=r"'a_b' would have the same name in F\.NPY as 'a/b'"):
-        check_names(Path("F.NPY"), ["a/b", "a_b"])
+        check_contents(Path("F.NPY"), ["a/b", "a_b"], ())
 
 
 def refused(name: str, tensors: list[str]) -> str:
     with pytest.raises(InputError) as error:
-        check_names(Path(name), tensors)
+        check_contents(Path(name), tensors, ())
     return str(error.value)
 
 
@@ -295,23 +293,23 @@ def test_tensors_that_would_meet_in_the_file():
 
 
 def test_tensors_that_only_look_as_if_they_met():
-    check_names(Path("f.npz"), ["a/b", "a_b", "a", "images:0", "images/a"])
-    check_names(Path("f.npy"), ["a/b", "a", "images:0", "images/a"])
-    check_names(Path("f.h5"), ["a:0", "a/b:0", "ab", "images:0"])
-    check_names(Path("f.pkl"), ["images"])
-    check_names(Path("f.npy"), ["images", "a"])
+    check_contents(Path("f.npz"), ["a/b", "a_b", "a", "images:0", "images/a"], ())
+    check_contents(Path("f.npy"), ["a/b", "a", "images:0", "images/a"], ())
+    check_contents(Path("f.h5"), ["a:0", "a/b:0", "ab", "images:0"], ())
+    check_contents(Path("f.pkl"), ["images"], ())
+    check_contents(Path("f.npy"), ["images", "a"], ())
 
 
 @pytest.mark.parametrize("path", ["a\nb.jpg", "a\r.jpg"])
 def test_a_path_with_a_line_break_is_refused_where_paths_are_lines(path):
     with pytest.raises(InputError) as error:
-        check_paths(Path("f.npy"), ["1.jpg", path])
+        check_contents(Path("f.npy"), (), ["1.jpg", path])
     assert str(error.value) == (
         f"{path!r} has a line break in it, and f.images.txt is a path a line; "
         "choose another kind of file for output."
     )
     for suffix in (".npz", ".parquet", ".h5", ".pkl"):
-        check_paths(Path(f"f{suffix}"), ["1.jpg", path])
+        check_contents(Path(f"f{suffix}"), (), ["1.jpg", path])
 
 
 @pytest.mark.parametrize("suffix", sorted({*SUFFIXES} - {".npy"}))

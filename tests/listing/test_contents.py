@@ -22,14 +22,13 @@ import retrain_tools
 from retrain_tools.graphdef import schema
 from retrain_tools.listing.contents import (
     STATISTICS,
-    Lines,
     function_lines,
-    lines_text,
     signature_lines,
     statistics,
     tensor_statistics,
     variable_lines,
 )
+from retrain_tools.listing.tables import Lines, lines_text
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.text_tables import Style

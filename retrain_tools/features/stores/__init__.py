@@ -42,11 +42,12 @@ def store_format(path: str | Path) -> Format:
     return found
 
 
-def check_names(path: Path, names: Sequence[str]) -> None:
-    """Refuse tensors whose names would meet in the store.
+def check_contents(path: Path, names: Sequence[str], images: Iterable[str]) -> None:
+    """Refuse tensors of these names, or images of these paths, that the store cannot hold.
 
     Raises:
-        InputError: they would; the message says which.
+        InputError: two names would be the same in the store, or a path has a line break in it and
+            the store has a path a line; the message says which.
     """
     store = store_format(path)
     places = {IMAGES: IMAGES} if store.holds_paths else {}
@@ -56,18 +57,4 @@ def check_names(path: Path, names: Sequence[str]) -> None:
             other = repr(places[place]) if place != IMAGES else "the list of the images"
             raise InputError(f"{name!r} would have the same name in {path} as {other}.")
         places[place] = name
-    store.check_names(path, names)
-
-
-def check_paths(path: Path, images: Iterable[str]) -> None:
-    """Refuse images whose paths the store cannot hold.
-
-    Raises:
-        InputError: a path has a line break in it, and the store has a path a line.
-    """
-    store_format(path).check_paths(path, images)
-
-
-def written_files(path: Path, columns: Sequence[Column]) -> list[Path]:
-    """Return the files that a store of these columns consists of."""
-    return store_format(path).files(path, columns)
+    store.check(path, names, images)

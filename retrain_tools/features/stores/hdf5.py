@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -41,19 +41,16 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
             yield [np.asarray(one[start:stop], np.float32) for one in data]
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
-    for name in names:
-        if name.startswith(f"{IMAGES}/"):
+def _check(path: Path, names: Sequence[str], _images: Iterable[str]) -> None:
+    for group, name in itertools.permutations((IMAGES, *names), 2):
+        if name.startswith(f"{group}/"):
             raise InputError(
                 f"{name!r} cannot be in {path}, where the list of the images is called "
                 f"{IMAGES!r}; choose another kind of file."
-            )
-    for name, other in itertools.permutations(names, 2):
-        if other.startswith(f"{name}/"):
-            raise InputError(
-                f"{name!r} cannot be beside {other!r} in {path}, where it would be a group; "
-                f"add :0, or choose another kind of file."
+                if group == IMAGES
+                else f"{group!r} cannot be beside {name!r} in {path}, where it would be a group; "
+                "add :0, or choose another kind of file."
             )
 
 
-FORMAT = Format(_write, _read, package="h5py", extra="hdf5", check_names=_check_names)
+FORMAT = Format(_write, _read, package="h5py", extra="hdf5", check=_check)

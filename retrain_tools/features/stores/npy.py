@@ -68,7 +68,7 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         yield from read_arrays(opened, columns, count)
 
 
-def _check_paths(path: Path, images: Iterable[str]) -> None:
+def _check(path: Path, _names: Sequence[str], images: Iterable[str]) -> None:
     for image in images:
         if "\n" in image or "\r" in image:
             raise InputError(
@@ -82,6 +82,6 @@ FORMAT = Format(
     _read,
     holds_paths=False,
     place=_place,
-    check_paths=_check_paths,
+    check=_check,
     files=lambda path, columns: [*_arrays(path, columns), _listing(path)],
 )

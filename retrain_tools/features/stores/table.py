@@ -54,8 +54,7 @@ class Format:
         package, extra: the optional package it takes, and what installs it (setup.cfg).
         holds_paths: whether the images' paths stand under IMAGES beside the tensors.
         place: from a tensor's name to that which it has in the store.
-        check_names: raises InputError for tensors that cannot be in one store.
-        check_paths: raises InputError for images whose paths it cannot hold.
+        check: raises InputError for names of tensors, or paths of images, that it cannot hold.
         files: the files that a store of some columns consists of.
     """
 
@@ -65,8 +64,7 @@ class Format:
     extra: str = ""
     holds_paths: bool = True
     place: Callable[[str], str] = str
-    check_names: Callable[[Path, Sequence[str]], None] = lambda _path, _names: None
-    check_paths: Callable[[Path, Iterable[str]], None] = lambda _path, _images: None
+    check: Callable[[Path, Sequence[str], Iterable[str]], None] = lambda *_: None
     files: Callable[[Path, Sequence[Column]], list[Path]] = lambda path, _: [path]
 
 
