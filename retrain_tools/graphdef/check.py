@@ -55,13 +55,13 @@ def _check_order(graph: GraphView, where: str) -> None:
     for name, node in nodes.items():
         sources = inputs[name] = []
         for source in node.input:
-            maker = node_name(source)
-            if maker not in nodes:
+            producer = node_name(source)
+            if producer not in nodes:
                 raise InputError(
                     f"{where} is damaged: node {name!r} takes {source!r}, which no node makes."
                 )
-            if maker not in loops:
-                sources.append(maker)
+            if producer not in loops:
+                sources.append(producer)
     try:
         topological_order(inputs)
     except CycleError as error:
