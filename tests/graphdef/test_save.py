@@ -60,7 +60,7 @@ def test_the_old_version_field_is_kept(tmp_path: Path) -> None:
 def test_a_graph_that_is_too_large_is_refused_and_nothing_is_left(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(save, "_MAX_BYTES", 1000)
+    monkeypatch.setattr(save, "MAX_BYTES", 1000)
     path = tmp_path / "graph.pb"
     graph_def = graph_with_everything()
     with pytest.raises(InputError) as error:
