@@ -137,7 +137,7 @@ def test_an_interrupted_save_leaves_nothing(old, head, tmp_path, monkeypatch):
         assert tf.io.gfile.makedirs(folder) is None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(tf.saved_model, "save", stop)
+    monkeypatch.setattr("retrain_tools.head.saved_model.tf.saved_model.save", stop)
     with pytest.raises(KeyboardInterrupt):
         write_saved_model(str(tmp_path / "models" / "1"), old, head, LABELS)
     assert not list((tmp_path / "models").iterdir())
