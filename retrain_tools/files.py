@@ -48,8 +48,14 @@ def check_writable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"{there} is a file; results cannot be written to {folder}.")
-    if not os.access(there, os.W_OK):
-        raise InputError(f"{there} is not writable; results cannot be written to {folder}.")
+    try:
+        with tempfile.TemporaryFile(
+            dir=there
+        ):  # root is allowed everything, but /proc takes nothing
+            pass
+    except OSError as error:
+        message = f"{there} is not writable; results cannot be written to {folder}."
+        raise InputError(message) from error
 
 
 def check_file(path: str | Path) -> None:

@@ -212,13 +212,20 @@ def test_what_is_cheap_is_checked_before_tensorflow_is_imported(place: Path, nam
     assert sorted(place.rglob("*")) == before
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_a_folder_that_cannot_be_written_is_told_early(place: Path, tmp_path: Path) -> None:
-    closed = tmp_path / "closed"
-    closed.mkdir(mode=0o500)
-    status, _, error = run("-c", WATCHED, "retrain", *USE, f"--output_dir={closed}/a", cwd=place)
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that nobody can write to")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("retrain", *USE, "--output_dir=/proc/a"),
+        ("freeze_graph", "--graph=g", "--output=/proc/a/b"),
+    ],
+)
+def test_a_folder_that_cannot_be_written_is_told_early(
+    place: Path, arguments: tuple[str, ...]
+) -> None:
+    status, _, error = run("-c", WATCHED, *arguments, cwd=place)
     assert error.splitlines() == [
-        f"error: {closed} is not writable; results cannot be written to {closed}/a.",
+        "error: /proc is not writable; results cannot be written to /proc/a.",
         "False",
     ]
     assert status == 2
