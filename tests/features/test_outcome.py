@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import pkgutil
 import subprocess
 import sys
+from pathlib import Path
 from typing import get_type_hints
 
 import pytest
@@ -130,7 +130,7 @@ def test_options_of_an_output_that_cannot_be(tmp_path):
     assert refused(fetch.check_options, options).startswith("output=f.csv: the end of the name")
 
 
-@pytest.mark.skipif(not os.path.exists("/proc/self"), reason="no folder that takes no files")
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that takes no files")
 def test_a_place_that_cannot_be_written():
     for check, options in (
         (fill.check_options, fill.CacheOptions("/proc/new/cache")),
