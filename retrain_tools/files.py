@@ -48,10 +48,8 @@ def check_writable(folder: Path) -> None:
     there = next(path for path in (folder, *folder.parents) if path.exists())
     if not there.is_dir():
         raise InputError(f"{there} is a file; results cannot be written to {folder}.")
-    try:
-        with tempfile.TemporaryFile(
-            dir=there
-        ):  # root is allowed everything, but /proc takes nothing
+    try:  # asking is not enough: root is allowed everything, and yet /proc takes nothing
+        with tempfile.TemporaryFile(dir=there):
             pass
     except OSError as error:
         message = f"{there} is not writable; results cannot be written to {folder}."
