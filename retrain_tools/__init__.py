@@ -18,20 +18,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retrain_tools.api import (
         fetch as fetch,
-    )
-    from retrain_tools.api import (
         freeze as freeze,
-    )
-    from retrain_tools.api import (
         label as label,
-    )
-    from retrain_tools.api import (
         load as load,
-    )
-    from retrain_tools.api import (
         read_bottlenecks as read_bottlenecks,
-    )
-    from retrain_tools.api import (
         retrain as retrain,
     )
     from retrain_tools.errors import InputError as InputError

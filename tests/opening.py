@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from retrain_tools.errors import InputError
 from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.open import open_model
@@ -42,3 +45,12 @@ def freeze_checkpoint(
     )
     size = SpecOverrides(input_height=image_size, input_width=image_size)
     return load_graph(path, None, size, choices)
+
+
+def refusal(path: Path) -> str:
+    """The message without the path that it begins with."""
+    with pytest.raises(InputError) as error:
+        read_graph_def(path)
+    message = str(error.value)
+    assert message.startswith(f"{path} ")
+    return message.removeprefix(f"{path} ")

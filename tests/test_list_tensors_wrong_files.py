@@ -90,7 +90,7 @@ WRONG = {
         graph(lambda g: g.node.add(name="d", op="Neg", input=["gone:1"])),
         "{path} is damaged: node 'd' takes 'gone:1', which no node makes.",
     ),
-    "circle": (
+    "cycle": (
         graph(lambda g: g.node[1].input.__setitem__(0, "b")),
         "{path} is damaged: its nodes form a cycle: b → b.",
     ),

@@ -10,8 +10,10 @@ from retrain_tools.graphdef import ops
 from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name, item_size
 from retrain_tools.graphdef.navigate import node_name, nodes_by_op
 from retrain_tools.graphdef.op_sets import NO_RESULTS, PLACEHOLDERS
-from retrain_tools.graphdef.shapes.call import Shape as Shape  # where others take it from
-from retrain_tools.graphdef.shapes.call import times
+from retrain_tools.graphdef.shapes.call import (
+    Shape as Shape,  # where others take it from
+    times,
+)
 from retrain_tools.graphdef.shapes.propagate import propagate_shapes
 from retrain_tools.graphdef.view import once_for_a_view, view_of
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from . import tiny
+from .extracting import open_pixels
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +16,12 @@ def graph_2015(tmp_path_factory):
 @pytest.fixture(scope="session")
 def pixel_graph(tmp_path_factory):
     return tiny.write_pixel_graph(tmp_path_factory.mktemp("graphs") / "tiny_pixels.pb")
+
+
+@pytest.fixture(scope="module")
+def pixel_extractor(pixel_graph):
+    with open_pixels(pixel_graph) as extractor:
+        yield extractor
 
 
 @pytest.fixture

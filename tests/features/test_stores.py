@@ -14,8 +14,7 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from retrain_tools.errors import InputError
 from retrain_tools.features.stores import (

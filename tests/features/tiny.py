@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from PIL import Image
 
 from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
 from retrain_tools.quiet_tensorflow import tf
+from tests.images.drawn import encoded as encoded
 from tests.opening import load_graph
 
 SIZE = 16
@@ -112,12 +112,6 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
     rng = np.random.default_rng(seed)
     small = Image.fromarray(rng.integers(0, 256, (4, 4, 3), np.uint8))
     return small.resize((width, height), Image.Resampling.BICUBIC)
-
-
-def encoded(image: Image.Image, file_format: str, **options) -> bytes:
-    data = io.BytesIO()
-    image.save(data, file_format, **options)
-    return data.getvalue()
 
 
 def fed_raw(frozen: FrozenGraph) -> FrozenGraph:

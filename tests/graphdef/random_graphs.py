@@ -14,7 +14,7 @@ OPS = ("Relu", "Add", "NoOp", "Mystery")
 
 @st.composite
 def graphs(draw: Any, most: int = 9) -> Any:
-    """A graph without circles, in topological order, with data and control edges."""
+    """A graph without cycles, in topological order, with data and control edges."""
     graph_def = schema.GraphDef()
     for number in range(draw(st.integers(1, most))):
         node = graph_def.node.add(name=f"n{number}", op=draw(st.sampled_from(OPS)))

@@ -7,8 +7,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from retrain_tools.graphdef.note import Note, read_note, write_note
 from retrain_tools.quiet_tensorflow import tf

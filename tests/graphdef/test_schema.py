@@ -12,8 +12,14 @@ from google.protobuf import text_format
 from retrain_tools.graphdef import ops, schema
 from retrain_tools.quiet_tensorflow import tf
 
-from .tiny_graphs import NEAR_REAL, empty_graph, inception_like, pixels_graph, real
-from .tiny_graphs import theirs as in_theirs
+from .tiny_graphs import (
+    NEAR_REAL,
+    empty_graph,
+    inception_like,
+    pixels_graph,
+    real,
+    theirs as in_theirs,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = (

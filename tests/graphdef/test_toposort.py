@@ -4,8 +4,7 @@ import itertools
 
 import networkx
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from retrain_tools.graphdef.toposort import CycleError, topological_order
 
@@ -17,7 +16,7 @@ GRAPHS = st.integers(1, 8).flatmap(
 
 
 @given(GRAPHS)
-def test_every_node_comes_after_its_sources_or_there_is_a_circle(sources: list[list[int]]) -> None:
+def test_every_node_comes_after_its_sources_or_there_is_a_cycle(sources: list[list[int]]) -> None:
     inputs = {str(i): [str(s) for s in made] for i, made in enumerate(sources)}
     graph = networkx.DiGraph([(s, name) for name, made in inputs.items() for s in made])
     graph.add_nodes_from(inputs)
@@ -29,9 +28,9 @@ def test_every_node_comes_after_its_sources_or_there_is_a_circle(sources: list[l
     else:
         with pytest.raises(CycleError) as error:
             topological_order(inputs)
-        circle = str(error.value).split(" → ")
-        assert circle[0] == circle[-1]
-        assert all(graph.has_edge(a, b) for a, b in itertools.pairwise(circle))
+        cycle = str(error.value).split(" → ")
+        assert cycle[0] == cycle[-1]
+        assert all(graph.has_edge(a, b) for a, b in itertools.pairwise(cycle))
 
 
 def test_an_order_that_is_right_is_kept() -> None:

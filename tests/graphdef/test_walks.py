@@ -6,8 +6,7 @@ import itertools
 from typing import Any
 
 import networkx
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from retrain_tools.graphdef.navigate import nodes_by_name, upstream
 from retrain_tools.graphdef.walks import downstream, shortest_path, successors

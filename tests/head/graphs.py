@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from PIL import Image
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.build import shape_proto
+from tests.images.drawn import encoded as encoded
 
 SIZE = 20
 DEPTH = 6
@@ -165,12 +165,6 @@ def drawn_image(seed: int, height: int = 26, width: int = 33) -> Image.Image:
 
 def jpeg(image: Image.Image) -> bytes:
     return encoded(image, "JPEG")
-
-
-def encoded(image: Image.Image, file_format: str) -> bytes:
-    data = io.BytesIO()
-    image.save(data, file_format)
-    return data.getvalue()
 
 
 # The ops of TensorFlow 1.4 (November 2017) that frozen image classifiers and retrain.py's own

@@ -6,8 +6,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from retrain_tools.errors import InputError
 from retrain_tools.images.distort import Distortions, Draw, crop_and_light, draw

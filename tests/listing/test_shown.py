@@ -7,8 +7,7 @@ import html.parser
 from collections.abc import Mapping
 from pathlib import Path
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 import retrain_tools
 from retrain_tools.graphdef import schema

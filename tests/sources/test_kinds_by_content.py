@@ -5,8 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from retrain_tools.errors import InputError
 from retrain_tools.sources.kinds import Kind, foreign_kind, is_text_graph, kind_of
