@@ -17,6 +17,11 @@ from retrain_tools.graphdef.weights import Weights
 from retrain_tools.quiet_tensorflow import stderr_held_back, tf
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes
+# In TensorFlow's messages: a node; where it failed, again; this computer's name, and advice about
+# packages that are gone.
+_NODE = re.compile(r"\{\{node ([^}]*)\}\}(?: = \w+\[.*?\]\([^()]*\))?")
+_FAILED_NODE = re.compile(r"\s*\[\[\{\{.*|\{\{function_node [^}]*\}\}\s*")
+_HOST_AND_ADVICE = re.compile(r" in binary running on .*")
 
 
 class EngineError(Exception):
@@ -134,16 +139,17 @@ def naming(where: str) -> Iterator[None]:
 
 
 def first_sentence(error: Exception) -> str:
-    """Return what TensorFlow says without its node listings and stack.
+    """Return what TensorFlow says, whole and in one line, without node listings and stack.
 
     A session puts "Graph execution error:", the Python stack and "Node: 'NAME'" before it, and if
-    several nodes failed at once also "2 root error(s) found." and a number.
+    several nodes failed at once also "2 root error(s) found." and a number. A node in it is
+    `{{node NAME}} = OP[ATTRIBUTES](INPUTS)`, of which the name is left.
     """
     lines = str(getattr(error, "message", error)).strip().splitlines()
     after = [
         i + 1 for i, line in enumerate(lines) if line.startswith("Node: ") or "root error" in line
     ]
     text = lines[after[-1]] if after and after[-1] < len(lines) else lines[0]
-    for noise in ("{{node", "[[{{", "\t"):
-        text = text.split(noise)[0]
-    return re.sub(r"^\(\d+\) ", "", text.strip())
+    for noise in (_FAILED_NODE, _HOST_AND_ADVICE):
+        text = noise.sub("", text)
+    return re.sub(r"^\(\d+\) ", "", _NODE.sub(r"\1", text).strip())

@@ -10,6 +10,7 @@ from typing import Any
 
 from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.plan import plan_body
+from retrain_tools.engine.session import first_sentence
 from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.image_side import image_side
@@ -60,7 +61,7 @@ def write_saved_model(
         try:
             _save(str(finished), frozen, head, labels, pooling)
         except (ValueError, tf.errors.OpError) as error:
-            reason = str(getattr(error, "message", error)).strip().splitlines()[0]
+            reason = first_sentence(error)
             raise InputError(f"{frozen.path} cannot become a SavedModel: {reason}") from error
         if target.exists():
             target.rmdir()
