@@ -14,15 +14,22 @@ from retrain_tools.graphdef.dtypes import (
 from retrain_tools.quiet_tensorflow import tf
 
 
+def _theirs(name: str) -> tf.DType | None:
+    """TensorFlow's type of the same number; None if it is newer than this TensorFlow."""
+    try:
+        return tf.as_dtype(dtype_number(name))
+    except TypeError:
+        return None
+
+
 def test_names_and_numbers_are_tensorflows() -> None:
     for name in dtype_names():
         number = dtype_number(name)
         assert number is not None
         assert dtype_name(number) == name
-        try:
-            theirs = tf.as_dtype(number)
-        except TypeError:
-            continue  # newer than this TensorFlow
+        theirs = _theirs(name)
+        if theirs is None:
+            continue
         assert theirs.name == name
         if name not in ("resource", "variant"):
             assert tf.as_dtype(number + 100).name == dtype_name(number + 100) == f"{name}_ref"
@@ -59,8 +66,9 @@ def test_numpys_types_are_as_large_as_tensorflows(name: str) -> None:
         assert kind == np.dtype(object)
     elif kind is not None:
         assert kind.itemsize == dtype.size
-        if not name.startswith("q"):
-            assert kind == np.dtype(tf.as_dtype(name).as_numpy_dtype)
+        theirs = _theirs(name)
+        if theirs is not None and not name.startswith("q"):
+            assert kind == np.dtype(theirs.as_numpy_dtype)
 
 
 @pytest.mark.parametrize("number", [0, 34, 95, 100, 134, -1])

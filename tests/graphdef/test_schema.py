@@ -99,11 +99,14 @@ def test_the_ops_are_those_of_the_installed_tensorflow() -> None:
     assert len(shared) > 0.98 * len(theirs)
     for op in shared:
         here = mine[op.name]
-        assert [a.name for a in here.input_arg] == [a.name for a in op.input_arg]
-        assert [a.type_attr for a in here.output_arg] == [a.type_attr for a in op.output_arg]
-        assert [a.number_attr for a in here.output_arg] == [a.number_attr for a in op.output_arg]
         assert {a.name for a in op.attr} <= {a.name for a in here.attr}
         assert here.deprecation.version == op.deprecation.version
+        assert [a.name for a in here.input_arg] == [a.name for a in op.input_arg]
+        if len(op.attr) < len(here.attr):  # an older TensorFlow's, before more types were allowed
+            assert not tf.__version__.startswith("2.21.")
+            continue
+        assert [a.type_attr for a in here.output_arg] == [a.type_attr for a in op.output_arg]
+        assert [a.number_attr for a in here.output_arg] == [a.number_attr for a in op.output_arg]
 
 
 def test_the_generator_writes_the_files_that_are_shipped(tmp_path: Path) -> None:

@@ -79,8 +79,15 @@ PILLOW_IS_TENSORFLOW = {
 }
 
 
-@pytest.mark.parametrize("data", PILLOW_IS_TENSORFLOW.values(), ids=PILLOW_IS_TENSORFLOW)
-def test_pillow_decodes_what_tensorflow_decodes(data):
+def skip_where_tensorflow_has_no(kind):
+    if "WebP" in kind and not hasattr(tf.raw_ops, "DecodeWebP"):
+        pytest.skip("this TensorFlow decodes no WebP to compare with")
+
+
+@pytest.mark.parametrize("kind", PILLOW_IS_TENSORFLOW)
+def test_pillow_decodes_what_tensorflow_decodes(kind):
+    skip_where_tensorflow_has_no(kind)
+    data = PILLOW_IS_TENSORFLOW[kind]
     decoded = decode_with_pillow(data)
     assert decoded.dtype == np.uint8
     expected = tf.io.decode_image(data, channels=3, expand_animations=False)
@@ -90,6 +97,7 @@ def test_pillow_decodes_what_tensorflow_decodes(data):
 @pytest.mark.parametrize("lossless", [True, False])
 def test_alpha_of_a_webp_is_dropped_not_blended(lossless):
     """TensorFlow decodes a WebP with alpha only to four channels."""
+    skip_where_tensorflow_has_no("WebP")
     data = encoded(WITH_ALPHA, "WEBP", lossless=lossless, exact=True)
     expected = tf.io.decode_image(data, channels=4, expand_animations=False)[:, :, :3]
     np.testing.assert_array_equal(decode_with_pillow(data), expected)
