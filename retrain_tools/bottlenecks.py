@@ -31,7 +31,9 @@ flags.DEFINE_string(
     "Default: what the folder has already, else ''.",
 )
 flags.DEFINE_boolean(
-    "trust_cache", False, "Take a cache without manifest as it is, without the spot check."
+    "trust_cache",
+    False,
+    "Take a cache of old as it is, without the spot check; manifest.json says so.",
 )
 FLAGS = flags.FLAGS
 

@@ -8,12 +8,11 @@ from typing import Any
 from retrain_tools.errors import InputError
 
 
-def import_extra(module: str, extra: str, purpose: str) -> Any:
-    """Import a package that comes with an extra of setup.cfg.
+def import_extra(module: str, purpose: str) -> Any:
+    """Import a package that is installed on demand, as one of the extras of setup.cfg.
 
     Args:
-        module: what to import.
-        extra: the extra's name.
+        module: what to import; the package has the name of its topmost module.
         purpose: what needs it, for the message.
 
     Raises:
@@ -23,6 +22,4 @@ def import_extra(module: str, extra: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise InputError(
-            f"{purpose} needs {package}: pip install 'retrain_tools[{extra}]'"
-        ) from error
+        raise InputError(f"{purpose} needs {package}: pip install {package}") from error

@@ -7,13 +7,20 @@ r"""Fetch named tensors of a graph for images, several in one pass, into one fil
 
 Images come from --image_dir, from --image_list, or after the flags. Row i of every tensor is of
 image i of the list `images` in the output; an image that cannot be used has no row, and is named
-with the reason. The end of --output chooses the kind of file:
-  .npz      an array for each tensor, and `images`; numpy.load reads it
-  .npy      one file for each tensor (STEM.TENSOR.npy if there are several), and STEM.images.txt
-  .parquet  a column for each tensor, and `images` (pip install 'retrain_tools[parquet]')
-  .h5       a dataset for each tensor, and `images` (pip install 'retrain_tools[hdf5]')
-  .pkl      a pickled dict {image path: array}, or {image path: {tensor: array}} for several tensors
-A run that was stopped goes on when it is started again. A second run computes what is new.
+with the reason. Where images lie in folders of one class each below the folder that is named, the
+list `labels` has the name of that folder for row i. The end of --output chooses the kind of file:
+  .npz      an array for each tensor, `images` and `labels`; numpy.load reads it
+  .npy      one file for each tensor (STEM.TENSOR.npy if there are several), and STEM.images.txt and
+            STEM.labels.txt, a line for each row
+  .parquet  a column for each tensor, `images` and `labels` (pip install pyarrow)
+  .h5       a dataset for each tensor, `images` and `labels` (pip install h5py)
+  .pkl      a pickled dict {image path: array}, or {image path: {tensor: array}} for several
+            tensors, and STEM.labels.pkl, {image path: label}
+
+A run that was stopped goes on when it is started again. A second run computes what is new or has
+changed, and keeps the rows of images that it does not name: they stay where they are, new ones come
+after them. (A .pkl is never read: one that holds other images is refused.) An output of another
+graph, other tensors or other settings is refused. --overwrite replaces it, and drops other rows.
 """
 
 from __future__ import annotations
@@ -36,7 +43,11 @@ flags.DEFINE_enum(
     POOLINGS,
     "How a feature map becomes a vector; none keeps its shape, [height, width, channels].",
 )
-flags.DEFINE_boolean("overwrite", False, "Replace an output that was made in another way.")
+flags.DEFINE_boolean(
+    "overwrite",
+    False,
+    "Replace an output that was made in another way, and drop rows of images that are not named.",
+)
 FLAGS = flags.FLAGS
 
 
@@ -51,11 +62,13 @@ def main(words: list[str]) -> None:
         max_image_pixels=FLAGS.max_image_pixels,
     )
     check_options(options)
-    images = graph_flags.given_images(words)
+    images = graph_flags.given_image_files(words)
     frozen = graph_flags.given_frozen_graph()
     names = [name.strip() for name in FLAGS.tensors or [frozen.spec.bottleneck]]
     tensors = {name: named_tensor(frozen, name) for name in names}
-    print(fetch_tensors(frozen, tensors, images, options).summary())
+    labels = {image.path: image.folder for image in images if image.folder}
+    paths = [image.path for image in images]
+    print(fetch_tensors(frozen, tensors, paths, options, labels).summary())
 
 
 def script() -> None:

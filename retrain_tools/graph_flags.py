@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 
@@ -13,6 +14,9 @@ from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import open_model
+
+if TYPE_CHECKING:
+    from retrain_tools.images.folders import ImageFile
 
 flags.disclaim_key_flags()  # what is defined here is a flag of the script that asks for it
 FLAGS = flags.FLAGS
@@ -131,17 +135,23 @@ def given_frozen_graph(graph: str | None = None, **overrides: Any) -> FrozenGrap
 
 
 def given_images(words: Sequence[str]) -> list[str]:
+    """Return the paths of `given_image_files`."""
+    return [image.path for image in given_image_files(words)]
+
+
+def given_image_files(words: Sequence[str]) -> list[ImageFile]:
     """Return the images that --image_dir, --image_list and the words after the flags name.
 
     Raises:
         InputError: a folder or list is missing or names none, or nothing is named.
     """
-    from retrain_tools.images.folders import expand_folders, find_images, read_image_list
+    from retrain_tools.images import folders
 
-    paths = [image.path for image in find_images(FLAGS.image_dir)] if FLAGS.image_dir else []
+    images = folders.find_images(FLAGS.image_dir) if FLAGS.image_dir else []
     if FLAGS.image_list:
-        paths += read_image_list(FLAGS.image_list)
-    paths += map(str, expand_folders(words))
-    if not paths:
+        listed = folders.read_image_list(FLAGS.image_list)
+        images += [folders.ImageFile(path, Path(path).name) for path in listed]
+    images += folders.image_files(words)
+    if not images:
         raise InputError("Name images with --image_dir, with --image_list, or after the flags.")
-    return paths
+    return images

@@ -23,31 +23,29 @@ fetch_tensors.script()
 
 
 def test_an_installed_module_is_imported_with_its_parents():
-    assert import_extra("json", "nothing", "A test") is json
-    assert import_extra("json.decoder", "nothing", "A test") is json.decoder
+    assert import_extra("json", "A test") is json
+    assert import_extra("json.decoder", "A test") is json.decoder
 
 
 def test_a_missing_package_names_its_purpose_and_the_command():
     with pytest.raises(InputError) as error:
-        import_extra("no_such_package.part", "extra", "A file of rows")
-    assert str(error.value) == (
-        "A file of rows needs no_such_package: pip install 'retrain_tools[extra]'"
-    )
+        import_extra("no_such_package.part", "A file of rows")
+    assert str(error.value) == "A file of rows needs no_such_package: pip install no_such_package"
     assert isinstance(error.value.__cause__, ImportError)
 
 
 @pytest.mark.parametrize(
-    ("blocked", "output", "extra"),
+    ("blocked", "output", "package"),
     [
-        ("pyarrow", "features.parquet", "parquet"),
-        ("pyarrow.parquet", "features.parquet", "parquet"),
-        ("h5py", "features.h5", "hdf5"),
-        ("h5py,pyarrow", "features.hdf5", "hdf5"),
+        ("pyarrow", "features.parquet", "pyarrow"),
+        ("pyarrow.parquet", "features.parquet", "pyarrow"),
+        ("h5py", "features.h5", "h5py"),
+        ("h5py,pyarrow", "features.hdf5", "h5py"),
         ("h5py,pyarrow", "features.npz", None),
     ],
 )
 def test_without_the_package_there_is_one_line_and_nothing_is_written(
-    pixel_graph, tmp_path, blocked, output, extra
+    pixel_graph, tmp_path, blocked, output, package
 ):
     (tmp_path / "1.jpg").write_bytes(b"no image")
     flags = [f"--graph={pixel_graph}", f"--output={output}", "1.jpg"]
@@ -57,13 +55,10 @@ def test_without_the_package_there_is_one_line_and_nothing_is_written(
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
-    if extra is None:  # the other kinds of file need neither
+    if package is None:  # the other kinds of file need neither
         assert lines[-1].startswith("error: None of the 1 images can be used")
         return
-    package = "pyarrow" if extra == "parquet" else "h5py"
-    assert lines == [
-        f"error: --output={output} needs {package}: pip install 'retrain_tools[{extra}]'"
-    ]
+    assert lines == [f"error: --output={output} needs {package}: pip install {package}"]
     assert [path.name for path in tmp_path.iterdir()] == ["1.jpg"]
 
 

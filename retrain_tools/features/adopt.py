@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Cache
 from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.manifest import Computed, Manifest
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.folders import ImageFile
 
@@ -38,43 +40,71 @@ def refuse_other_depth(cache: Cache, depths: Counter[int], tensor: str) -> NoRet
 
 
 def adopt(
-    cache: Cache, cached: Sequence[ImageFile], trust: bool, extractor: Callable[[], Extractor]
-) -> dict[str, object] | None:
-    """Compute a few images of a cache without manifest again, and compare.
+    cache: Cache,
+    before: Manifest | None,
+    cached: Sequence[ImageFile],
+    wanted: Manifest,
+    trust: bool,
+    extractor: Callable[[], Extractor],
+) -> Manifest:
+    """Compute a few images anew of a cache of which nobody knows what made it, and compare.
 
-    The images `cached` are those that have a good cache file. With `trust`, none is computed, and
-    the graph, which `extractor` opens, is not needed.
+    With `trust`, none is computed, and the graph, which `extractor` opens, is not needed.
+
+    Args:
+        cache: the folder.
+        before: its manifest; None where it has none.
+        cached: the images whose files are good and of unknown origin, at least one.
+        wanted: the manifest that a cache of this graph has.
+        trust: whether to take the files as they are.
+        extractor: opens the graph.
 
     Returns:
-        What was checked, for the manifest; None for a new cache.
+        The manifest of the cache: it is this graph's, or stays unknown with `trust`.
 
     Raises:
         InputError: recomputed images do not agree with their cache files.
     """
-    if not cached:
-        return None
+    known = () if before is None else before.computed
+    origin = "have no manifest" if before is None else "were taken unchecked"
     if trust:
-        log.info("%d bottlenecks without a manifest are taken unchecked", len(cached))
-        return {"bottlenecks": len(cached), "checked": 0}
+        what = "without a manifest" if before is None else "that were never checked"
+        log.info("%d bottlenecks %s are taken unchecked", len(cached), what)
+        return unchecked(wanted, len(cached), known)
     step = max(1, len(cached) // _IMAGES_TO_SPOT_CHECK)
     differences = _differences(cache, cached[::step][:_IMAGES_TO_SPOT_CHECK], extractor())
     take_them = f"{argument('trust_cache')} to take them as they are."
     if not differences:
         raise InputError(
-            f"The bottlenecks in {cache.folder} have no manifest and cannot be checked: none of "
+            f"The bottlenecks in {cache.folder} {origin} and cannot be checked: none of "
             f"the images tried can be read. Pass {take_them}"
         )
     worst = max(error for error, _ in differences)
     if worst > _SAME_NETWORK:
         raise InputError(
-            f"The {len(cached)} bottlenecks in {cache.folder} have no manifest and do not agree "
+            f"The {len(cached)} bottlenecks in {cache.folder} {origin} and do not agree "
             f"with this graph; images computed again differ by more than {_SAME_NETWORK:.0%}: "
-            f"{'; '.join(line for _, line in differences)}. Use another "
-            f"{argument('bottleneck_dir')}, or pass {take_them}"
+            f"{'; '.join(line for _, line in differences)}. Use the graph that made them or "
+            f"another {argument('bottleneck_dir')}, or pass {take_them}"
         )
     log.info("%d bottlenecks adopted; %d computed again, worst difference %.2g %%",
              len(cached), len(differences), 100 * worst)  # fmt: skip
-    return {"bottlenecks": len(cached), "checked": len(differences), "worst_relative_error": worst}
+    adopted = {
+        "bottlenecks": len(cached), "checked": len(differences), "worst_relative_error": worst
+    }  # fmt: skip
+    return dataclasses.replace(wanted, adopted=adopted, computed=known)
+
+
+def unchecked(wanted: Manifest, count: int, known: tuple[Computed, ...] = ()) -> Manifest:
+    """Return the manifest of a cache with bottlenecks of which nobody knows what made them.
+
+    Args:
+        wanted: the manifest that a cache of this graph has.
+        count: how many were taken as they are.
+        known: those of which it is known.
+    """
+    adopted = {"bottlenecks": count, "checked": 0}
+    return dataclasses.replace(wanted, identity=None, adopted=adopted, computed=known)
 
 
 def _differences(

@@ -1,11 +1,11 @@
-"""The bottleneck cache: one text file per image, laid out as retrain.py did, and its manifest."""
+"""The bottleneck cache: one text file per image, laid out as retrain.py did."""
 
 from __future__ import annotations
 
 import bisect
 import dataclasses
 import hashlib
-import json
+import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools import __version__, files
+from retrain_tools import files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.navigate import nodes_by_name, upstream
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import ImageFile
 
 Vector = npt.NDArray[np.float32]
 
-_MANIFEST_FORMAT = 1
+IMAGE_ENDS = "|".join(map(re.escape, EXTENSIONS))
+"""A pattern for the ends of the names of images."""
+
 _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
 
 
@@ -113,6 +116,13 @@ class Cache:
             raise error
         return vector
 
+    def holds_other_images(self, images: Sequence[ImageFile]) -> bool:
+        """Whether there are files of this naming for other images than these."""
+        name = re.compile(rf".+(?:{IMAGE_ENDS}){re.escape(self.suffix)}\.txt", re.IGNORECASE)
+        own = {self.path(image) for image in images}
+        files_there = (path for path in self.folder.rglob("*.txt") if name.fullmatch(path.name))
+        return any(path not in own for path in files_there)
+
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
         files.write_text(self.path(image), format_bottleneck(vector))
@@ -173,60 +183,3 @@ def the_naming(folder: Path, found: Collection[str]) -> str:
             f"Choose one with {argument('bottleneck_suffix')}."
         )
     return next(iter(found))
-
-
-def manifest_path(folder: Path, suffix: str) -> Path:
-    """Return where the manifest of this naming is kept: namings may share a folder."""
-    return folder / f"manifest{suffix}.json"
-
-
-def read_manifest(folder: Path, suffix: str, wanted: Identity) -> int | None:
-    """Return the depth of the cache that has a manifest, or None where there is none.
-
-    Raises:
-        InputError: the file is not a manifest, or its cache was made in another way than `wanted`.
-    """
-    path = manifest_path(folder, suffix)
-    try:
-        manifest = json.loads(path.read_bytes())
-        cached, depth = Identity(**manifest["identity"]), manifest["depth"]
-        if manifest["format"] != _MANIFEST_FORMAT or not isinstance(depth, int):
-            raise ValueError
-    except FileNotFoundError:
-        return None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{path} is not a manifest of this version. If the bottlenecks beside it are good, "
-            "remove it: they will be checked and adopted."
-        ) from error
-    differences = [
-        f"{name} {_short(getattr(cached, name))} there, {_short(getattr(wanted, name))} now"
-        for name in cached.differing(wanted)
-    ]
-    if differences:
-        raise InputError(
-            f"The bottlenecks in {folder} were made by another graph or in another way "
-            f"({manifest.get('graph')}; {path.name}): {'; '.join(differences)}. "
-            f"Use another {argument('bottleneck_dir')} or another {argument('bottleneck_suffix')}."
-        )
-    return depth
-
-
-def write_manifest(
-    folder: Path, suffix: str, identity: Identity, depth: int, graph: str, **more: Any
-) -> None:
-    """Record what the cache was made with, and by which graph file, for people to read."""
-    manifest = {
-        "format": _MANIFEST_FORMAT,
-        "identity": dataclasses.asdict(identity),
-        "depth": depth,
-        "graph": graph,
-        "retrain_tools": __version__,
-        **more,
-    }
-    files.write_text(manifest_path(folder, suffix), json.dumps(manifest, indent=2) + "\n")
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return f"{text[:12]}…" if len(text) == 64 else text

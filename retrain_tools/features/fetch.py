@@ -30,6 +30,8 @@ log = logging.getLogger(__name__)
 _MADE_BY = "identity.json"
 _WRITING = "writing"
 
+_NEVER_READ = "a pickle is a program, which is never read"
+
 
 @dataclasses.dataclass(frozen=True)
 class FetchOptions:
@@ -38,7 +40,8 @@ class FetchOptions:
     Attributes:
         output: the file of features; its suffix chooses the format.
         pooling: how values of rank above 2 become a vector; None to keep their shape.
-        overwrite: replace an output that was made in another way.
+        overwrite: replace an output that was made in another way, and drop rows of images that are
+            not asked for.
         on_error: what to do about an image that cannot be used.
         max_image_pixels: largest image to accept.
     """
@@ -52,15 +55,23 @@ class FetchOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FetchedTensors(Outcome):
-    """What became of the images, and the shape of each tensor's values for one of them."""
+    """What became of the images.
 
+    Attributes:
+        kept: rows of other images that the output had.
+        output: the file of features.
+        columns: the tensors, and the shape of each one's values for one image.
+    """
+
+    kept: int = 0
     output: Path
     columns: Sequence[Column]
 
     def summary(self) -> str:
         """One line for people."""
         shapes = ", ".join(f"{name} {list(shape)}" for name, shape in self.columns)
-        return self.closing_line(f"{self.output}: {shapes}")
+        kept = f"; {self.kept} rows of other images kept" if self.kept else ""
+        return self.closing_line(f"{self.output}: {shapes}{kept}")
 
 
 def check_options(options: FetchOptions) -> None:
@@ -91,22 +102,33 @@ def named_tensor(frozen: FrozenGraph, name: str) -> str:
 
 
 def fetch_tensors(
-    frozen: FrozenGraph, tensors: Mapping[str, str], paths: Sequence[str], options: FetchOptions
+    frozen: FrozenGraph,
+    tensors: Mapping[str, str],
+    paths: Sequence[str],
+    options: FetchOptions,
+    labels: Mapping[str, str] | None = None,
 ) -> FetchedTensors:
-    """Write the values of tensors for images, in the order of `paths`.
+    """Write the values of tensors for images, a row for each.
+
+    An output that holds other images, too, keeps their rows: they stay where they are, and new ones
+    come after them. Else the rows are in the order of `paths`. Images that cannot be used are left
+    out, and listed in OUTPUT.failures.csv.
 
     Beside the output stands OUTPUT.json: what the values depend on and which file each row is of,
     as it was then. By that a second run knows what it need not compute. While it works, OUTPUT.part
-    holds what is done. Images that cannot be used are left out, and listed in
-    OUTPUT.failures.csv.
+    holds what is done; what a stopped run has left there goes into the output of the next.
 
-    The full names in `tensors` stand under the names that they get in the output. An image file
-    counts once.
+    Args:
+        frozen: the graph.
+        tensors: full names, by the names that they get in the output.
+        paths: image files; each counts once.
+        options: where to, and how.
+        labels: the labels of images, by their paths, where they have one.
 
     Raises:
         InputError: see `check_options` and `stores`; a tensor is not computed from images; the
-            output, or what an unfinished run left of one, was made in another way; no image can
-            be used, or one cannot and `on_error` is `fail`.
+            output, or what an unfinished run left of one, was made in another way; rows of other
+            images cannot be kept; no image can be used, or one cannot and `on_error` is `fail`.
     """
     check_options(options)
     output = Path(options.output)
@@ -117,16 +139,34 @@ def fetch_tensors(
         # An output that this very job was stopped at is ours, whatever its record says of it.
         ours = (part / _WRITING).exists() and _made_by(part) == _as_text(identities)
         old = read_record(output, identities, options.overwrite or ours)
-        sources = [Source.of(path) for path in paths]
-        if old is not None and old.sources == sources:
+        sources = [Source.of(path, (labels or {}).get(path, "")) for path in paths]
+        if old is not None and _same(_rows_to_be(sources, old.sources, options), old.sources):
             if ours:
                 _empty(part)
-            fetched = FetchedTensors(reused=len(sources), output=output, columns=old.columns)
+            reused, kept = len(sources), len(old.sources) - len(sources)
+            fetched = FetchedTensors(reused=reused, kept=kept, output=output, columns=old.columns)
         else:
             fetched = _fetch(frozen, identities, sources, options, old, part)
-            _empty(part)
         report_failures(fetched.failed, len(sources), Path(f"{output}.failures.csv"))
     return fetched
+
+
+def _rows_to_be(
+    asked: Sequence[Source], there: Sequence[Source], options: FetchOptions
+) -> list[Source]:
+    """Return the rows that an output will have, in order, if every image can be used."""
+    before = {source.path: source for source in there}
+    now = {source.path: source for source in asked}
+    for path in now.keys() & before.keys():
+        if not now[path].label:
+            now[path] = dataclasses.replace(now[path], label=before[path].label)
+    if options.overwrite or before.keys() <= now.keys():
+        return list(now.values())
+    return list((before | now).values())
+
+
+def _same(some: Sequence[Source], others: Sequence[Source]) -> bool:
+    return [(one, one.label) for one in some] == [(one, one.label) for one in others]
 
 
 def _fetch(
@@ -139,6 +179,8 @@ def _fetch(
 ) -> FetchedTensors:
     """Compute what neither the earlier output nor the unfinished run has, and write all of it."""
     output = Path(options.output)
+    asked = {source.path for source in sources}
+    there = old.sources if old else []
     with contextlib.ExitStack() as stack:
         tensors = [identity.tensor for identity in identities.values()]
         opened = Extractor(frozen, tensors, options.pooling, options.max_image_pixels)
@@ -146,35 +188,61 @@ def _fetch(
         columns = list(map(Column, identities, extractor.shapes))
         rows = _open_rows(part, identities, columns)
         stack.callback(rows.close)
-        known = set(old.sources) if old else set()
+        wanted = _rows_to_be(sources, [*there, *rows], options)
+        others = [source for source in wanted if source.path not in asked]
+        if store_format(output).read is None:
+            _refuse_to_lose(output, [one for one in others if one not in rows], _NEVER_READ)
+        known = set(there)
         new = [source for source in sources if source not in known]
         first = _compute(extractor, rows, columns, new, options.on_error)
-        again = Outcome()
-        same = old is not None and old.sources == [s for s in sources if s in known]
-        if not same or any(source in rows for source in new):
-            if old is not None:
-                _take_over(rows, old, output, set(sources))
-            rest = [source for source in sources if source.path not in first.failed]
+        again, done = Outcome(), list[Source]()
+        target = [source for source in wanted if source in known or source in rows]
+        if len(first.failed) < len(sources) and not _same(target, there):
+            damage = _take_over(rows, old, output, set(target)) if old else None
+            _refuse_to_lose(output, [one for one in others if one not in rows], damage)
+            if damage:
+                log.warning("the output cannot be read (%s); its images are computed again", damage)
+            rest = [source for source in target if source.path in asked]
             again = _compute(extractor, rows, columns, rest, options.on_error)
-            done = [source for source in rest if source in rows]
+            done = [source for source in target if source in rows]
             if done:
                 (part / _WRITING).touch()
-                images = [source.path for source in done]
-                table = Table(
-                    images, columns, lambda i, start, stop: rows.read(i, done[start:stop])
-                )
-                store_format(output).write(output, table)
+                _write(output, rows, columns, done)
                 write_record(output, Record(identities, columns, done), str(frozen.path))
-        rows.delete()
+        if done or not len(rows):  # else there are rows of a stopped run, and no output for them
+            rows.delete()
+            _empty(part)
     failed, computed = {**first.failed, **again.failed}, first.computed + again.computed
     return FetchedTensors(
         computed=computed,
         reused=len(sources) - computed - len(failed),
         failed=failed,
         seconds=first.seconds + again.seconds,
+        kept=len(others),
         output=output,
         columns=columns,
     )
+
+
+def _write(output: Path, rows: RowFiles, columns: list[Column], done: list[Source]) -> None:
+    labels = [source.label for source in done]
+    table = Table(
+        [source.path for source in done],
+        columns,
+        lambda index, start, stop: rows.read(index, done[start:stop]),
+        labels if any(labels) else None,
+    )
+    store_format(output).write(output, table)
+
+
+def _refuse_to_lose(output: Path, lost: Sequence[Source], why: str | None) -> None:
+    if lost:
+        reason = f" ({why})" if why else ""
+        raise InputError(
+            f"{output} holds {len(lost)} images that were not asked for, whose rows cannot be "
+            f"taken over{reason}. Ask for them too, choose another {argument('output')}, or drop "
+            f"them with {argument('overwrite')}."
+        )
 
 
 @contextlib.contextmanager
@@ -242,11 +310,11 @@ def _open_rows(part: Path, identities: Mapping[str, Identity], columns: list[Col
     return RowFiles(part, [column.shape for column in columns])
 
 
-def _take_over(rows: RowFiles, old: Record, output: Path, wanted: set[Source]) -> None:
-    """Copy the rows of a finished run for images that are still the same."""
+def _take_over(rows: RowFiles, old: Record, output: Path, wanted: set[Source]) -> str | None:
+    """Copy the rows of a finished run for images that are still the same; say what stopped it."""
     read = store_format(output).read
     if read is None:
-        return
+        return None
     waiting = iter(old.sources)
     try:
         for piece in read(output, old.columns, len(old.sources)):
@@ -255,7 +323,8 @@ def _take_over(rows: RowFiles, old: Record, output: Path, wanted: set[Source]) -
                 if source in wanted and source not in rows:
                     rows.append(source, list(row))
     except DAMAGE as error:
-        log.warning("the output cannot be read (%s); its images are computed again", error)
+        return str(error)
+    return None
 
 
 def _compute(

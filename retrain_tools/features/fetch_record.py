@@ -36,10 +36,13 @@ def write_record(output: Path, record: Record, graph: str) -> None:
         "graph": graph,
         "retrain_tools": __version__,
         "tensors": tensors,
-        "files": [_as_it_is(path) for path in store_format(output).files(output, record.columns)],
+        "files": [
+            json.loads(_as_it_is(path).as_json())
+            for path in store_format(output).files(output, record.columns)
+        ],
     }
     # A line for each image, not one for each of its numbers.
-    images = ",\n".join(json.dumps(source) for source in record.sources)
+    images = ",\n".join(source.as_json() for source in record.sources)
     head = json.dumps(content, indent=1).removesuffix("\n}")
     files.write_text(f"{output}.json", f'{head},\n "images": [\n{images}\n ]\n}}\n')
 
@@ -84,7 +87,7 @@ def read_record(
 
 def _as_it_is(path: Path) -> Source:
     """Look at a file of the output; its folder may be moved, or called by another name."""
-    return Source.of(str(path))._replace(path=path.name)
+    return dataclasses.replace(Source.of(str(path)), path=path.name)
 
 
 def _difference(found: Mapping[str, Identity], wanted: Mapping[str, Identity]) -> str:

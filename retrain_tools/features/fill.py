@@ -7,23 +7,28 @@ import contextlib
 import dataclasses
 import functools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.adopt import adopt, refuse_other_depth
+from retrain_tools.features.adopt import adopt, refuse_other_depth, unchecked
 from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
     find_suffix,
     fingerprint,
-    read_manifest,
-    write_manifest,
 )
 from retrain_tools.features.extractor import Extractor, Vector
+from retrain_tools.features.manifest import (
+    Manifest,
+    manifest_path,
+    read_manifest,
+    refuse_another,
+    write_manifest,
+)
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.files import check_writable
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -61,7 +66,8 @@ class CacheOptions:
         bottleneck_suffix: the naming; None takes what the folder has, else `preferred_suffix`.
         preferred_suffix: the naming of a new cache.
         pooling: for a tensor of rank above 2.
-        trust_cache: adopt a cache without manifest unchecked.
+        trust_cache: take bottlenecks as they are of which nobody knows what made them; the manifest
+            says that they were not checked.
         on_error: what to do about an image that cannot be used.
         max_image_pixels: largest image to accept.
     """
@@ -76,12 +82,24 @@ class CacheOptions:
 
 
 class _Found(NamedTuple):
-    """What a cache holds: good files, damaged and missing ones, counts of other depths."""
+    """What a cache holds for some images.
+
+    Attributes:
+        good, damaged, missing: what their files are.
+        others: those whose file another graph computed, and that graph.
+        other_depths: how many files have another number of values.
+    """
 
     good: list[ImageFile]
     damaged: list[ImageFile]
     missing: list[ImageFile]
+    others: dict[ImageFile, str]
     other_depths: collections.Counter[int]
+
+    @property
+    def waiting(self) -> list[ImageFile]:
+        """The images that are to be computed."""
+        return [*self.damaged, *self.missing, *self.others]
 
 
 def check_options(options: CacheOptions) -> None:
@@ -122,37 +140,88 @@ def fill_cache(
     folder, suffix = Path(options.bottleneck_dir), options.bottleneck_suffix
     if suffix is None:
         suffix = find_suffix(folder, images, options.preferred_suffix)
-    tensor, pooling = frozen.spec.bottleneck, options.pooling
-    identity = _identity(frozen, pooling)
-    depth = read_manifest(folder, suffix, identity)
+    tensor = frozen.spec.bottleneck
+    identity = _identity(frozen, options.pooling)
+    before = read_manifest(folder, suffix)
+    refuse_another(before, folder, suffix, identity)
     with contextlib.ExitStack() as stack:
 
         @functools.cache
         def extractor() -> Extractor:
-            new = Extractor(frozen, [tensor], pooling, options.max_image_pixels)
+            new = Extractor(frozen, [tensor], options.pooling, options.max_image_pixels)
             return stack.enter_context(new)
 
-        cache = Cache(folder, suffix, extractor().shapes[0][0] if depth is None else depth)
-        found = _read_cached(cache, images, keep)
-        if depth is None:
-            if found.other_depths and not found.good:
-                refuse_other_depth(cache, found.other_depths, tensor)
-            checked = adopt(cache, found.good, options.trust_cache, extractor)
-            graph = str(frozen.path)
-            write_manifest(folder, suffix, identity, cache.depth, graph, adopted=checked)
+        is_known = before is not None and before.identity is not None
+        depth = before.depth if before and is_known else extractor().shapes[0][0]
+        cache = Cache(folder, suffix, depth)
+        found = _read_cached(cache, images, before.others(identity) if before else {}, keep)
+        if before and is_known:
+            now = before
+        elif found.other_depths and not found.good:
+            refuse_other_depth(cache, found.other_depths, tensor)
+        else:
+            wanted = Manifest(identity, depth, str(frozen.path))
+            now = _settle(cache, before, found, wanted, options.trust_cache, extractor)
+        waiting = {image.path: image for image in found.waiting}
+        soon = [image.relative for image in found.waiting]
+        now = now.with_computed(identity, str(frozen.path), soon)
+        _record(cache, before, now, found.others)
         done = Outcome()
-        if waiting := {image.path: image for image in (*found.damaged, *found.missing)}:
+        if waiting:
 
             def write(path: str, values: list[Vector]) -> None:
                 cache.write(waiting[path], values[0])
                 keep(waiting[path], values[0])
 
             done = compute(extractor(), list(waiting), write, options.on_error)
+    _warn_of_mixture(cache, now, done.computed)
     report_failures(done.failed, len(images), folder / f"failures{suffix}.csv")
     repaired = sum(image.path not in done.failed for image in found.damaged)
     computed, reused = done.computed - repaired, len(found.good)
     done = dataclasses.replace(done, computed=computed, reused=reused, repaired=repaired)
     return FilledCache(**vars(done), cache=cache, identity=identity)
+
+
+def _settle(
+    cache: Cache,
+    before: Manifest | None,
+    found: _Found,
+    wanted: Manifest,
+    trust: bool,
+    extractor: Callable[[], Extractor],
+) -> Manifest:
+    """Return the manifest of a cache that has none yet, or one of which it is not known whose."""
+    own = before.own(wanted.identity) if before and wanted.identity else set()
+    unknown = [image for image in found.good if image.relative not in own]
+    if unknown:
+        return adopt(cache, before, unknown, wanted, trust, extractor)
+    if before is not None:
+        return before
+    return unchecked(wanted, 0) if cache.holds_other_images(found.waiting) else wanted
+
+
+def _record(
+    cache: Cache, before: Manifest | None, now: Manifest, others: Mapping[ImageFile, str]
+) -> None:
+    """Write the manifest before the files that it tells of; those of `others` are made again."""
+    if others:
+        log.info(
+            "%d bottlenecks in %s were computed by another graph (%s) and are computed again",
+            len(others), cache.folder, ", ".join(sorted(set(others.values()))),
+        )  # fmt: skip
+    for image in others:  # first, so that a run that is stopped leaves none under a wrong name
+        cache.path(image).unlink(missing_ok=True)
+    if now != before:
+        write_manifest(cache.folder, cache.suffix, now)
+
+
+def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
+    if computed and now.identity is None:
+        path = manifest_path(cache.folder, cache.suffix)
+        log.warning(
+            "%d bottlenecks were computed into %s, whose other bottlenecks were never checked; "
+            "%s lists those of this graph", computed, cache.folder, path,
+        )  # fmt: skip
 
 
 def _identity(frozen: FrozenGraph, pooling: str) -> Identity:
@@ -176,9 +245,14 @@ def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
     return list(by_place.values())
 
 
-def _read_cached(cache: Cache, images: Sequence[ImageFile], keep: Keep) -> _Found:
-    found = _Found([], [], [], collections.Counter())
+def _read_cached(
+    cache: Cache, images: Sequence[ImageFile], others: Mapping[str, str], keep: Keep
+) -> _Found:
+    found = _Found([], [], [], {}, collections.Counter())
     for image in images:
+        if image.relative in others:
+            found.others[image] = others[image.relative]
+            continue
         try:
             vector = cache.read(image)
         except DamagedBottleneckError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -9,12 +11,18 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.features.cache import DamagedBottleneckError, parse_bottleneck, the_naming
+from retrain_tools.features.cache import (
+    IMAGE_ENDS,
+    DamagedBottleneckError,
+    parse_bottleneck,
+    the_naming,
+)
 from retrain_tools.features.extractor import Vector
-from retrain_tools.images.decode import EXTENSIONS
+from retrain_tools.features.manifest import manifest_path, read_manifest
 
-_ENDS = "|".join(map(re.escape, EXTENSIONS))
-_NAME = re.compile(rf"(?P<image>.+?(?:{_ENDS}))(?P<suffix>.*)\.txt", re.IGNORECASE)
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(rf"(?P<image>.+?(?:{IMAGE_ENDS}))(?P<suffix>.*)\.txt", re.IGNORECASE)
 
 
 class Bottlenecks(NamedTuple):
@@ -33,6 +41,9 @@ class Bottlenecks(NamedTuple):
 
 def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -> Bottlenecks:
     """Return all bottlenecks in a folder that `bottlenecks` or a retrain.py of any time filled.
+
+    Those that the manifest names as computed by another graph than the rest are left out, with a
+    warning.
 
     Args:
         folder: with one folder per class, or flat.
@@ -62,7 +73,7 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     elif bottleneck_suffix not in by_suffix:
         hint = did_you_mean(bottleneck_suffix, by_suffix)
         raise InputError(f"No bottlenecks of naming {bottleneck_suffix!r} in {folder}.{hint}")
-    found = by_suffix[bottleneck_suffix]
+    found = _of_one_graph(folder, bottleneck_suffix, by_suffix[bottleneck_suffix])
     vectors: list[Vector] = []
     for _, file in found:
         try:
@@ -77,3 +88,29 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     images = [image for image, _ in found]
     labels = [image.partition("/")[0] if "/" in image else "" for image in images]
     return Bottlenecks(np.stack(vectors), labels, images)
+
+
+def _of_one_graph(
+    folder: Path, suffix: str, found: list[tuple[str, Path]]
+) -> list[tuple[str, Path]]:
+    """Leave out what another graph computed into the folder; say so where that is not known."""
+    manifest = None
+    with contextlib.suppress(InputError):  # a file of another program
+        manifest = read_manifest(folder, suffix)
+    if manifest is None or not manifest.computed:
+        return found
+    path = manifest_path(folder, suffix)
+    if manifest.identity is None:
+        log.warning(
+            "the bottlenecks in %s may be of several graphs: some were taken unchecked, others "
+            "computed (%s)", folder, path,
+        )  # fmt: skip
+        return found
+    others = manifest.others(manifest.identity)
+    kept = [pair for pair in found if pair[0] not in others]
+    if len(kept) < len(found):
+        log.warning(
+            "%d bottlenecks in %s were computed by another graph than the others (%s) and are "
+            "left out", len(found) - len(kept), folder, path,
+        )  # fmt: skip
+    return kept

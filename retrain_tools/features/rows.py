@@ -5,12 +5,13 @@ A job that is stopped, even killed, finds again what it had written.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -21,21 +22,35 @@ Shape = tuple[int, ...]
 _ITEM_BYTES = 4  # float32
 
 
-class Source(NamedTuple):
-    """An image file as it was when its row was computed."""
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """An image file as it was when its row was computed.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        modified_ns: when it was written.
+        label: the folder that is its class, or ''; the same file under another label is the same.
+    """
 
     path: str
     bytes: int
     modified_ns: int
+    label: str = dataclasses.field(default="", compare=False)
 
     @classmethod
-    def of(cls, path: str) -> Source:
+    def of(cls, path: str, label: str = "") -> Source:
         """Look at a file; one that is missing has 0 bytes and is never known."""
         try:
             status = Path(path).stat()
         except OSError:
-            return cls(path, 0, 0)
-        return cls(path, status.st_size, status.st_mtime_ns)
+            return cls(path, 0, 0, label)
+        return cls(path, status.st_size, status.st_mtime_ns, label)
+
+    def as_json(self) -> str:
+        """Return the arguments that make it, as a list in JSON."""
+        known = (self.path, self.bytes, self.modified_ns)
+        return json.dumps((*known, self.label) if self.label else known)
 
 
 class RowFiles:
@@ -84,6 +99,9 @@ class RowFiles:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def __iter__(self) -> Iterator[Source]:
+        return iter(self._rows)
+
     def append(self, source: Source, row: Row) -> None:
         """Write the row of an image that has none yet."""
         number = len(self._rows)
@@ -92,7 +110,7 @@ class RowFiles:
             file.write(np.ascontiguousarray(values, np.float32).tobytes())
             file.flush()
         # The line comes last: what it names is there.
-        line = json.dumps(source).encode() + b"\n"
+        line = source.as_json().encode() + b"\n"
         self._sources.seek(self._listed)
         self._sources.write(line)
         self._sources.flush()

@@ -7,6 +7,7 @@ import dataclasses
 import logging
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import cast
@@ -16,6 +17,7 @@ from retrain_tools.images.decode import EXTENSIONS, ImageLike
 
 log = logging.getLogger(__name__)
 
+_KINDS_NAMED = 8  # of the files that are left out; the rest is counted
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")  # retrain.py
 
 
@@ -43,7 +45,7 @@ def find_images(image_dir: str) -> list[ImageFile]:
 
     An image is a file whose name ends in one of EXTENSIONS in any capitalisation and does not
     start with a dot. Links to folders are followed, each real folder once; beside a link to it,
-    the folder itself counts.
+    the folder itself counts. A log line counts the files of other kinds.
 
     Raises:
         InputError: the folder does not exist, is a file, or holds no image.
@@ -56,7 +58,7 @@ def find_images(image_dir: str) -> list[ImageFile]:
         raise InputError(
             f"{image_dir} is a file; {argument('image_dir')} takes a folder of images."
         )
-    images = []
+    images, others = [], Counter[str]()
     visited: set[str] = set()
     for folder, subfolders, names in os.walk(image_dir, onerror=_warn, followlinks=True):
         real = os.path.realpath(folder)
@@ -70,12 +72,31 @@ def find_images(image_dir: str) -> list[ImageFile]:
         )
         below = os.path.relpath(folder, image_dir)
         for name in names:
-            if name.lower().endswith(EXTENSIONS) and not name.startswith("."):
+            if name.startswith("."):
+                continue
+            if not name.lower().endswith(EXTENSIONS):
+                others[Path(name).suffix.lower() or "no extension"] += 1
+            else:
                 relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
                 images.append(ImageFile(os.path.join(image_dir, relative), relative))  # noqa: PTH118
     if not images:
-        raise InputError(f"No images in {image_dir}: no file ends in {', '.join(EXTENSIONS)}.")
+        there = f"; there are files of other kinds: {_counted(others)}" if others else ""
+        ends = ", ".join(EXTENSIONS)
+        raise InputError(f"No images in {image_dir}: no file ends in {ends}{there}.")
+    if others:
+        count = others.total()
+        left_out = f"{count} file{'s' if count > 1 else ''} of other kinds left out"
+        log.info("%s: %s", left_out, _counted(others))
     return sorted(images)
+
+
+def _counted(kinds: Counter[str]) -> str:
+    """Return `.tif 8, .heic 4`: the commonest kinds, and how many files are of the rest."""
+    order = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
+    parts = [f"{kind} {count}" for kind, count in order[:_KINDS_NAMED]]
+    if rest := sum(count for _, count in order[_KINDS_NAMED:]):
+        parts.append(f"and {rest} more")
+    return ", ".join(parts)
 
 
 def expand_folders(images: ImageLike | Sequence[ImageLike]) -> list[ImageLike]:
@@ -90,6 +111,20 @@ def expand_folders(images: ImageLike | Sequence[ImageLike]) -> list[ImageLike]:
     for image in images:
         is_folder = isinstance(image, (str, Path)) and Path(image).is_dir()
         found += [file.path for file in find_images(str(image))] if is_folder else [image]
+    return found
+
+
+def image_files(words: Iterable[str]) -> list[ImageFile]:
+    """Return the images that words name: files, and the images of folders.
+
+    The label of an image of a folder is that which the folder gives it; a file has none.
+
+    Raises:
+        InputError: a folder holds no image.
+    """
+    found: list[ImageFile] = []
+    for word in words:
+        found += find_images(word) if Path(word).is_dir() else [ImageFile(word, Path(word).name)]
     return found
 
 

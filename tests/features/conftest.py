@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from retrain_tools.features import fill
+from retrain_tools.images.folders import find_images
+
 from . import tiny
 from .extracting import open_pixels
 
@@ -34,3 +37,26 @@ def photos(tmp_path):
         image = tiny.photo(10 + 7 * number, 50 - 3 * number, seed=number)
         path.write_bytes(tiny.encoded(image, "JPEG"))
     return root
+
+
+@pytest.fixture
+def images(photos):
+    return find_images(str(photos))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "bottlenecks"
+
+
+@pytest.fixture
+def no_extractor(monkeypatch):
+    """Opening the graph is a failure from here on."""
+
+    def forbid():
+        def refuse(*arguments):
+            raise AssertionError("the graph was opened")
+
+        monkeypatch.setattr(fill, "Extractor", refuse)
+
+    return forbid

@@ -1,9 +1,8 @@
-"""The cache: exact numbers through text, the old tools' files, namings and manifests."""
+"""The cache: exact numbers through text, the old tools' files, and namings."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 from pathlib import Path
 
@@ -16,14 +15,10 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
-    Identity,
     find_suffix,
     fingerprint,
     format_bottleneck,
-    manifest_path,
     parse_bottleneck,
-    read_manifest,
-    write_manifest,
 )
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.quiet_tensorflow import tf
@@ -31,7 +26,6 @@ from tests.opening import load_graph
 
 from . import tiny
 
-IDENTITY = Identity("a" * 64, "pool:0", "none", {"by": "graph", "to": "Mul:0"})
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
@@ -185,76 +179,6 @@ def test_a_naming_is_found_in_the_last_class_too(tmp_path):
     images += [image(f"z/{n:04}.jpg") for n in range(2000)]
     write(tmp_path, *(f"z/{n:04}.jpg_m.txt" for n in range(2000)))
     assert find_suffix(tmp_path, images, "") == "_m"
-
-
-# --- manifests ---
-
-
-def test_a_manifest_comes_back(tmp_path):
-    write_manifest(tmp_path, "_m", IDENTITY, 2048, "graph.pb", adopted={"checked": 5})
-    manifest = json.loads(manifest_path(tmp_path, "_m").read_text())
-    assert Identity(**manifest["identity"]) == IDENTITY
-    assert (manifest["depth"], manifest["graph"]) == (2048, "graph.pb")
-    assert manifest["adopted"] == {"checked": 5}
-    assert read_manifest(tmp_path, "_m", IDENTITY) == 2048
-    assert read_manifest(tmp_path, "", IDENTITY) is None, "another naming is another cache"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "{",
-        "[]",
-        "{}",
-        '"x"',
-        '{"identity": {}}',
-        '{"identity": 3}',
-        '{"identity": {"fingerprint": 1, "nonsense": 2}, "format": 1, "depth": 4}',
-    ],
-)
-def test_a_damaged_manifest_says_what_to_do(tmp_path, text):
-    manifest_path(tmp_path, "").write_text(text)
-    with pytest.raises(InputError) as error:
-        read_manifest(tmp_path, "", IDENTITY)
-    assert str(error.value) == (
-        f"{tmp_path}/manifest.json is not a manifest of this version. If the bottlenecks beside "
-        "it are good, remove it: they will be checked and adopted."
-    )
-
-
-@pytest.mark.parametrize(("key", "value"), [("format", 2), ("depth", "2048")])
-def test_a_manifest_of_another_version(tmp_path, key, value):
-    write_manifest(tmp_path, "", IDENTITY, 2048, "graph.pb")
-    path = manifest_path(tmp_path, "")
-    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    with pytest.raises(InputError, match="is not a manifest of this version"):
-        read_manifest(tmp_path, "", IDENTITY)
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        ({"fingerprint": "b" * 64}, "fingerprint aaaaaaaaaaaa… there, bbbbbbbbbbbb… now"),
-        ({"tensor": "logits:0"}, "tensor pool:0 there, logits:0 now"),
-        ({"pooling": "max"}, "pooling none there, max now"),
-        (
-            {"preprocessing": {"by": "retrain_tools"}},
-            'preprocessing {"by": "graph", "to": "Mul:0"} there, {"by": "retrain_tools"} now',
-        ),
-        ({"precision": "float16"}, "precision float32 there, float16 now"),
-    ],
-)
-def test_another_graph_or_way_is_refused_by_what_differs(tmp_path, change, said):
-    write_manifest(tmp_path, "_m", IDENTITY, 2048, "old.pb")
-    other = Identity(**{**IDENTITY.__dict__, **change})
-    with pytest.raises(InputError) as error:
-        read_manifest(tmp_path, "_m", other)
-    assert str(error.value) == (
-        f"The bottlenecks in {tmp_path} were made by another graph or in another way "
-        f"(old.pb; manifest_m.json): {said}. "
-        "Use another bottleneck_dir or another bottleneck_suffix."
-    )
 
 
 # --- fingerprints ---

@@ -1,9 +1,8 @@
-"""Filling a cache: what is computed, reused, repaired, adopted, refused, and survives a kill."""
+"""Filling a cache: what is computed, reused, repaired, refused, and survives a kill."""
 
 from __future__ import annotations
 
 import csv
-import json
 import os
 import re
 import signal
@@ -16,58 +15,20 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.features import fill
-from retrain_tools.features.cache import (
-    format_bottleneck,
-    manifest_path,
-    parse_bottleneck,
-)
+from retrain_tools.features.cache import parse_bottleneck
 from retrain_tools.features.fill import CacheOptions, fill_cache
 from retrain_tools.features.image_side import ImagePreparation
+from retrain_tools.features.manifest import manifest_path
 from retrain_tools.images.folders import ImageFile, find_images
 from retrain_tools.quiet_tensorflow import tf
 
 from . import tiny
+from .filling import counts, run, texts
 
 
 @pytest.fixture(scope="module")
 def frozen(graph_2015):
     return tiny.opened(graph_2015, tiny.BOTTLENECK_2015)
-
-
-@pytest.fixture
-def images(photos):
-    return find_images(str(photos))
-
-
-@pytest.fixture
-def folder(tmp_path):
-    return tmp_path / "bottlenecks"
-
-
-def counts(report):
-    return (report.computed, report.reused, report.repaired, len(report.failed))
-
-
-def texts(folder):
-    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*.txt")}
-
-
-def run(frozen, images, folder, **options):
-    return fill_cache(frozen, images, CacheOptions(str(folder), **options))
-
-
-@pytest.fixture
-def no_extractor(monkeypatch):
-    """Opening the graph is a failure from here on."""
-
-    def forbid():
-        def refuse(*arguments):
-            raise AssertionError("the graph was opened")
-
-        monkeypatch.setattr(fill, "Extractor", refuse)
-
-    return forbid
 
 
 # --- what is done ---
@@ -243,77 +204,6 @@ def test_a_naming_with_a_slash(frozen, images, folder):
     with pytest.raises(InputError, match=r"^bottleneck_suffix=_a/b .*cannot hold '/'.*'~'"):
         run(frozen, images, folder, bottleneck_suffix="_a/b")
     assert not folder.exists()
-
-
-# --- a cache that another tool filled ---
-
-
-@pytest.fixture
-def legacy(frozen, images, folder):
-    """What retrain.py of 2016 would have left: six digits, no manifest."""
-    run(frozen, images, folder)
-    manifest_path(folder, "").unlink()
-    for path in folder.rglob("*.txt"):
-        vector = parse_bottleneck(path.read_bytes())
-        path.write_text(",".join(f"{value:.6g}" for value in vector))
-    return folder
-
-
-def test_a_cache_that_agrees_is_adopted(frozen, images, legacy, no_extractor, caplog):
-    caplog.set_level("INFO")
-    before = texts(legacy)
-    (legacy / "a/0.jpg.txt").write_text("damaged")
-    report = run(frozen, images, legacy)
-    assert counts(report) == (0, 11, 1, 0)
-    after = texts(legacy)
-    assert {k: v for k, v in after.items() if k != "a/0.jpg.txt"} == {
-        k: v for k, v in before.items() if k != "a/0.jpg.txt"
-    }, "good files are left as they are"
-    assert "11 bottlenecks adopted; 5 computed again, worst difference" in caplog.text
-    adopted = json.loads(manifest_path(legacy, "").read_text())["adopted"]
-    assert (adopted["bottlenecks"], adopted["checked"]) == (11, 5)
-    assert adopted["worst_relative_error"] < 1e-4
-    no_extractor()
-    assert counts(run(frozen, images, legacy)) == (0, 12, 0, 0)
-
-
-@pytest.fixture
-def disagreeing(legacy):
-    for path in legacy.rglob("*.txt"):
-        path.write_text(format_bottleneck(1.1 * parse_bottleneck(path.read_bytes())))
-    return legacy
-
-
-def test_a_cache_that_disagrees_is_refused_with_numbers(frozen, images, disagreeing):
-    before = texts(disagreeing)
-    with pytest.raises(InputError) as error:
-        run(frozen, images, disagreeing)
-    message = str(error.value)
-    assert "The 12 bottlenecks in" in message
-    assert "differ by more than 5%" in message
-    number = r"[-\d.e]+"
-    line = rf"a/0\.jpg: 9\.1% \(cached {number}, {number}, {number}, …; now {number}, {number}"
-    assert re.search(line, message)
-    assert "or pass trust_cache to take them" in message
-    assert texts(disagreeing) == before
-    assert not manifest_path(disagreeing, "").exists()
-
-
-def test_trust_takes_it_unchecked(frozen, images, disagreeing, caplog):
-    caplog.set_level("INFO")
-    assert counts(run(frozen, images, disagreeing, trust_cache=True)) == (0, 12, 0, 0)
-    assert "12 bottlenecks without a manifest are taken unchecked" in caplog.text
-    manifest = json.loads(manifest_path(disagreeing, "").read_text())
-    assert manifest["adopted"] == {"bottlenecks": 12, "checked": 0}
-
-
-def test_a_cache_whose_images_are_gone_cannot_be_checked(frozen, images, legacy):
-    for image in images:
-        with open(image.path, "wb"):  # noqa: PTH123
-            pass
-    with pytest.raises(InputError, match=r"cannot be checked: none .* Pass trust_cache"):
-        run(frozen, images, legacy)
-    assert counts(run(frozen, images, legacy, trust_cache=True)) == (0, 12, 0, 0)
 
 
 # --- images that cannot be used ---

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -74,9 +75,9 @@ def test_a_row_is_of_a_file_as_it_was_then(tmp_path):
     fill(tmp_path, [1])
     rows = RowFiles(tmp_path, SHAPES)
     assert source(1) in rows
-    assert source(1)._replace(bytes=7) not in rows
-    assert source(1)._replace(modified_ns=8) not in rows
-    assert source(1)._replace(path="photos/2.jpg") not in rows
+    assert dataclasses.replace(source(1), bytes=7) not in rows
+    assert dataclasses.replace(source(1), modified_ns=8) not in rows
+    assert dataclasses.replace(source(1), path="photos/2.jpg") not in rows
     rows.close()
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from retrain_tools.errors import InputError, argument
 from retrain_tools.extras import import_extra
 from retrain_tools.features.stores import hdf5, npy, npz, parquet, pickled
-from retrain_tools.features.stores.table import DAMAGE, IMAGES, Column, Format, Rows, Table
+from retrain_tools.features.stores.table import DAMAGE, IMAGES, LABELS, Column, Format, Rows, Table
 
 __all__ = ["DAMAGE", "Column", "Format", "Rows", "Table"]
 
@@ -38,7 +38,7 @@ def store_format(path: str | Path) -> Format:
             f"{where}: the end of the name chooses the kind of file: {', '.join(_FORMATS)}."
         )
     if found.package:
-        import_extra(found.package, found.extra, where)
+        import_extra(found.package, where)
     return found
 
 
@@ -50,11 +50,12 @@ def check_contents(path: Path, names: Sequence[str], images: Iterable[str]) -> N
             the store has a path a line; the message says which.
     """
     store = store_format(path)
-    places = {IMAGES: IMAGES} if store.holds_paths else {}
+    lists = (IMAGES, LABELS) if store.holds_texts else ()
+    places = {name: name for name in lists}
     for name in names:
         place = store.place(name)
         if place in places:
-            other = repr(places[place]) if place != IMAGES else "the list of the images"
+            other = f"the list of the {place}" if place in lists else repr(places[place])
             raise InputError(f"{name!r} would have the same name in {path} as {other}.")
         places[place] = name
     store.check(path, names, images)

@@ -12,19 +12,28 @@ import numpy as np
 from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.extras import import_extra
-from retrain_tools.features.stores.table import IMAGES, Column, Format, Rows, Table, as_utf8, steps
+from retrain_tools.features.stores.table import (
+    IMAGES,
+    LABELS,
+    Column,
+    Format,
+    Rows,
+    Table,
+    as_utf8,
+    steps,
+)
 
 
 def _write(path: Path, table: Table) -> None:
-    h5py = import_extra("h5py", "hdf5", "An HDF5 file")
+    h5py = import_extra("h5py", "An HDF5 file")
     count = len(table.images)
     with (
         files.replacing(path) as file,
         os.fdopen(os.dup(file.fileno()), "r+b") as both,  # HDF5 reads what it has written, too
         h5py.File(both, "w") as store,
     ):
-        images = [as_utf8(image) for image in table.images]
-        store.create_dataset(IMAGES, data=images, dtype=h5py.string_dtype())
+        for name, texts in table.texts().items():
+            store.create_dataset(name, data=as_utf8(texts), dtype=h5py.string_dtype())
         for index, (name, shape) in enumerate(table.columns):
             data = store.create_dataset(name, (count, *shape), np.float32)
             for start, stop in steps(count, [table.columns[index]]):
@@ -32,7 +41,7 @@ def _write(path: Path, table: Table) -> None:
 
 
 def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Rows]]:
-    h5py = import_extra("h5py", "hdf5", "An HDF5 file")
+    h5py = import_extra("h5py", "An HDF5 file")
     with h5py.File(path, "r") as store:
         data = [store[name] for name, _ in columns]
         if any(d.shape != (count, *c.shape) for d, c in zip(data, columns, strict=True)):
@@ -42,15 +51,15 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
 
 
 def _check(path: Path, names: Sequence[str], _images: Iterable[str]) -> None:
-    for group, name in itertools.permutations((IMAGES, *names), 2):
+    for group, name in itertools.permutations((IMAGES, LABELS, *names), 2):
         if name.startswith(f"{group}/"):
             raise InputError(
-                f"{name!r} cannot be in {path}, where the list of the images is called "
-                f"{IMAGES!r}; choose another kind of file."
-                if group == IMAGES
+                f"{name!r} cannot be in {path}, where the list of the {group} is called "
+                f"{group!r}; choose another kind of file."
+                if group in (IMAGES, LABELS)
                 else f"{group!r} cannot be beside {name!r} in {path}, where it would be a group; "
                 "add :0, or choose another kind of file."
             )
 
 
-FORMAT = Format(_write, _read, package="h5py", extra="hdf5", check=_check)
+FORMAT = Format(_write, _read, package="h5py", check=_check)

@@ -1,4 +1,4 @@
-"""One .npy file for each tensor, and a text file with a path a line."""
+"""One .npy file for each tensor, and text files with a path a line, and a label a line."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.stores.table import Column, Format, Rows, Table, steps
+from retrain_tools.features.stores.table import IMAGES, LABELS, Column, Format, Rows, Table, steps
 
 
 def write_array(file: Any, column: Column, count: int, pieces: Iterable[Rows]) -> None:
@@ -51,15 +51,18 @@ def _arrays(path: Path, columns: Sequence[Column]) -> list[Path]:
     return [path.with_suffix(f".{_place(column.name)}.npy") for column in columns]
 
 
-def _listing(path: Path) -> Path:
-    return path.with_suffix(".images.txt")
+def _listing(path: Path, texts: str = IMAGES) -> Path:
+    return path.with_suffix(f".{texts}.txt")
 
 
 def _write(path: Path, table: Table) -> None:
     for index, place in enumerate(_arrays(path, table.columns)):
         with files.replacing(place) as file:
             write_array(file, table.columns[index], len(table.images), table.pieces(index))
-    files.write_text(_listing(path), "".join(f"{image}\n" for image in table.images))
+    if not table.labels:
+        _listing(path, LABELS).unlink(missing_ok=True)  # those of what is replaced
+    for name, texts in table.texts().items():
+        files.write_text(_listing(path, name), "".join(f"{text}\n" for text in texts))
 
 
 def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Rows]]:
@@ -80,8 +83,11 @@ def _check(path: Path, _names: Sequence[str], images: Iterable[str]) -> None:
 FORMAT = Format(
     _write,
     _read,
-    holds_paths=False,
+    holds_texts=False,
     place=_place,
     check=_check,
-    files=lambda path, columns: [*_arrays(path, columns), _listing(path)],
+    files=lambda path, columns: [
+        *_arrays(path, columns),
+        *(_listing(path, name) for name in (IMAGES, LABELS)),
+    ],
 )

@@ -1,4 +1,4 @@
-"""One .npz archive: the array of each tensor, and the paths; `numpy.load` reads it."""
+"""One .npz archive: the array of each tensor, paths and labels; `numpy.load` reads it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,23 @@ import numpy as np
 
 from retrain_tools import files
 from retrain_tools.features.stores.npy import read_arrays, write_array
-from retrain_tools.features.stores.table import IMAGES, PIECE_BYTES, Column, Format, Rows, Table
+from retrain_tools.features.stores.table import PIECE_BYTES, Column, Format, Rows, Table
 
 
-def _write_paths(file: Any, images: Sequence[str]) -> None:
-    text = np.dtype(f"<U{max(map(len, images), default=1)}")
-    header = {"descr": text.str, "fortran_order": False, "shape": (len(images),)}
+def _write_texts(file: Any, texts: Sequence[str]) -> None:
+    kind = np.dtype(f"<U{max(map(len, texts), default=1)}")
+    header = {"descr": kind.str, "fortran_order": False, "shape": (len(texts),)}
     np.lib.format.write_array_header_1_0(file, header)
-    step = max(1, PIECE_BYTES // text.itemsize)
-    for start in range(0, len(images), step):
-        file.write(np.array(images[start : start + step], text).tobytes())
+    step = max(1, PIECE_BYTES // kind.itemsize)
+    for start in range(0, len(texts), step):
+        file.write(np.array(texts[start : start + step], kind).tobytes())
 
 
 def _write(path: Path, table: Table) -> None:
     with files.replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-        with archive.open(f"{IMAGES}.npy", "w", force_zip64=True) as member:
-            _write_paths(member, table.images)
+        for name, texts in table.texts().items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                _write_texts(member, texts)
         for index, column in enumerate(table.columns):
             with archive.open(f"{column.name}.npy", "w", force_zip64=True) as member:
                 write_array(member, column, len(table.images), table.pieces(index))

@@ -10,12 +10,13 @@ import numpy as np
 
 from retrain_tools import files
 from retrain_tools.extras import import_extra
-from retrain_tools.features.stores.table import IMAGES, Column, Format, Rows, Table, as_utf8, steps
+from retrain_tools.features.stores.table import Column, Format, Rows, Table, as_utf8, steps
 
 
 def _write(path: Path, table: Table) -> None:
     arrow, parquet = _arrow()
-    fields = [arrow.field(IMAGES, arrow.string())]
+    texts = table.texts()
+    fields = [arrow.field(name, arrow.string()) for name in texts]
     for name, shape in table.columns:
         kind = arrow.list_(arrow.float32(), int(np.prod(shape)))
         text = ",".join(map(str, shape))
@@ -23,8 +24,8 @@ def _write(path: Path, table: Table) -> None:
     schema = arrow.schema(fields)
     with files.replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
         for start, stop in steps(len(table.images), table.columns):
-            arrays = [arrow.array([as_utf8(image) for image in table.images[start:stop]])]
-            for index, field in enumerate(fields[1:]):
+            arrays = [arrow.array(as_utf8(some[start:stop])) for some in texts.values()]
+            for index, field in enumerate(fields[len(texts) :]):
                 flat = arrow.array(table.rows(index, start, stop).reshape(-1))
                 arrays.append(arrow.FixedSizeListArray.from_arrays(flat, field.type.list_size))
             writer.write_batch(arrow.record_batch(arrays, schema=schema))
@@ -46,8 +47,8 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
 
 
 def _arrow() -> tuple[Any, Any]:
-    arrow = import_extra("pyarrow", "parquet", "A Parquet file")
-    return arrow, import_extra("pyarrow.parquet", "parquet", "A Parquet file")
+    arrow = import_extra("pyarrow", "A Parquet file")
+    return arrow, import_extra("pyarrow.parquet", "A Parquet file")
 
 
-FORMAT = Format(_write, _read, package="pyarrow.parquet", extra="parquet")
+FORMAT = Format(_write, _read, package="pyarrow.parquet")

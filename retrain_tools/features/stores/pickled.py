@@ -1,4 +1,8 @@
-"""A pickled dict {image: feature}, as older tools wrote it; several tensors: a dict of them."""
+"""A pickled dict {image: feature}, as older tools wrote it; several tensors: a dict of them.
+
+Labels stand in a pickle of their own, a dict {image: label}: programs that expect features find
+nothing else.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import files
-from retrain_tools.features.stores.table import Format, Rows, Table, steps
+from retrain_tools.features.stores.table import LABELS, Format, Rows, Table, steps
 
 
 class _Features:
@@ -46,6 +50,20 @@ def _write(path: Path, table: Table) -> None:
         pickler.fast = True  # else it remembers, and keeps, all that it has written
         pickler.dispatch_table = {np.ndarray: _portable}
         pickler.dump(_Features(table))
+    if table.labels:
+        with files.replacing(_labels(path)) as file:
+            pickle.dump(dict(zip(table.images, table.labels, strict=True)), file, protocol=4)
+    else:
+        _labels(path).unlink(missing_ok=True)  # those of what is replaced
 
 
-FORMAT = Format(_write, None, holds_paths=False)  # a pickle is a program: it is never read
+def _labels(path: Path) -> Path:
+    return path.with_suffix(f".{LABELS}.pkl")
+
+
+FORMAT = Format(
+    _write,
+    None,  # a pickle is a program: it is never read
+    holds_texts=False,
+    files=lambda path, _: [path, _labels(path)],
+)

@@ -17,6 +17,9 @@ Rows = npt.NDArray[np.float32]
 IMAGES = "images"
 """The name, beside those of the tensors, under which npz, Parquet and HDF5 keep the paths."""
 
+LABELS = "labels"
+"""The same for the labels."""
+
 DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 """What reading a store that is not as it was written may raise."""
 
@@ -31,11 +34,19 @@ class Column(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What is to be written: `rows(column, start, stop)` gives float32 [stop - start, *shape]."""
+    """What is to be written: `rows(column, start, stop)` gives float32 [stop - start, *shape].
+
+    The `labels` are those of the images, '' for an image without; None if no image has one.
+    """
 
     images: Sequence[str]
     columns: Sequence[Column]
     rows: Callable[[int, int, int], Rows]
+    labels: Sequence[str] | None = None
+
+    def texts(self) -> dict[str, Sequence[str]]:
+        """Return the columns of text: the images, and the labels if there are any."""
+        return {IMAGES: self.images} | ({LABELS: self.labels} if self.labels else {})
 
     def pieces(self, column: int) -> Iterator[Rows]:
         """Yield one column's rows in order, a few megabytes at a time."""
@@ -51,18 +62,18 @@ class Format:
         write: writes a table to a path, all its files.
         read: yields the rows of every column, a piece at a time, from the path, the columns and
             the number of rows; raises DAMAGE. None for what is never read.
-        package, extra: the optional package it takes, and what installs it (setup.cfg).
-        holds_paths: whether the images' paths stand under IMAGES beside the tensors.
+        package: the optional package it takes, as it is imported.
+        holds_texts: whether paths and labels stand under IMAGES and LABELS beside the tensors.
         place: from a tensor's name to that which it has in the store.
         check: raises InputError for names of tensors, or paths of images, that it cannot hold.
-        files: the files that a store of some columns consists of.
+        files: the files that a store of some columns consists of, that of the labels included,
+            which is not there without labels.
     """
 
     write: Callable[[Path, Table], None]
     read: Callable[[Path, Sequence[Column], int], Iterator[list[Rows]]] | None
     package: str = ""
-    extra: str = ""
-    holds_paths: bool = True
+    holds_texts: bool = True
     place: Callable[[str], str] = str
     check: Callable[[Path, Sequence[str], Iterable[str]], None] = lambda *_: None
     files: Callable[[Path, Sequence[Column]], list[Path]] = lambda path, _: [path]
@@ -75,6 +86,6 @@ def steps(count: int, columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
     return ((start, min(start + step, count)) for start in range(0, count, step))
 
 
-def as_utf8(path: str) -> str:
-    """Spell out the bytes of a file name that are no UTF-8, which Arrow and HDF5 do not take."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def as_utf8(names: Iterable[str]) -> list[str]:
+    """Spell out the bytes of file names that are no UTF-8, which Arrow and HDF5 do not take."""
+    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
