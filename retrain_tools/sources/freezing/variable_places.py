@@ -11,11 +11,14 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.navigate import attribute, node_name, nodes_by_name
 from retrain_tools.graphdef.op_sets import VARIABLES
-from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.contents import Array, ReadValue
 from retrain_tools.sources.freezing.functions import inline_calls
 from retrain_tools.sources.kinds import Place
@@ -121,9 +124,6 @@ def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
 
     TensorFlow lists a graph's variables, and which are slices of a larger one, in collections.
     """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.framework.variable_pb2 import VariableDef
-
     places = {}
     for node in meta_graph.graph_def.node:
         if node.op in VARIABLES:
@@ -133,7 +133,7 @@ def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
     for collection in meta_graph.collection_def.values():
         for data in collection.bytes_list.value:
             try:
-                variable = VariableDef.FromString(data)
+                variable = schema.VariableDef.FromString(data)
             except DecodeError:  # another kind of collection
                 continue
             kept = variable.save_slice_info_def

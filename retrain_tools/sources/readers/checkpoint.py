@@ -9,7 +9,7 @@ from pathlib import Path
 from retrain_tools import catalog
 from retrain_tools.errors import InputError
 from retrain_tools.slim.recognise import recognise
-from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.contents import Choices, ImageSize, TensorInfo
 from retrain_tools.sources.kept_slim import frozen_network
 from retrain_tools.sources.kinds import Kind, Place

@@ -8,7 +8,6 @@ from typing import Any
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import checkpoint_there
 from retrain_tools.sources.contents import Choices, Frozen, ImageSize, ReadValue, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.signatures import choose_signature, stated_signatures
@@ -17,7 +16,7 @@ from retrain_tools.sources.freezing.variable_places import (
     restored_places,
     stored_values,
 )
-from retrain_tools.sources.kinds import Kind, Place
+from retrain_tools.sources.kinds import Kind, Place, checkpoint_files
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
 
@@ -37,7 +36,7 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     graph_def, where = meta_graph.graph_def, str(place)
     check_graph(graph_def, where)
     prefix = place.with_name(place.path.stem)
-    there = place.path.suffix == ".meta" and checkpoint_there(prefix.path)
+    there = place.path.suffix == ".meta" and bool(checkpoint_files(prefix.path))
     signatures = stated_signatures(meta_graph)
     values = graph_values(meta_graph, prefix, where)
 

@@ -10,7 +10,6 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import checkpoint_there
 from retrain_tools.sources.contents import Choices, Frozen, ImageSize, Signature, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.object_graph import (
@@ -26,7 +25,7 @@ from retrain_tools.sources.freezing.signatures import (
     stated_signatures,
 )
 from retrain_tools.sources.freezing.variable_places import restored_places, stored_values
-from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place
+from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place, checkpoint_files
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.meta_graph import graph_values, meta_details
@@ -70,7 +69,7 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
     else:
         find_places = functools.partial(object_places, meta_graph, called.objects)
         values = stored_values(prefix, find_places, where)
-    there = checkpoint_there(prefix.path)
+    there = bool(checkpoint_files(prefix.path))
     can_freeze = there or not variables
 
     def freeze(_: ImageSize) -> Frozen:
