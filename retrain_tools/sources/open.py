@@ -193,9 +193,10 @@ def _refuse_absent(model: Model, choices: Choices) -> None:
         raise InputError(
             f"{model.path} is a {model.kind.value}, which has no tags; leave them out."
         )
-    has_signatures = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
-    if choices.signature is not None and not (has_signatures and model.signatures):
-        what = model.description if has_signatures else model.kind.value
+    has_choice = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH, Kind.CHECKPOINT)
+    if choices.signature is not None and not (has_choice and model.signatures):
+        is_graph = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
+        what = model.description if is_graph else model.kind.value
         raise InputError(f"{model.path} is a {what}, which has no signatures; leave them out.")
     if choices.must_be_slim and model.slim_network is None:
         raise InputError(f"{model.path} is a {model.description}, not a slim checkpoint.")

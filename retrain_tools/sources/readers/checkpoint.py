@@ -69,10 +69,14 @@ def open_checkpoint(place: Place, choices: Choices, model_dir: str | Path | None
     if not meta.path.is_file():
         why_not = f"{reason} {_WHY_NOT}"
         return model(description=description, details=details, why_not_frozen=why_not)
+    graph = open_meta_graph(meta, Choices(signature=choices.signature))
     return model(
+        signatures=graph.signatures,
         description=description,
         details=details | {"graph": meta.path.name},
-        freezer=lambda _: open_meta_graph(meta, Choices()).freeze(),
+        freezer=graph.freezer,
+        light_freezer=graph.light_freezer,
+        why_not_frozen=graph.why_not_frozen,
     )
 
 
