@@ -23,8 +23,11 @@ DATA = Path(__file__).resolve().parents[1] / "retrain_tools/graphdef/data"
 
 
 def file_descriptors() -> descriptor_pb2.FileDescriptorSet:
-    """Return the files of SavedModel and all that it is made of, each after what it imports."""
-    from tensorflow.core.protobuf import saved_model_pb2
+    """Return the files of SavedModels and checkpoints, each after what it imports."""
+    from tensorflow.core.framework import variable_pb2
+    from tensorflow.core.protobuf import saved_model_pb2, tensor_bundle_pb2
+    from tensorflow.core.util import saved_tensor_slice_pb2
+    from tensorflow.python.training import checkpoint_state_pb2
 
     found: dict[str, descriptor_pb2.FileDescriptorProto] = {}
 
@@ -36,7 +39,14 @@ def file_descriptors() -> descriptor_pb2.FileDescriptorSet:
         found[file.name] = descriptor_pb2.FileDescriptorProto()
         file.CopyToProto(found[file.name])
 
-    add(saved_model_pb2.DESCRIPTOR)
+    for module in (
+        saved_model_pb2,
+        variable_pb2,
+        tensor_bundle_pb2,
+        saved_tensor_slice_pb2,
+        checkpoint_state_pb2,
+    ):
+        add(module.DESCRIPTOR)
     return descriptor_pb2.FileDescriptorSet(file=found.values())
 
 

@@ -82,11 +82,8 @@ def fill_constant(node: Any, name: str, value: Any) -> None:
     """
     array = np.asarray(value)
     number = number_of(array.dtype)
-    node.name, node.op = name, "Const"
-    node.attr["dtype"].type = number
+    fill_light_constant(node, name, number, array.shape)
     tensor = node.attr["value"].tensor
-    tensor.dtype = number
-    tensor.tensor_shape.CopyFrom(shape_proto(array.shape))
     dtype = dtype_of(number)
     field = dtype.field if dtype is not None else None
     if array.dtype.kind in _STRINGS:
@@ -96,6 +93,18 @@ def fill_constant(node: Any, name: str, value: Any) -> None:
         getattr(tensor, field).append(array.item())
     else:
         tensor.tensor_content = array.tobytes()
+
+
+def fill_light_constant(node: Any, name: str, dtype: int, shape: Shape | None) -> None:
+    """Make `node`, an empty NodeDef, a `Const` that has type and shape, and stands for any values.
+
+    It is for graphs that are only looked at: read as a value, it would be all zeros.
+    """
+    node.name, node.op = name, "Const"
+    node.attr["dtype"].type = dtype
+    tensor = node.attr["value"].tensor
+    tensor.dtype = dtype
+    tensor.tensor_shape.CopyFrom(shape_proto(shape))
 
 
 def strip_defaults(node: Any) -> None:

@@ -133,3 +133,12 @@ def numpy_dtype(dtype: DType) -> np.dtype[Any] | None:
 
         scalar = getattr(ml_dtypes, dtype.numpy, None)
         return None if scalar is None else np.dtype(scalar)
+
+
+def array_dtype(dtype: DType) -> np.dtype[Any] | None:
+    """Return NumPy's type as TensorFlow gives arrays: quantized numbers are told from integers."""
+    import numpy as np
+
+    plain = numpy_dtype(dtype)
+    is_quantized = dtype.name.startswith(("qint", "quint"))
+    return np.dtype([(dtype.name, plain)]) if is_quantized else plain

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from retrain_tools.graphdef.build import new_node
 from retrain_tools.graphdef.constants import array
-from retrain_tools.graphdef.dtypes import dtype_name, number_of
+from retrain_tools.graphdef.dtypes import array_dtype, dtype_of, number_of
 from retrain_tools.graphdef.navigate import attribute, copy_nodes
 
 Weights = dict[str, npt.NDArray[Any]]
@@ -54,9 +54,9 @@ def stand_in(name: str, weight: npt.NDArray[Any]) -> Any:
 
 
 def _weight(tensor: Any) -> npt.NDArray[Any]:
-    values, name = array(tensor), dtype_name(tensor.dtype)
-    is_quantized = name.startswith(("qint", "quint"))  # TensorFlow tells them from integers
-    return values.view([(name, values.dtype)]) if is_quantized else values
+    values, dtype = array(tensor), dtype_of(tensor.dtype)
+    kind = None if dtype is None else array_dtype(dtype)
+    return values if kind is None or kind.hasobject else values.view(kind)
 
 
 def _is_large_constant(node: Any) -> bool:

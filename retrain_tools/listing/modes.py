@@ -71,7 +71,9 @@ def list_text(
         from retrain_tools.listing.contents import STATISTICS, tensor_statistics
 
         columns += STATISTICS
-        for name, figures in tensor_statistics(model, graph_def, found).items():
+        is_stored = part.as_stored or part.function is not None
+        with_values = graph_def if is_stored or model.view is None else model.graph
+        for name, figures in tensor_statistics(model, with_values, found).items():
             extra[name] = {**extra.get(name, {}), **figures}
     lines = tensor_lines(found, consumers_by_tensor(graph_def), form.kind, columns, extra)
     return lines_text(lines, form.kind, form.style, "?"), len(found), len(tensors)
@@ -87,19 +89,19 @@ def _graph(model: Model, part: Part) -> tuple[Any, list[Tensor]]:
             from retrain_tools.graphdef.functions import function_graph
 
             graph_def = function_graph(graph_def, part.function)
-        looked_at = graph_def
-    elif model.view is not None:
-        graph_def, looked_at = model.graph, model.view
-    else:
+    elif model.view is None:
         from retrain_tools.graphdef import schema
 
         return schema.GraphDef(), model.all_tensors
+    elif not part.infer:
+        return model.view, model.all_tensors
+    else:
+        graph_def = model.graph
     if not part.infer:
-        is_shown = looked_at is not graph_def
-        return looked_at, model.all_tensors if is_shown else list_tensors(graph_def)
+        return graph_def, list_tensors(graph_def)
     from retrain_tools.engine.shapes import infer_tensors
 
-    return looked_at, infer_tensors(graph_def)
+    return graph_def, infer_tensors(graph_def)
 
 
 def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> str:

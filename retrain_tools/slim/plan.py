@@ -13,11 +13,13 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.build import fill_constant, new_constant, new_node
 from retrain_tools.graphdef.dtypes import FLOAT32
-from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.folding import Recipe, Variables
 
 INPUT = "input"
 """The node of the image."""
+
+# TensorFlow's sources of 1 January 2024 (see graphdef.versions): older than any that is supported.
+_PRODUCER = 1728
 
 
 class Tensor(NamedTuple):
@@ -60,7 +62,7 @@ class Plan:
     def __init__(self, scope: str, variant: Variant) -> None:
         self.variant = variant
         self.light = schema.GraphDef()
-        self.light.versions.producer = tf.version.GRAPH_DEF_VERSION
+        self.light.versions.producer = _PRODUCER
         self.variables: dict[str, tuple[int, ...]] = {}
         self.end_points: dict[str, Tensor] = {}
         self.image = self.logits = self.predictions = Tensor(INPUT, (*variant.image_size, 3))

@@ -13,7 +13,7 @@ from retrain_tools import catalog
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import image_side, note, save
 from retrain_tools.slim import freezing
-from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.contents import Choices, Frozen, ImageSize
 from retrain_tools.sources.readers.graph_def import read_graph_def
 

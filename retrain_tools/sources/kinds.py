@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import glob
 import json
 import re
 import tarfile
@@ -75,6 +76,8 @@ SAVED_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt", "saved_model.cpb")
 _TABLE_FOOTER = bytes.fromhex("57fb808b247547db")
 _GIT_LFS = b"version https://git-lfs"
 _CHECKPOINT_PART = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")  # of version 2
+# Of version 1; with ????? it is what stands for all of them in the file `checkpoint`.
+_CHECKPOINT_SHARD = re.compile(r"(.+)-(\d{5}|\?{5})-of-\d{5}")
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
 _TEXT_META_GRAPH = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def)\s*[{:]")
 _OP_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_>.]*")
@@ -115,7 +118,7 @@ def kind_of(place: str | Path | Place) -> Kind:
     if path.is_dir():
         return _folder_kind(place)
     if not path.exists():
-        if path.with_name(f"{path.name}.index").is_file():
+        if checkpoint_files(path.with_name(checkpoint_name(path.name))):
             return Kind.CHECKPOINT
         raise InputError(f"No such file: {place}")
     if not path.is_file():
@@ -157,9 +160,25 @@ def is_text_graph(start: bytes) -> bool:
 
 
 def checkpoint_name(file_name: str) -> str:
-    """Return the name of the checkpoint that a file is of, V1 or a part of a V2 one."""
-    part = _CHECKPOINT_PART.fullmatch(file_name)
+    """Return the name of the checkpoint that a file is of: `m.ckpt` for `m.ckpt-00000-of-00001`."""
+    part = _CHECKPOINT_PART.fullmatch(file_name) or _CHECKPOINT_SHARD.fullmatch(file_name)
     return part[1] if part else file_name
+
+
+def checkpoint_files(prefix: Path) -> list[Path]:
+    """Return the files of the checkpoint of this name that are there, in a fixed order.
+
+    Of version 2 these are `prefix.index` and its data files, of version 1 `prefix` itself or
+    `prefix-00000-of-00002` and so on. Without an index there is none of version 2.
+    """
+    name = glob.escape(prefix.name)
+    index = prefix.with_name(f"{prefix.name}.index")
+    if index.is_file():
+        return [index, *sorted(prefix.parent.glob(f"{name}.data-*"))]
+    if prefix.is_file():
+        return [prefix]
+    shards = sorted(prefix.parent.glob(f"{name}-?????-of-?????"))
+    return [file for file in shards if _CHECKPOINT_SHARD.fullmatch(file.name) and file.is_file()]
 
 
 def _folder_kind(place: Place) -> Kind:
@@ -255,7 +274,7 @@ def _fields(data: bytes) -> dict[int, bytes]:
     return found
 
 
-def varint(data: bytes, position: int) -> tuple[int | None, int]:
+def varint(data: bytes | bytearray, position: int) -> tuple[int | None, int]:
     """Read a protobuf number at a position: its value, None where it is cut off, and its end."""
     value = 0
     for shift in range(0, 70, 7):  # a number has at most ten bytes

@@ -53,6 +53,8 @@ class Model:
         overrides: what the user said of its tensors and images, for all later uses.
         reader: reads the value of a variable; None where there are no values.
         freezer: makes the frozen graph for an image size; None where that cannot be.
+        light_freezer: makes it for the usual one without the values of large variables, which are
+            not looked at; None where that is no faster.
         keeps: what has to live as long as the model: the folder that an archive was unpacked to.
     """
 
@@ -71,6 +73,7 @@ class Model:
     overrides: SpecOverrides = dataclasses.field(default_factory=SpecOverrides)
     reader: ReadValue | None = None
     freezer: Callable[[ImageSize], Frozen] | None = None
+    light_freezer: Callable[[], Frozen] | None = None
     keeps: Any = None
 
     @property
@@ -103,9 +106,12 @@ class Model:
 
     @functools.cached_property
     def _frozen(self) -> Frozen | None:
-        """The frozen graph that is looked at; None where the model cannot be frozen."""
+        """The frozen graph that is looked at; None where the model cannot be frozen.
+
+        It may lack the values of large variables.
+        """
         try:
-            return self._usual
+            return self._usual if self.light_freezer is None else self.light_freezer()
         except InputError as error:
             if self.choices != Choices():  # what the user chose is not there
                 raise
@@ -115,16 +121,25 @@ class Model:
 
     @functools.cached_property
     def view(self) -> GraphView | None:
-        """`graph`, read once for all that only looks at it."""
-        is_frozen = self.kind is Kind.GRAPH_DEF and self.can_freeze
-        if is_frozen or self._frozen is None:
+        """`graph`, read once for all that only looks at it, and not at the values of variables."""
+        if self._is_frozen_already or self._frozen is None:
             return self.stored
         return view_of(self._frozen.graph_def)
 
     @property
     def graph(self) -> Any | None:
-        """The frozen GraphDef; where it cannot be frozen, as it is stored; None without a graph."""
-        return None if self.view is None else self.view.proto
+        """The frozen GraphDef; where it cannot be frozen, as it is stored; None without a graph.
+
+        Raises:
+            InputError: the values of its variables are damaged or missing.
+        """
+        if self._is_frozen_already or self._frozen is None:
+            return self.stored_graph
+        return self._usual.graph_def
+
+    @property
+    def _is_frozen_already(self) -> bool:
+        return self.kind is Kind.GRAPH_DEF and self.can_freeze
 
     def frozen(self, overrides: SpecOverrides | None = None) -> FrozenGraph:
         """Return the frozen graph with all that it takes to run it on images.

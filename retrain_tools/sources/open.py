@@ -10,7 +10,14 @@ from pathlib import Path
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.sources.contents import Choices
-from retrain_tools.sources.kinds import ARCHIVES, Kind, Place, kind_of
+from retrain_tools.sources.kinds import (
+    ARCHIVES,
+    Kind,
+    Place,
+    checkpoint_files,
+    checkpoint_name,
+    kind_of,
+)
 from retrain_tools.sources.model import Model
 
 _PREPROCESSINGS = (None, "resize", "slim")
@@ -109,7 +116,7 @@ def open_model(
 
 def _is_there(path: Path) -> bool:
     """Tell whether a path names a file, a checkpoint's prefix, or something in an archive."""
-    if path.exists() or path.with_name(f"{path.name}.index").is_file():
+    if path.exists() or checkpoint_files(path.with_name(checkpoint_name(path.name))):
         return True
     return any(parent.is_file() for parent in path.parents)
 
@@ -186,9 +193,10 @@ def _refuse_absent(model: Model, choices: Choices) -> None:
         raise InputError(
             f"{model.path} is a {model.kind.value}, which has no tags; leave them out."
         )
-    has_signatures = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
-    if choices.signature is not None and not (has_signatures and model.signatures):
-        what = model.description if has_signatures else model.kind.value
+    has_choice = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH, Kind.CHECKPOINT)
+    if choices.signature is not None and not (has_choice and model.signatures):
+        is_graph = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
+        what = model.description if is_graph else model.kind.value
         raise InputError(f"{model.path} is a {what}, which has no signatures; leave them out.")
     if choices.must_be_slim and model.slim_network is None:
         raise InputError(f"{model.path} is a {model.description}, not a slim checkpoint.")

@@ -22,7 +22,7 @@ from retrain_tools.graphdef.spec import GraphSpec
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.slim.networks import build_network
-from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.kinds import Place
 from tests.opening import freeze_checkpoint, load_graph, read_graph_def
 from tests.slim.golden import draw_images, draw_variables, expected_variables, golden, run

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef.build import fill_constant, new_node
+from retrain_tools.graphdef.build import fill_constant, fill_light_constant, new_node
 from retrain_tools.graphdef.check import check_graph
-from retrain_tools.graphdef.dtypes import dtype_name, dtype_number, number_of
+from retrain_tools.graphdef.constants import constant_size
+from retrain_tools.graphdef.dtypes import dtype_name, dtype_number
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
     full_name,
@@ -25,6 +27,7 @@ from retrain_tools.sources.freezing.variables import variables_to_constants
 
 # What tf.function adds at the end of a function for each result, under no name of its own.
 _ADDED_RESULT = re.compile(r"(.*/)?Identity(_\d+)*")
+_LOOKED_AT = 1024  # numbers in a variable that is read even when a graph is only looked at
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_.\\/>-]")
 
 
@@ -34,6 +37,7 @@ def freeze_signature(
     values: ReadValue,
     where: str,
     handles: Mapping[str, int] | None = None,
+    info_of: Callable[[str], TensorInfo] | None = None,
 ) -> Frozen:
     """Return the frozen graph from the inputs of a signature to its outputs.
 
@@ -45,6 +49,7 @@ def freeze_signature(
         values: gives each variable's value.
         where: the file, for messages.
         handles: see `variables_to_constants`.
+        info_of: gives each variable's type and shape; with it, large ones are left without values.
 
     Returns:
         The graph, and the inputs (those that it still has) and outputs of the signature.
@@ -70,7 +75,7 @@ def freeze_signature(
         tensor = full_name(info.name)
         outputs[key] = _before_added(nodes, inlined.tensors.get(tensor, tensor))
     graph, empty = variables_to_constants(inlined.graph_def, outputs.values(), where, handles)
-    _fill(graph, empty, values, where)
+    _fill(graph, empty, values, where, info_of)
     left = {node.name for node in graph.node}
     inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in left}
     return Frozen(graph, inputs, outputs)
@@ -103,26 +108,40 @@ def _before_added(nodes: Mapping[str, Any], tensor: str) -> str:
         tensor = full_name(node.input[0])
 
 
-def _fill(graph_def: Any, empty: Collection[str], values: ReadValue, where: str) -> None:
+def _fill(
+    graph_def: Any,
+    empty: Collection[str],
+    values: ReadValue,
+    where: str,
+    info_of: Callable[[str], TensorInfo] | None,
+) -> None:
     """Give the empty constants of a graph their values; the graph is changed."""
     size = 0
     for node in graph_def.node:
-        if node.name not in empty:
+        name = node.name
+        if name not in empty:
             continue
-        value = values(node.name)
-        size += value.nbytes
+        dtype = dtype_name(node.attr["dtype"].type)
+        held = None if info_of is None else info_of(name)
+        node.Clear()
+        if held is not None and _is_large(held):
+            fill_light_constant(node, name, dtype_number(held.dtype) or 0, held.shape)
+        else:
+            fill_constant(node, name, values(name))
+        found = dtype_name(node.attr["dtype"].type)
+        if found != dtype:
+            raise InputError(
+                f"{where}: the variable {name!r} is {dtype} in the graph, but "
+                f"{found} in the checkpoint; they do not belong together."
+            )
+        size += constant_size(node)[1]
         if size > MAX_BYTES:
             raise InputError(
                 f"{where} cannot be frozen: its variables have more than the {MAX_BYTES:,} bytes "
                 "that a GraphDef can have."
             )
-        dtype = dtype_name(node.attr["dtype"].type)
-        found = dtype_name(number_of(value.dtype))
-        if found != dtype:
-            raise InputError(
-                f"{where}: the variable {node.name!r} is {dtype} in the graph, but "
-                f"{found} in the checkpoint; they do not belong together."
-            )
-        name = node.name
-        node.Clear()
-        fill_constant(node, name, value)
+
+
+def _is_large(held: TensorInfo) -> bool:
+    """Tell whether looking at a graph does without the value: it is no shape, axis or text."""
+    return held.dtype != "string" and math.prod(d or 0 for d in held.shape or ()) > _LOOKED_AT

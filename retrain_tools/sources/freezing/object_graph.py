@@ -16,7 +16,7 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.functions import add_argument
 from retrain_tools.graphdef.shapes.call import shape_in
-from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.contents import Signature, TensorInfo
 from retrain_tools.sources.freezing.freeze import valid_name
 from retrain_tools.sources.freezing.variable_places import VariablePlace

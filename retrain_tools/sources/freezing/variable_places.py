@@ -11,12 +11,15 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
+from google.protobuf.message import DecodeError
+
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.navigate import attribute, node_name, nodes_by_name
 from retrain_tools.graphdef.op_sets import VARIABLES
-from retrain_tools.sources.checkpoint_files import Checkpoint
-from retrain_tools.sources.contents import Array, ReadValue
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
+from retrain_tools.sources.contents import Array, TensorInfo
 from retrain_tools.sources.freezing.functions import inline_calls
 from retrain_tools.sources.kinds import Place
 
@@ -121,9 +124,6 @@ def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
 
     TensorFlow lists a graph's variables, and which are slices of a larger one, in collections.
     """
-    from google.protobuf.message import DecodeError
-    from tensorflow.core.framework.variable_pb2 import VariableDef
-
     places = {}
     for node in meta_graph.graph_def.node:
         if node.op in VARIABLES:
@@ -133,7 +133,7 @@ def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
     for collection in meta_graph.collection_def.values():
         for data in collection.bytes_list.value:
             try:
-                variable = VariableDef.FromString(data)
+                variable = schema.VariableDef.FromString(data)
             except DecodeError:  # another kind of collection
                 continue
             kept = variable.save_slice_info_def
@@ -143,35 +143,56 @@ def places_by_name(meta_graph: Any) -> dict[str, VariablePlace]:
     return places
 
 
-def stored_values(
-    prefix: Place, find_places: Callable[[Checkpoint], Mapping[str, VariablePlace]], where: str
-) -> ReadValue:
-    """Return what reads the value of a graph's variable; the checkpoint is opened with the first.
+class StoredValues:
+    """Reads the values of a graph's variables; the checkpoint is opened with the first."""
 
-    Args:
-        prefix: the checkpoint's.
-        find_places: says where the checkpoint keeps each variable, by node name.
-        where: the file that the graph is in, for error messages.
+    def __init__(
+        self,
+        prefix: Place,
+        find_places: Callable[[Checkpoint], Mapping[str, VariablePlace]],
+        where: str,
+    ) -> None:
+        """Remember where the values are.
 
-    Returns:
-        A function of the variable's name. It raises InputError where the checkpoint is missing or
-        damaged, or does not have the variable.
-    """
+        Args:
+            prefix: the checkpoint's.
+            find_places: says where the checkpoint keeps each variable, by node name.
+            where: the file that the graph is in, for error messages.
+        """
+        self._prefix, self._find_places, self._where = prefix, find_places, where
 
-    @functools.cache
-    def opened() -> tuple[Checkpoint, Mapping[str, VariablePlace]]:
-        checkpoint = Checkpoint(prefix)
-        return checkpoint, find_places(checkpoint)
+    @functools.cached_property
+    def _opened(self) -> tuple[Checkpoint, Mapping[str, VariablePlace]]:
+        checkpoint = Checkpoint(self._prefix)
+        return checkpoint, self._find_places(checkpoint)
 
-    def read(name: str) -> Array:
-        checkpoint, places = opened()
+    def __call__(self, name: str) -> Array:
+        """Return the value of a variable.
+
+        Raises:
+            InputError: the checkpoint is missing or damaged, or does not have the variable.
+        """
+        key, part = self._place(name)
+        return self._opened[0].read(key, part)
+
+    def info(self, name: str) -> TensorInfo:
+        """Return name, type and shape of the value of a variable, which is not read.
+
+        Raises:
+            InputError: as for the value.
+        """
+        key, part = self._place(name)
+        checkpoint = self._opened[0]
+        shape = checkpoint.shapes[key] if part is None else tuple(count for _, count in part)
+        return TensorInfo(name, checkpoint.dtypes[key], shape)
+
+    def _place(self, name: str) -> VariablePlace:
+        checkpoint, places = self._opened
         place = places.get(name)
         if place is None or place.key not in checkpoint.shapes:
             sought = "" if place is None or place.key == name else f" (as {place.key!r})"
             raise InputError(
-                f"{where}: the variable {name!r} has no value in {prefix}{sought}; "
+                f"{self._where}: the variable {name!r} has no value in {self._prefix}{sought}; "
                 "the checkpoint is of another graph, or was written without it."
             )
-        return checkpoint.read(place.key, place.part)
-
-    return read
+        return place

@@ -9,7 +9,7 @@ from pathlib import Path
 from retrain_tools import catalog
 from retrain_tools.errors import InputError
 from retrain_tools.slim.recognise import recognise
-from retrain_tools.sources.checkpoint_files import Checkpoint
+from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.contents import Choices, ImageSize, TensorInfo
 from retrain_tools.sources.kept_slim import frozen_network
 from retrain_tools.sources.kinds import Kind, Place
@@ -69,10 +69,14 @@ def open_checkpoint(place: Place, choices: Choices, model_dir: str | Path | None
     if not meta.path.is_file():
         why_not = f"{reason} {_WHY_NOT}"
         return model(description=description, details=details, why_not_frozen=why_not)
+    graph = open_meta_graph(meta, Choices(signature=choices.signature))
     return model(
+        signatures=graph.signatures,
         description=description,
         details=details | {"graph": meta.path.name},
-        freezer=lambda _: open_meta_graph(meta, Choices()).freeze(),
+        freezer=graph.freezer,
+        light_freezer=graph.light_freezer,
+        why_not_frozen=graph.why_not_frozen,
     )
 
 

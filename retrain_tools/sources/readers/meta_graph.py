@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import checkpoint_there
-from retrain_tools.sources.contents import Choices, Frozen, ImageSize, ReadValue, graph_variables
+from retrain_tools.sources.contents import Choices, Frozen, ImageSize, graph_variables
+from retrain_tools.sources.freezing.bundle_signatures import bundle_signatures, is_session_bundle
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.signatures import choose_signature, stated_signatures
 from retrain_tools.sources.freezing.variable_places import (
+    StoredValues,
     places_by_name,
     restored_places,
-    stored_values,
 )
-from retrain_tools.sources.kinds import Kind, Place
+from retrain_tools.sources.kinds import Kind, Place, checkpoint_files
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
 
@@ -37,16 +38,21 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     graph_def, where = meta_graph.graph_def, str(place)
     check_graph(graph_def, where)
     prefix = place.with_name(place.path.stem)
-    there = place.path.suffix == ".meta" and checkpoint_there(prefix.path)
-    signatures = stated_signatures(meta_graph)
+    there = place.path.suffix == ".meta" and bool(checkpoint_files(prefix.path))
+    signatures = stated_signatures(meta_graph) or bundle_signatures(meta_graph, where)
     values = graph_values(meta_graph, prefix, where)
 
-    def freeze(_: ImageSize) -> Frozen:
+    def freeze(_: ImageSize = (None, None), light: bool = False) -> Frozen:
         chosen = choose_signature(signatures, choices.signature, graph_def, where)[1]
-        return freeze_signature(graph_def, chosen, values, where)
+        return freeze_signature(
+            graph_def, chosen, values, where, info_of=values.info if light else None
+        )
 
     variables = graph_variables(graph_def)
+    if there and (stored := restored_places(meta_graph, where)):
+        variables = tuple(variable for variable in variables if variable.name in stored)
     can_freeze = there or not variables
+    what = "session bundle" if is_session_bundle(meta_graph) else "MetaGraph"
     version = meta_graph.meta_info_def.tensorflow_version
     beside = "with" if there else "without"
     why_not = (
@@ -56,7 +62,7 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     return Model(
         path=place.named,
         kind=Kind.META_GRAPH,
-        description=f"MetaGraph{f' of TensorFlow {version}' if version else ''}, {beside} its "
+        description=f"{what}{f' of TensorFlow {version}' if version else ''}, {beside} its "
         "checkpoint",
         stored=view_of(graph_def),
         variables=variables,
@@ -64,13 +70,14 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
         details=meta_details(meta_graph),
         reader=values if there else None,
         freezer=freeze if can_freeze else None,
+        light_freezer=functools.partial(freeze, light=True) if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
     )
 
 
-def graph_values(meta_graph: Any, prefix: Place, where: str) -> ReadValue:
+def graph_values(meta_graph: Any, prefix: Place, where: str) -> StoredValues:
     """Return what reads the values of a MetaGraph's variables from the checkpoint `prefix`."""
-    return stored_values(
+    return StoredValues(
         prefix, lambda _: places_by_name(meta_graph) | restored_places(meta_graph, where), where
     )
 

@@ -10,7 +10,6 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.checkpoint_files import checkpoint_there
 from retrain_tools.sources.contents import Choices, Frozen, ImageSize, Signature, graph_variables
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.object_graph import (
@@ -25,8 +24,8 @@ from retrain_tools.sources.freezing.signatures import (
     choose_signature,
     stated_signatures,
 )
-from retrain_tools.sources.freezing.variable_places import restored_places, stored_values
-from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place
+from retrain_tools.sources.freezing.variable_places import StoredValues, restored_places
+from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place, checkpoint_files
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.meta_graph import graph_values, meta_details
@@ -69,13 +68,14 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
             variables = tuple(variable for variable in variables if variable.name in stored)
     else:
         find_places = functools.partial(object_places, meta_graph, called.objects)
-        values = stored_values(prefix, find_places, where)
-    there = checkpoint_there(prefix.path)
+        values = StoredValues(prefix, find_places, where)
+    there = bool(checkpoint_files(prefix.path))
     can_freeze = there or not variables
 
-    def freeze(_: ImageSize) -> Frozen:
+    def freeze(_: ImageSize = (None, None), light: bool = False) -> Frozen:
         name, chosen = choose_signature(signatures, signature, graph_def, where)
-        frozen = freeze_signature(graph_def, chosen, values, where)
+        info_of = values.info if light else None
+        frozen = freeze_signature(graph_def, chosen, values, where, info_of=info_of)
         kind = "Hub module" if is_hub_module else "SavedModel"
         source = f"{kind} {folder.named.name}, signature {name}"
         _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
@@ -93,6 +93,7 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         details=meta_details(meta_graph, more),
         reader=values if there else None,
         freezer=freeze if can_freeze else None,
+        light_freezer=functools.partial(freeze, light=True) if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
     )
 
