@@ -1,0 +1,322 @@
+"""Which nodes of a graph only serve its training: saving, summaries, queues, gradients, the loss.
+
+They are told by what they do, not by the name scopes that they lie in.
+"""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from retrain_tools.graphdef.edges import Edges
+from retrain_tools.graphdef.navigate import constant_node, reached
+from retrain_tools.graphdef.op_sets import LAYERS, VARIABLES
+from retrain_tools.graphdef.view import GraphView, once_for_a_view, view_of
+
+PARTS = ("loss", "gradients", "queues", "summaries", "saving", "initialising", "checks")
+"""All parts; what serves several belongs to the first of them."""
+
+_SAVING = ("Save", "SaveSlices", "SaveV2", "Restore", "RestoreSlice", "RestoreV2")
+_OPS = {
+    "loss": r"(?:Sparse)?SoftmaxCrossEntropyWithLogits|L2Loss|CTCLoss(?:V2)?|InTopK(?:V2)?",
+    # Stacks keep what a loop made for the way back. StopGradient is part of the way forward.
+    "gradients": r"(?:Resource)?(?:Sparse)?Apply[A-Z].*|(?!Stop|Debug).*Grad.*"
+    r"|.*BackpropFilter(?:V2)?|Stack(?:Push|Pop|Close)?(?:V2)?|.*ConditionalAccumulator",
+    "queues": r".*Queue(?:V2)?|Queue(?:Enqueue|Dequeue|Close|Size|IsClosed).*|Reader[A-Z].*"
+    r"|.*Reader(?:V2)?|.*Dataset(?:V\d)?|.*Iterator.*|Barrier(?:[A-Z].*)?|(?:Ordered)?(?:Map)?(?:Uns|S)tage.*",
+    "summaries": r"(?:Audio|Image|Histogram|Scalar|Tensor|Merge|Write\w*)Summary(?:V2)?"
+    r"|\w*SummaryWriter|CreateSummary\w+",
+    "saving": "|".join((*_SAVING, "ShardedFilename", "ShardedFilespec", "MergeV2Checkpoints")),
+    "initialising": r"IsVariableInitialized|VarIsInitializedOp|InitializeTable.*",
+    "checks": r"Assert",
+}
+_PART_OF_OP = re.compile("|".join(f"(?P<{part}>{ops})" for part, ops in _OPS.items()))
+_WITH_GRADIENT = re.compile(r"(Sparse)?SoftmaxCrossEntropyWithLogits|CTCLoss(V2)?")
+_UPDATES = re.compile(r"(Resource)?(Sparse)?Apply[A-Z].*")
+_ASSIGNS = ("Assign", "AssignVariableOp")
+_CHANGES = re.compile(
+    r"Assign(Add|Sub)(VariableOp)?|(Resource)?Scatter(Nd)?(Add|Sub|Update|Mul|Div)"
+)
+# These do not look at the values that they are given.
+_SHAPE_TAKERS = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "VariableShape")
+_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+
+Parts = dict[str, str]
+
+
+@once_for_a_view
+def training_parts(graph_def: Any) -> Mapping[str, str]:
+    """Return the part that each node of a training graph belongs to, by the node's name.
+
+    Nodes of the network itself, and all nodes that nothing speaks of, are not in the result. The
+    parts are those of `PARTS`:
+
+    - `loss`: the loss and the figures that compare results with labels, and what only they use;
+    - `gradients`: the way back from the loss, optimisers, and all else that changes variables;
+    - `queues`: queues, readers and datasets, with all that only fills them;
+    - `summaries`: what is written for TensorBoard, with all that is only computed for it;
+    - `saving`: writing checkpoints and reading them;
+    - `initialising`: first values of variables and tables;
+    - `checks`: assertions, with all that only they look at.
+
+    1. Ops that have one purpose say so by themselves (`SaveV2`, `ScalarSummary`, `ApplyAdam`,
+       `ReluGrad`, …).
+    2. What is computed from a gradient is one; what is computed from a loss belongs to the loss.
+    3. An assignment saves, initialises or updates, by where its value comes from.
+    4. A node whose values only such nodes use belongs to them, unless it is a value that the
+       network computes from its data: this is a result, whoever looks at it.
+
+    Args:
+        graph_def: the graph or a view of it; it may have cycles.
+
+    Example:
+        >>> training_parts(graph_def).get("save/RestoreV2")
+        'saving'
+    """
+    view = view_of(graph_def)
+    graph = Edges(view)
+    library = _saving_functions(view)
+    parts: Parts = {}
+    for node in graph.nodes.values():
+        if part := _of_op(node, library):
+            parts[node.name] = part
+    _add_assignments(graph, parts)
+    starts = [name for name, part in parts.items() if part == "gradients"]
+    _add_gradients_after(graph, parts, [*starts, *_takers_of_loss_gradients(graph)])
+    _add_followers(graph, parts)
+    _add_groups(graph, parts)
+    barriers = _add_barriers(graph, parts)
+    _add_what_only_serves(graph, parts, barriers)
+    _add_groups(graph, parts)
+    return parts
+
+
+def _saving_functions(graph: GraphView) -> set[str]:
+    """Return the names of the library's functions that write or read checkpoints."""
+    return {
+        function.signature.name
+        for function in graph.library.function
+        if any(node.op in _SAVING for node in function.node_def)
+    }
+
+
+def _of_op(node: Any, functions: Collection[str]) -> str | None:
+    if node.op in _CALLS and functions:
+        return "saving" if node.attr["f"].func.name in functions else None
+    found = _PART_OF_OP.fullmatch(node.op)
+    return None if found is None else found.lastgroup
+
+
+def _add_assignments(graph: Edges, parts: Parts) -> None:
+    restored = graph.downstream(
+        n.name for op in _SAVING if op.startswith("Restore") for n in graph.by_op.get(op, ())
+    )
+    for node in graph.nodes.values():
+        if graph.after[node.name]:  # its result is a value of the network, as in a stateful layer
+            continue
+        if _CHANGES.fullmatch(node.op):
+            parts[node.name] = "gradients"
+        elif node.op in _ASSIGNS and len(graph.before[node.name]) > 1:
+            target, value = graph.before[node.name][:2]
+            if value in restored:
+                parts[node.name] = "saving"
+            elif value in graph.results or target in graph.upstream([value]):
+                parts[node.name] = "gradients"
+            else:
+                parts[node.name] = "initialising"
+
+
+def _takers_of_loss_gradients(graph: Edges) -> list[str]:
+    """Return what takes the second result of an op that gives a loss and its gradient at once."""
+    ops = [op for op in graph.by_op if _WITH_GRADIENT.fullmatch(op)]
+    both = {f"{node.name}:1" for op in ops for node in graph.by_op[op]}
+    return [n.name for n in graph.nodes.values() if both and not both.isdisjoint(n.input)]
+
+
+def _members(graph: Edges, name: str) -> list[str]:
+    """Return the tensors of a `tf.tuple`, each of which waits for a node that waits for all."""
+    waits = set(graph.waits[name])
+    return [
+        follower
+        for follower in graph.released[name]
+        if graph.nodes[follower].op == "Identity" and waits.intersection(graph.before[follower])
+    ]
+
+
+def _siblings(graph: Edges, name: str) -> list[str]:
+    """Return the tensors of the same `tf.tuple` that something takes."""
+    groups = [group for group in graph.waits[name] if graph.nodes[group].op == "NoOp"]
+    tuples = [_members(graph, group) for group in groups]
+    return [
+        other for members in tuples if name in members for other in members if graph.after[other]
+    ]
+
+
+def _add_gradients_after(graph: Edges, parts: Parts, names: Collection[str]) -> None:
+    """Follow the way back from ops that are only found on it."""
+    waiting = list(names)
+    done: set[str] = set()
+    while waiting:
+        name = waiting.pop()
+        if name in done:
+            continue
+        done.add(name)
+        parts.setdefault(name, "gradients")
+        if not _UPDATES.fullmatch(graph.nodes[name].op):  # what it gives on is the variable
+            waiting += graph.after[name]
+        waiting += [n for n in graph.released[name] if graph.nodes[n].op == "NoOp"]
+        if graph.nodes[name].op == "NoOp":
+            waiting += _members(graph, name)
+
+
+def _add_followers(graph: Edges, parts: Parts) -> None:
+    """Add what is computed from losses, and from whether variables have values."""
+    losses = [n for n, part in parts.items() if part == "loss"]
+    for node in graph.by_op.get("Equal", ()):  # of the best class with the right one
+        looked_at = list(graph.before[node.name])
+        while looked_at:
+            name = looked_at.pop()
+            if graph.nodes[name].op in ("Cast", "Identity"):
+                looked_at += graph.before[name]
+            elif graph.nodes[name].op == "ArgMax" and name in graph.results:
+                losses.append(node.name)
+    asked = [n for n, part in parts.items() if part == "initialising" and graph.after[n]]
+    for part, starts in (("loss", losses), ("initialising", asked)):
+        others = {n for n, found in parts.items() if found != part}
+        others |= {n for n, node in graph.nodes.items() if node.op in _SHAPE_TAKERS}
+        for name in graph.downstream(starts, stop=others) - others:
+            if part == "loss" or name not in graph.from_data:
+                parts.setdefault(name, part)
+
+
+def _add_groups(graph: Edges, parts: Parts) -> None:
+    """Add the nodes without data that wait for nodes of a part only."""
+    waiting = [node.name for node in graph.by_op.get("NoOp", ())]
+    while waiting:
+        name = waiting.pop()
+        found = [parts.get(before) for before in graph.waits[name]]
+        if name not in parts and found and None not in found:
+            parts[name] = str(collections.Counter(found).most_common(1)[0][0])
+            waiting += [n for n in graph.released[name] if graph.nodes[n].op == "NoOp"]
+
+
+def _add_barriers(graph: Edges, parts: Parts) -> set[str]:
+    """Add, and return, nodes at the end that only pass a value on when something has been done."""
+    found = set()
+    for node in graph.by_op.get("Identity", ()):
+        waits_for = [parts[n] for n in graph.waits[node.name] if n in parts]
+        if waits_for and not graph.after[node.name] and node.name not in parts:
+            parts[node.name] = waits_for[0]
+            found.add(node.name)
+    for node in graph.by_op.get("Merge", ()):  # of an assertion that is made only in one case
+        waits = [parts.get(n) for before in graph.before[node.name] for n in graph.waits[before]]
+        if "checks" in waits and not graph.after[node.name]:
+            parts.setdefault(node.name, "checks")
+    return found
+
+
+def _add_what_only_serves(graph: Edges, parts: Parts, barriers: Collection[str]) -> None:
+    """Add the nodes from which data flow to nodes of parts only."""
+    back = {n for n, part in parts.items() if part == "gradients"}
+
+    def is_use(name: str, user: str) -> bool:
+        """Tell whether a node's value is used up by a user, or only looked at."""
+        if graph.nodes[user].op in _SHAPE_TAKERS:
+            return False
+        if name not in graph.results:
+            return True
+        only_looks = parts.get(user) == "loss" or user in barriers
+        # A scalar that is only written for TensorBoard is a figure, and no result.
+        is_written = parts.get(user) == "summaries" and graph.nodes[user].op != "ScalarSummary"
+        return not (only_looks or is_written)
+
+    quiet = ("Const", "NoOp", *_SHAPE_TAKERS, *VARIABLES)
+    ends = [
+        name
+        for name, node in graph.nodes.items()
+        if name not in parts
+        and node.op not in quiet
+        and not any(is_use(name, user) for user in graph.after[name])
+        and not graph.is_read(name)
+    ]
+    loose = {name: others for name in ends if (others := _siblings(graph, name))}
+    network = graph.upstream(name for name in ends if name not in loose)
+    for name, others in loose.items():
+        if network.isdisjoint(
+            others
+        ):  # a gradient that nobody asked for, beside those that are used
+            parts[name] = "gradients"
+        else:
+            network |= graph.upstream([name])
+    serving = {name for name in graph.nodes if name not in network and name not in parts}
+    serving -= graph.upstream(_kept(graph, serving, back))
+    _add_measured(graph, parts, serving, back)
+    for part in PARTS:
+        of_part = [name for name, found in parts.items() if found == part]
+        for name in reached(of_part, lambda n: (b for b in graph.before[n] if b in serving), ()):
+            is_kept = graph.nodes[name].op in VARIABLES and part in ("saving", "initialising")
+            if name not in parts and not is_kept:
+                parts[name] = part
+    _add_unused(graph, parts)
+
+
+def _kept(graph: Edges, serving: set[str], back: Collection[str]) -> set[str]:
+    """Return what is a network all the same, though only its training uses what it makes."""
+    trained = {graph.before[n][0] for n in back if _UPDATES.fullmatch(graph.nodes[n].op)}
+    starts = {n for n in trained if n in serving}
+    starts |= {n for op in LAYERS for n in _names(graph, op) if n in serving & graph.from_data}
+    ones = [n.name for n in graph.by_op.get("Fill", ()) if n.name in serving and _is_one(graph, n)]
+    back = graph.downstream(ones).union(back)
+
+    def onwards(name: str) -> list[str]:
+        users = (user for user in graph.after[name] if user in serving and user not in back)
+        return [user for user in users if graph.nodes[user].op not in _SHAPE_TAKERS]
+
+    kept = reached(starts, onwards, ())
+    figures = [n for n in kept if not any(u in kept or u in back for u in graph.after[n])]
+    if figures:
+        return kept & graph.upstream(figures)
+    # The way back may look at the loss itself. What else only it looks at hangs on something that
+    # the network goes on with.
+    return {
+        name
+        for name in kept
+        if any(user not in back for user in graph.after[name])
+        or any(b in kept and onwards(b) == [name] for b in graph.before[name])
+    }
+
+
+def _is_one(graph: Edges, node: Any) -> bool:
+    """Tell whether a Fill may be what `tf.gradients` starts from: ones."""
+    value = constant_node(graph.nodes, graph.before[node.name][-1])
+    return value is not None and list(value.attr["value"].tensor.float_val) == [1.0]
+
+
+def _add_unused(graph: Edges, parts: Parts) -> None:
+    """Add reads of a part's variables, and shapes that the way back did not need in the end."""
+    for name, node in graph.nodes.items():
+        if name in parts or graph.after[name]:
+            continue
+        before = {parts.get(source) for source in graph.before[name]}
+        if (graph.is_read(name) or node.op in _SHAPE_TAKERS) and len(before) == 1:
+            found = before.pop()
+            if found is None and node.op in _SHAPE_TAKERS and "gradients" in parts.values():
+                found = "gradients"
+            if found is not None:
+                parts[name] = found
+
+
+def _add_measured(graph: Edges, parts: Parts, serving: set[str], back: set[str]) -> None:
+    """Add to the loss what leads to a figure that is written, and that the way back looks at."""
+    inner = serving & graph.results
+    for name in inner:
+        if all(user not in serving and user not in back for user in graph.after[name]):
+            chain = reached([name], lambda n: (b for b in graph.before[n] if b in inner), ())
+            if any(user in back for step in chain for user in graph.after[step]):
+                parts.update(dict.fromkeys(chain, "loss"))
+
+
+def _names(graph: Edges, op: str) -> list[str]:
+    return [node.name for node in graph.by_op.get(op, ())]
