@@ -13,7 +13,7 @@ from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.head.labelling import Labelled, label_images
-from retrain_tools.head.labels import find_labels, read_labels
+from retrain_tools.head.labels import labels_of
 from retrain_tools.head.retraining import RetrainResult, find_classes, retrain_on, settings_in
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.decode import MAX_PIXELS, ImageLike
@@ -74,12 +74,13 @@ def label(
     Args:
         model: what `load` opened.
         images: the images.
-        labels: the labels in the order of the scores, or a file with one a line; None takes the
-            file beside the graph.
+        labels: the labels in the order of the scores, or a file with one a line; None takes those
+            in the graph's note, else a file beside it, else the numbers of the classes.
         top_k: how many labels to give for each image.
 
     Raises:
-        InputError: the graph has no scores, or the labels are missing or do not fit them.
+        InputError: the graph has no scores, or the labels do not fit them, or are not those of
+            its note.
 
     Example:
         >>> import numpy as np, retrain_tools as rt
@@ -90,11 +91,9 @@ def label(
         2
     """
     frozen = model.frozen()
-
-    def labels_for(count: int) -> list[str]:
-        return read_labels(find_labels(frozen) if labels is None else labels, count)
-
-    return label_images(frozen, labels_for, expand_folders(images), top_k)
+    return label_images(
+        frozen, lambda count: labels_of(frozen, count, labels), expand_folders(images), top_k
+    )
 
 
 def retrain(

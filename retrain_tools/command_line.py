@@ -28,6 +28,7 @@ SCRIPTS = (
     "bottlenecks",
     "retrain",
     "label_image",
+    "classify_image",
     "freeze_graph",
     "demo",
 )

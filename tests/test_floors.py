@@ -27,6 +27,7 @@ FLOORS = (
         "bottlenecks",
         "retrain",
         "label_image",
+        "classify_image",
         "freeze_graph",
         "demo",
         "api",

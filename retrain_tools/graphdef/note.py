@@ -1,17 +1,18 @@
-"""The note a frozen graph carries about itself, in an attribute that TensorFlow skips."""
+"""The note a frozen graph carries about itself, in attributes that TensorFlow skips."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 
 # TensorFlow takes no notice of attributes whose names begin with an underscore, in any version.
 _KEY = "_retrain_tools"
+_LABELS = "_retrain_tools_labels"
 
 # What reading a stranger's JSON may raise: it may be too deep, its numbers too large.
 _UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
@@ -57,6 +58,32 @@ def read_note(graph_def: Any) -> Note | None:
                 return _parse(node.attr[_KEY].s, nodes)
             except _UNREADABLE:
                 return None
+    return None
+
+
+def write_labels(graph_def: Any, scores: str, labels: Sequence[str]) -> None:
+    """Attach the labels to the node that gives the `scores`, in their order.
+
+    They replace all others; `graph_def` is changed.
+    """
+    for node in graph_def.node:
+        if _LABELS in node.attr:
+            del node.attr[_LABELS]
+    # Labels are made of folder names, which need not be UTF-8.
+    texts = [label.encode("utf-8", "surrogateescape") for label in labels]
+    if texts:
+        nodes_by_name(graph_def)[node_name(scores)].attr[_LABELS].list.s.extend(texts)
+
+
+def read_labels(graph_def: Any) -> list[str] | None:
+    """Return the labels of the graph's scores, in their order; None where it notes none.
+
+    They are those of the last layer, whichever tensor of it is fetched.
+    """
+    for node in graph_def.node:
+        if _LABELS in node.attr:
+            texts = node.attr[_LABELS].list.s
+            return [text.decode("utf-8", "surrogateescape") for text in texts] or None
     return None
 
 

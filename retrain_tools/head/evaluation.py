@@ -1,4 +1,4 @@
-"""How good a head is: accuracy, precision and recall per class, confusion matrix."""
+"""How good a classifier is: accuracy, precision and recall per class, confusion matrix."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.head.training import Classes, Head, Vectors, measured
+from retrain_tools.head.training import Classes, Head, Vectors, cross_entropy
 
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """A head's result on some images.
+    """A classifier's result on some images.
 
     Attributes:
         accuracy: share of images labelled right; None without images.
-        cross_entropy: mean; None without images.
+        cross_entropy: mean; None without images, or where the scores are no probabilities.
         confusion: int64 [classes, classes], true class by row, given class by column.
         predicted: int64 [N], the class given to each image.
     """
@@ -50,12 +50,19 @@ class Evaluation:
 
 def evaluate(head: Head, vectors: Vectors, classes: Classes) -> Evaluation:
     """Score bottlenecks [N, depth] of known classes [N]; N may be 0."""
-    count = len(head.biases)
-    confusion = np.zeros((count, count), np.int64)
     logits = head.logits(vectors)
-    predicted = logits.argmax(axis=1)
+    loss = cross_entropy(logits, classes) if len(classes) else None
+    return compare(classes, logits.argmax(axis=1), len(head.biases), loss)
+
+
+def compare(
+    classes: Classes, predicted: Classes, count: int, cross_entropy: float | None
+) -> Evaluation:
+    """Compare the classes [N] of images with those given to them [N], of `count` classes."""
+    confusion = np.zeros((count, count), np.int64)
     np.add.at(confusion, (classes, predicted), 1)
-    return Evaluation(*measured(logits, classes), confusion, predicted)
+    accuracy = float((predicted == classes).mean()) if len(classes) else None
+    return Evaluation(accuracy, cross_entropy, confusion, predicted)
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -16,6 +16,7 @@ from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32
 from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, unique_name, upstream
+from retrain_tools.graphdef.note import write_labels as note_labels
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Head
@@ -35,6 +36,7 @@ def retrained_graph(
     pooling: str = "avg",
     final_tensor_name: str = "final_result",
     encoded_input: bool = True,
+    labels: Sequence[str] = (),
 ) -> Any:
     """Return the source graph up to the bottleneck with the head behind it.
 
@@ -45,7 +47,7 @@ def retrained_graph(
 
     With `encoded_input`, a graph that takes only pixels gets an encoded input too: its placeholder
     then takes what decoding and scaling give, unless it is fed. A bottleneck of rank above 2 is
-    pooled.
+    pooled. The labels, in the order of the head's classes, go into the graph's note.
 
     Raises:
         InputError: the final tensor's name is taken, or none that TensorFlow takes.
@@ -72,6 +74,7 @@ def retrained_graph(
     result.node.append(new_node(final_tensor_name, "Softmax", [logits], T=FLOAT32))
     for node in result.node:
         strip_defaults(node)
+    note_labels(result, final_tensor_name, labels)
     return result
 
 

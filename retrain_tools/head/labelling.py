@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.extractor import Extractor, Result
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
@@ -43,22 +44,43 @@ def label_images(
         InputError: the graph has no scores, the labels do not fit them, or an image cannot be used
             and `on_error` is `fail`.
     """
+    with open_classifier(frozen, labels_for, max_image_pixels) as (extractor, labels):
+        return [
+            labelled(image_name(image, index), result, labels, top_k, on_error)
+            for index, (image, result) in enumerate(extractor.extract(images))
+        ]
+
+
+@contextlib.contextmanager
+def open_classifier(
+    frozen: FrozenGraph, labels_for: Callable[[int], list[str]], max_image_pixels: int
+) -> Iterator[tuple[Extractor, list[str]]]:
+    """Open a graph for its scores, a vector for each image, and give their labels, too.
+
+    Raises:
+        InputError: the graph has no scores, or the labels do not fit them.
+    """
     if frozen.spec.final is None:
         raise InputError(
             f"Which tensor of {frozen.path} gives the scores? Name it with "
             f"{argument('output_layer')}. List them: list_tensors --graph={frozen.path} --outputs"
         )
-    labelled = []
     with Extractor(frozen, [frozen.spec.final], "flatten", max_image_pixels) as extractor:
-        labels = labels_for(extractor.shapes[0][0])
-        for index, (image, result) in enumerate(extractor.extract(images)):
-            name = image_name(image, index)
-            if isinstance(result, ImageError):
-                if on_error == "fail":
-                    raise InputError(f"{name} {result}.")
-                labelled.append(Labelled(name, [], str(result)))
-                continue
-            scores = result[0]
-            order = (-scores).argsort(kind="stable")[:top_k]
-            labelled.append(Labelled(name, [(labels[i], float(scores[i])) for i in order]))
-    return labelled
+        yield extractor, labels_for(extractor.shapes[0][0])
+
+
+def labelled(
+    image: str, result: Result, labels: Sequence[str], top_k: int, on_error: OnError
+) -> Labelled:
+    """Return the best labels of an image for what the classifier gave.
+
+    Raises:
+        InputError: the image cannot be used, and `on_error` is `fail`.
+    """
+    if isinstance(result, ImageError):
+        if on_error == "fail":
+            raise InputError(f"{image} {result}.")
+        return Labelled(image, [], str(result))
+    [scores] = result
+    order = (-scores).argsort(kind="stable")[:top_k]
+    return Labelled(image, [(labels[i], float(scores[i])) for i in order])

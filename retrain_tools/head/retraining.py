@@ -171,7 +171,7 @@ def retrain_on(
     rng = np.random.default_rng(settings.training.seed)
     curves: dict[str, Any] = {"steps": {"accuracy": [], "cross_entropy": []}, "evaluations": []}
     with SummaryWriter(settings.summaries_dir) as summaries, distorted:
-        on_step = _follow(frozen, settings, summaries, curves)
+        on_step = _follow(frozen, settings, dataset.labels, summaries, curves)
         head = _train(settings, dataset, distorted, rng, on_step)
     rows = sample_rows(rng, dataset.rows["testing"], settings.test_batch_size)
     test = evaluate(head, *dataset.batch(rows))
@@ -217,6 +217,7 @@ def _train(
 def _follow(
     frozen: FrozenGraph,
     settings: RetrainSettings,
+    labels: list[str],
     summaries: SummaryWriter,
     curves: dict[str, Any],
 ) -> Callable[[Step], None]:
@@ -238,7 +239,7 @@ def _follow(
         often = settings.intermediate_store_frequency
         if often > 0 and step.number > 0 and step.number % often == 0:
             name = f"intermediate_{step.number}.pb"
-            graph_def = _output_graph(frozen, settings, step.head)
+            graph_def = _output_graph(frozen, settings, step.head, labels)
             write_graph(str(Path(settings.intermediate_output_graphs_dir) / name), graph_def)
 
     return on_step
@@ -250,10 +251,11 @@ def _line(step: Step) -> str:
     return f"step {step.number}: accuracy {accuracy:.1%}, cross entropy {loss:.4f}{validation}"
 
 
-def _output_graph(frozen: FrozenGraph, settings: RetrainSettings, head: Head) -> Any:
-    return retrained_graph(
-        frozen, head, settings.cache.pooling, settings.final_tensor_name, settings.encoded_input
-    )
+def _output_graph(
+    frozen: FrozenGraph, settings: RetrainSettings, head: Head, labels: list[str]
+) -> Any:
+    name, encoded_input = settings.final_tensor_name, settings.encoded_input
+    return retrained_graph(frozen, head, settings.cache.pooling, name, encoded_input, labels)
 
 
 def _figures(
@@ -289,7 +291,8 @@ def _figures(
 
 
 def _write(frozen: FrozenGraph, settings: RetrainSettings, result: RetrainResult) -> None:
-    write_graph(settings.output_graph, _output_graph(frozen, settings, result.head))
+    graph_def = _output_graph(frozen, settings, result.head, result.labels)
+    write_graph(settings.output_graph, graph_def)
     write_labels(settings.output_labels, result.labels)
     if settings.checkpoint_path:
         write_checkpoint(settings.checkpoint_path, result.head)
@@ -315,4 +318,4 @@ def _check_export(frozen: FrozenGraph, settings: RetrainSettings) -> None:
     """Raise InputError if the graph cannot take the head, before anything is computed."""
     light = dataclasses.replace(frozen, graph_def=light_copy(frozen.graph_def))
     nothing = np.zeros((1, 2), np.float32)
-    _output_graph(light, settings, Head(nothing, nothing[0]))
+    _output_graph(light, settings, Head(nothing, nothing[0]), [])
