@@ -13,7 +13,7 @@ from pathlib import Path
 
 from absl import flags
 
-from retrain_tools import command_line, graph_flags
+from retrain_tools import command_line, files, graph_flags
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.head.labelling import label_images
@@ -41,6 +41,7 @@ _SEED = flags.DEFINE_integer("seed", 0, "Of the weights and the training.", lowe
 def main(_: list[str]) -> None:
     """Run the script."""
     place = Path(flags.FLAGS.output_dir)
+    files.check_writable(place)
     photos, graph = place / "photos", place / "stand_in_graph.pb"
     log.info("Drawing %d photos in %d classes", _PER_CLASS.value * len(CLASSES), len(CLASSES))
     draw_photos(photos, _PER_CLASS.value)

@@ -18,8 +18,9 @@ from pathlib import Path, PurePosixPath
 import filelock
 from tqdm import tqdm
 
+from retrain_tools import files
 from retrain_tools.catalog_entry import CatalogEntry, Published, stays_inside
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +35,19 @@ def fetch(entry: Published, folder: Path) -> Path:
         InputError: it cannot be downloaded, or what is there or arrives is not the published file.
     """
     if not _is_present(entry, folder):
+        _check_writable(folder)
         folder.mkdir(parents=True, exist_ok=True)
         with filelock.FileLock(folder / f".{entry.archive}.lock"):
             if not _is_present(entry, folder):  # else another process was faster
                 _fetch(entry, folder)
     return folder / entry.file.path
+
+
+def _check_writable(folder: Path) -> None:
+    try:
+        files.check_writable(folder)
+    except InputError as error:
+        raise InputError(f"{error} Name another folder with {argument('model_dir')}.") from error
 
 
 def _is_present(entry: Published, folder: Path) -> bool:

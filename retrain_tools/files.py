@@ -22,19 +22,33 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """Open a temporary file in the folder of `path` that takes its place when the block succeeds.
 
     The folder is made if it is missing. If the block fails, `path` stays as it was.
+
+    Raises:
+        OSError: the file cannot be written; it names `path`, not the temporary file.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # Not named after `path`, whose name may be as long as the file system allows already.
-    handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+    with _naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Not named after `path`, whose name may be as long as the file system allows already.
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        Path(name).chmod(0o666 & ~_UMASK)
-        Path(name).replace(path)
+        with _naming(path):
+            Path(name).chmod(0o666 & ~_UMASK)
+            Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Let an error of the system be about `path`, which the user knows."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -65,3 +66,38 @@ def test_a_folder_in_the_way_is_an_error_and_leaves_nothing(tmp_path):
     with pytest.raises(OSError, match="taken"):
         write_text(tmp_path / "taken", "text")
     assert names(tmp_path) == ["taken"]
+
+
+def test_an_error_is_about_the_file_that_was_named(tmp_path, monkeypatch):
+    """Tests may run as root, who may write anywhere, so one refusal is made by hand."""
+    with pytest.raises(OSError) as error:
+        write_text("/proc/self/f.txt", "text")
+    assert error.value.filename == "/proc/self/f.txt"
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match=r"Not a directory|File exists") as error:
+        write_text(tmp_path / "file/f.txt", "text")
+    assert error.value.filename == str(tmp_path / "file/f.txt")
+
+    def refuse(*arguments, **options):
+        raise PermissionError(13, "Permission denied", "/somewhere/.x8fz1.tmp")
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    with pytest.raises(PermissionError) as error:
+        write_text(tmp_path / "f.txt", "text")
+    assert str(error.value) == f"[Errno 13] Permission denied: '{tmp_path}/f.txt'"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a moment")
+def test_somebody_who_may_not_write_is_told_the_file(tmp_path):
+    path = tmp_path / "closed/f.txt"
+    path.parent.mkdir()
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(PermissionError) as error:
+            write_text(path, "text")
+    finally:
+        os.seteuid(0)
+    assert error.value.filename == str(path)
+    assert names(path.parent) == []

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-
-import filelock
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument, did_you_mean
@@ -19,16 +16,20 @@ from retrain_tools.features.fetch_record import Record, read_record, write_recor
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
+from retrain_tools.features.unfinished import (
+    empty,
+    hold,
+    leave,
+    mark_writing,
+    open_rows,
+    unfinished_folder,
+    was_writing,
+)
 from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
 
 log = logging.getLogger(__name__)
-
-# In the folder of an unfinished run: how its rows were made; and a sign that all are there, and the
-# output and its record are being written.
-_MADE_BY = "identity.json"
-_WRITING = "writing"
 
 _NEVER_READ = "a pickle is a program, which is never read"
 
@@ -82,6 +83,7 @@ def check_options(options: FetchOptions) -> None:
     """
     store_format(options.output)
     files.check_file(options.output)
+    files.check_writable(unfinished_folder(options.output))
 
 
 def named_tensor(frozen: FrozenGraph, name: str) -> str:
@@ -135,15 +137,14 @@ def fetch_tensors(
     paths = list(dict.fromkeys(paths))
     check_contents(output, list(tensors), paths)
     identities = _identities(frozen, tensors, options)
-    with _part(output) as part:
+    with hold(output) as part:
         # An output that this very job was stopped at is ours, whatever its record says of it.
-        ours = (part / _WRITING).exists() and _made_by(part) == _as_text(identities)
+        ours = was_writing(part, identities)
         old = read_record(output, identities, options.overwrite or ours)
         sources = [Source.of(path, (labels or {}).get(path, "")) for path in paths]
-        if old is not None and _same(_rows_to_be(sources, old.sources, options), old.sources):
-            if ours:
-                _empty(part)
-            reused, kept = len(sources), len(old.sources) - len(sources)
+        there = old.sources if old else []
+        if old is not None and not ours and _same(_rows_to_be(sources, there, options), there):
+            reused, kept = len(sources), len(there) - len(sources)
             fetched = FetchedTensors(reused=reused, kept=kept, output=output, columns=old.columns)
         else:
             fetched = _fetch(frozen, identities, sources, options, old, part)
@@ -186,8 +187,8 @@ def _fetch(
         opened = Extractor(frozen, tensors, options.pooling, options.max_image_pixels)
         extractor = stack.enter_context(opened)
         columns = list(map(Column, identities, extractor.shapes))
-        rows = _open_rows(part, identities, columns)
-        stack.callback(rows.close)
+        rows = open_rows(part, identities, columns)
+        stack.callback(leave, part, rows)
         wanted = _rows_to_be(sources, [*there, *rows], options)
         others = [source for source in wanted if source.path not in asked]
         if store_format(output).read is None:
@@ -206,12 +207,12 @@ def _fetch(
             again = _compute(extractor, rows, columns, rest, options.on_error)
             done = [source for source in target if source in rows]
             if done:
-                (part / _WRITING).touch()
+                mark_writing(part)
                 _write(output, rows, columns, done)
                 write_record(output, Record(identities, columns, done), str(frozen.path))
-        if done or not len(rows):  # else there are rows of a stopped run, and no output for them
+        if done or known.issuperset(rows):  # else they are of a stopped run, and in no output yet
             rows.delete()
-            _empty(part)
+            empty(part)
     failed, computed = {**first.failed, **again.failed}, first.computed + again.computed
     return FetchedTensors(
         computed=computed,
@@ -245,39 +246,6 @@ def _refuse_to_lose(output: Path, lost: Sequence[Source], why: str | None) -> No
         )
 
 
-@contextlib.contextmanager
-def _part(output: Path) -> Iterator[Path]:
-    """Hold the folder of the unfinished run, made if need be; it goes when it holds nothing."""
-    part = Path(f"{output}.part")
-    while True:
-        part.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(part / "lock")
-        try:
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                log.info("waiting for another run that writes %s", output)
-                lock.acquire()
-            break
-        except FileNotFoundError:
-            continue  # that run has finished, and taken its folder away
-    try:
-        yield part
-    finally:
-        if not (part / _MADE_BY).exists():
-            with contextlib.suppress(OSError):  # where another run comes in between
-                (part / "lock").unlink()
-                part.rmdir()
-        lock.release()
-
-
-def _empty(part: Path) -> None:
-    """Remove what the folder of a run holds, last what says that the run had come to its end."""
-    for path in sorted(part.iterdir(), key=lambda path: path.name in (_WRITING, _MADE_BY)):
-        if path.name != "lock":
-            path.unlink()
-
-
 def _identities(
     frozen: FrozenGraph, tensors: Mapping[str, str], options: FetchOptions
 ) -> dict[str, Identity]:
@@ -286,28 +254,6 @@ def _identities(
         name: Identity(fingerprint(frozen, tensor), tensor, options.pooling or "none", prepared)
         for name, tensor in tensors.items()
     }
-
-
-def _as_text(identities: Mapping[str, Identity]) -> str:
-    return json.dumps({name: dataclasses.asdict(i) for name, i in identities.items()}, indent=1)
-
-
-def _made_by(part: Path) -> str | None:
-    path = part / _MADE_BY
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else None
-
-
-def _open_rows(part: Path, identities: Mapping[str, Identity], columns: list[Column]) -> RowFiles:
-    """Open the rows of an unfinished run; those of a run with other tensors cannot be used."""
-    text = _as_text(identities)
-    if _made_by(part) not in (None, text):
-        raise InputError(
-            f"{part} holds what an unfinished run has fetched with other tensors, another graph or "
-            "other settings. Finish that run, remove the folder, or choose another "
-            f"{argument('output')}."
-        )
-    files.write_text(part / _MADE_BY, text)
-    return RowFiles(part, [column.shape for column in columns])
 
 
 def _take_over(rows: RowFiles, old: Record, output: Path, wanted: set[Source]) -> str | None:

@@ -85,8 +85,8 @@ def test_a_source_looks_at_the_file_and_a_missing_one_is_empty(tmp_path):
     (tmp_path / "1.jpg").write_bytes(b"12345")
     os.utime(tmp_path / "1.jpg", ns=(1, 1_234_567_890_123_456_789))
     path = str(tmp_path / "1.jpg")
-    assert Source.of(path) == (path, 5, 1_234_567_890_123_456_789)
-    assert Source.of("gone/1.jpg") == ("gone/1.jpg", 0, 0)
+    assert Source.of(path) == Source(path, 5, 1_234_567_890_123_456_789)
+    assert Source.of("gone/1.jpg") == Source("gone/1.jpg", 0, 0)
 
 
 def test_closing_keeps_the_files_and_deleting_leaves_nothing(tmp_path):
@@ -206,3 +206,19 @@ def test_a_row_after_one_that_found_no_room_is_in_its_place(tmp_path):
     rows = RowFiles(tmp_path, [(2,), (200,)])
     check(rows, range(4), [(2,), (200,)])
     rows.close()
+
+
+def test_a_label_comes_back_and_does_not_make_another_file_of_it(tmp_path):
+    daisy = dataclasses.replace(source(1), label="daisy")
+    assert daisy == source(1)
+    rows = RowFiles(tmp_path, SHAPES)
+    rows.append(daisy, row(1))
+    rows.append(source(2), row(2))
+    assert source(1) in rows
+    rows.close()
+    again = RowFiles(tmp_path, SHAPES)
+    assert [(one.path, one.label) for one in again] == [
+        ("photos/1.jpg", "daisy"),
+        ("photos/2.jpg", ""),
+    ]
+    again.close()

@@ -11,6 +11,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.images.folders import (
     ImageFile,
     find_images,
+    image_files,
     images_by_label,
     label_of,
     read_image_list,
@@ -34,6 +35,56 @@ def test_every_extension_in_any_capitalisation(tmp_path):
     names += ["b/8.BMP", "b/9.WebP"]
     make(tmp_path, *names, "a/notes.txt", "a/jpg", "b/x.jpg.txt", "b/x.tiff")
     assert relatives(tmp_path) == sorted(names)
+
+
+def test_files_of_other_kinds_are_counted(tmp_path, caplog):
+    caplog.set_level("INFO")
+    make(tmp_path, *(f"a/{n}.tif" for n in range(5)), *(f"b/{n}.TIF" for n in range(3)))
+    make(tmp_path, *(f"b/{n}.HEIC" for n in range(4)), "a/1.jpg")
+    make(tmp_path, "a/.DS_Store", "a/._1.tif", ".git/x.tif")  # not meant to be seen
+    assert relatives(tmp_path) == ["a/1.jpg"]
+    assert caplog.messages == ["12 files of other kinds left out: .tif 8, .heic 4"]
+
+
+def test_one_file_and_files_without_an_extension_and_many_kinds(tmp_path, caplog):
+    caplog.set_level("INFO")
+    make(tmp_path / "one", "1.jpg", "README")
+    find_images(str(tmp_path / "one"))
+    make(tmp_path / "many", "1.jpg", *(f"x.{end}" for end in "abcdefghijkl"), "b.l")
+    find_images(str(tmp_path / "many"))
+    assert caplog.messages == [
+        "1 file of other kinds left out: no extension 1",
+        "13 files of other kinds left out: .l 2, .a 1, .b 1, .c 1, .d 1, .e 1, .f 1, .g 1, "
+        "and 4 more",
+    ]
+
+
+def test_where_there_are_only_images_nothing_is_said(tmp_path, caplog):
+    caplog.set_level("INFO")
+    make(tmp_path, "a/1.jpg", "a/.hidden")
+    find_images(str(tmp_path))
+    assert caplog.messages == []
+
+
+def test_a_folder_of_other_kinds_alone_says_which(tmp_path):
+    make(tmp_path, "a/1.tif", "a/2.tif", "3.heic")
+    with pytest.raises(InputError) as error:
+        find_images(str(tmp_path))
+    assert str(error.value) == (
+        f"No images in {tmp_path}: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp; there are "
+        "files of other kinds: .tif 2, .heic 1."
+    )
+
+
+def test_words_are_files_and_folders_with_labels(tmp_path):
+    make(tmp_path, "photos/daisy/1.jpg", "photos/2.jpg")
+    words = [str(tmp_path / "photos"), "x/y.jpg", str(tmp_path / "photos/daisy")]
+    assert [(one.path.removeprefix(f"{tmp_path}/"), one.folder) for one in image_files(words)] == [
+        ("photos/2.jpg", ""),
+        ("photos/daisy/1.jpg", "daisy"),
+        ("x/y.jpg", ""),
+        ("photos/daisy/1.jpg", ""),
+    ]
 
 
 def test_nested_and_flat_images_with_their_folder(tmp_path):
