@@ -98,7 +98,7 @@ def _check_flags(words: list[str]) -> None:
 
 
 def _labels_for(frozen: FrozenGraph) -> Any:
-    return lambda count: labels_of(frozen, count, FLAGS.labels)
+    return lambda count: labels_of(frozen, count, FLAGS.labels or None)
 
 
 def _options() -> dict[str, Any]:

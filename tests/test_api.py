@@ -139,8 +139,19 @@ def test_the_head_that_was_trained_labels_an_array(here: Path, tmp_path: Path) -
     scores = result.head.scores(vectors)[0]
     assert found.best[0][0] == result.labels[int(scores.argmax())]
     assert found.best[0][1] == pytest.approx(float(scores.max()), abs=1e-5)
+    retrained = rt.load(result.output_graph)
+    assert rt.label(retrained, photo, top_k=1) == [found]  # the labels are in the graph
     with pytest.raises(rt.InputError, match=r"^labels are 1, but the graph gives 2 scores\.$"):
-        rt.label(rt.load(result.output_graph), photo, ["one"])
+        rt.label(retrained, photo, ["one"])
+    with pytest.raises(rt.InputError, match=r"^labels\[0\] is 'square', but .* with 'disc' there;"):
+        rt.label(retrained, photo, ["square", "disc"])
+
+
+def test_a_graph_without_labels_gives_numbers(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", "retrain_tools")
+    [found] = rt.label(rt.load("graph.pb"), "photos/disc/0.jpg", top_k=1008)
+    assert sorted(int(label) for label, _ in found.best) == list(range(1008))
+    assert "No labels are known for the 1008 scores of graph.pb" in caplog.text
 
 
 def test_messages_name_arguments_and_not_flags(here: Path) -> None:

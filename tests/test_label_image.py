@@ -199,9 +199,29 @@ def test_json_says_of_a_broken_image_why(done):
     assert len(good["labels"]) == 5
 
 
-def test_csv_has_no_rows_for_a_broken_image(done):
-    rows = list(csv.DictReader(io.StringIO(done["csv with a broken one"].out)))
-    assert {row["image"] for row in rows} == {"photos/0.jpg"}
+def test_csv_has_a_row_with_the_reason_for_a_broken_image(done):
+    broken, *good = csv.DictReader(io.StringIO(done["csv with a broken one"].out))
+    assert broken == {
+        "image": "broken.jpg",
+        "rank": "",
+        "label": "",
+        "score": "",
+        "error": "is not a JPEG, PNG, GIF, BMP or WebP image",
+    }
+    assert {(row["image"], row["error"]) for row in good} == {("photos/0.jpg", "")}
+    assert len(good) == 5
+
+
+def test_a_graph_without_labels_gives_the_numbers_of_its_classes(done, root):
+    result = done["no labels"]
+    assert result.status == 0
+    numbers = [str(number) for number in range(5)]
+    agree(from_text(result.out.splitlines()), best(pixel_scores(root, "0.jpg"), labels=numbers))
+    assert result.err.splitlines()[-1] == (
+        "warning: No labels are known for the 5 scores of pixels/graph.pb (looked for "
+        "graph_labels.txt, graph.txt, output_labels.txt, retrained_labels.txt, labels.txt), so "
+        "classes are shown by their numbers, from 0; name a file with labels=FILE."
+    )
 
 
 def test_only_broken_images_are_an_error(done):
@@ -258,7 +278,6 @@ def test_the_2015_label_maps_can_be_given_as_labels(done, root):
             "empty folder",
             "No images in maps: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp.",
         ),
-        ("no labels", "No label file lies beside pixels/graph.pb; name it with --labels."),
         ("missing labels", "No such label file: no.txt"),
         (
             "too few labels",

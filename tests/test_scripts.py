@@ -166,6 +166,18 @@ MISTAKES = {
         ["label_image", *USE, "--labels=no.txt"],
         "No such label file: no.txt",
     ),
+    "label_image: output": (
+        ["label_image", *USE, "--output=file/l.csv"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "label_image: evaluated class": (
+        ["label_image", USE[0], "--image_dir=photos/a", "--evaluate"],
+        "--evaluate takes one folder of images for each label, below --image_dir; there is none.",
+    ),
+    "classify_image: no image": (
+        ["classify_image", USE[0], "--image_file=no.jpg"],
+        "No such image: no.jpg (--image_file)",
+    ),
     "retrain: percentage": (
         ["retrain", *USE, "--testing_percentage=120"],
         "--testing_percentage=120 and --validation_percentage=10 must not be negative and must "

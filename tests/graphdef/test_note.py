@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from retrain_tools.graphdef.note import Note, read_note, write_note
+from retrain_tools.graphdef.note import Note, read_labels, read_note, write_labels, write_note
 from retrain_tools.quiet_tensorflow import tf
 
 from .tiny_graphs import own, theirs
@@ -165,3 +165,39 @@ def test_a_note_of_anything_is_none_or_names_only_what_is_there(fields):
 @given(st.binary(max_size=60))
 def test_a_note_of_any_bytes_is_none(text):
     assert read_note(with_text(text)) is None
+
+
+LABELS = ["daisy", "", " ", "Löwenzahn", "a\nb", "no UTF-8: \udcff"]
+
+
+def test_labels_come_back_from_the_bytes_of_a_file_and_leave_the_note_alone():
+    made = noted()
+    write_labels(made, "result:0", LABELS)
+    read = tf.compat.v1.GraphDef.FromString(made.SerializeToString())
+    assert read_labels(read) == LABELS
+    assert read_note(read) == NOTE
+
+
+def test_other_labels_replace_the_first_and_none_take_them_away():
+    made = graph_def()
+    write_labels(made, "features:0", LABELS)
+    write_labels(made, "result:0", ["a"])
+    assert read_labels(made) == ["a"]
+    write_labels(made, "result:0", [])
+    assert read_labels(made) is None
+    assert made == graph_def()
+
+
+def test_tensorflow_keeps_labels():
+    made = graph_def()
+    write_labels(made, "result:0", LABELS)
+    with tf.Graph().as_default() as graph:
+        tf.import_graph_def(theirs(made), name="")
+    assert read_labels(own(graph.as_graph_def())) == LABELS
+
+
+def test_labels_of_another_form_count_as_none():
+    made = graph_def()
+    made.node[0].attr["_retrain_tools_labels"].s = b"a,b"
+    assert read_labels(made) is None
+    assert read_labels(graph_def()) is None

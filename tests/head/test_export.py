@@ -11,6 +11,7 @@ import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.note import read_labels
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.head.export import retrained_graph, write_checkpoint, write_labels
 
@@ -211,6 +212,15 @@ def test_a_retrained_graph_retrained_again_loses_its_old_head(source, head, save
     scores = run(twice, FINAL, feeds)
     assert scores.shape == (1, 4)
     np.testing.assert_allclose(scores, expected, atol=EXACT)
+
+
+def test_a_graph_retrained_on_its_own_scores_has_the_new_labels_alone(old, save):
+    once = retrained_graph(old, make_head(DEPTH), labels=["a", "b", "c"])
+    again = save(once, "final_result:0")
+    twice = retrained_graph(again, make_head(3, 2), final_tensor_name="new", labels=["d", "e"])
+    assert "final_result" in node_names(twice)
+    assert read_labels(twice) == ["d", "e"]
+    assert [node.name for node in twice.node if "_retrain_tools_labels" in node.attr] == ["new"]
 
 
 @pytest.mark.parametrize("pooling", ["avg", "max", "flatten"])
