@@ -123,7 +123,7 @@ def fill_cache(
     if suffix is None:
         suffix = find_suffix(folder, images, options.preferred_suffix)
     tensor, pooling = frozen.spec.bottleneck, options.pooling
-    identity = _identity(frozen, pooling)
+    identity = identity_of(frozen, pooling)
     depth = read_manifest(folder, suffix, identity)
     with contextlib.ExitStack() as stack:
 
@@ -145,6 +145,7 @@ def fill_cache(
 
             def write(path: str, values: list[Vector]) -> None:
                 cache.write(waiting[path], values[0])
+                log.debug("Creating bottleneck at %s", cache.path(waiting[path]))  # retrain.py's
                 keep(waiting[path], values[0])
 
             done = compute(extractor(), list(waiting), write, options.on_error)
@@ -155,7 +156,8 @@ def fill_cache(
     return FilledCache(**vars(done), cache=cache, identity=identity)
 
 
-def _identity(frozen: FrozenGraph, pooling: str) -> Identity:
+def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
+    """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
     shape = tensor_shapes(frozen.graph_def).get(tensor)
     is_vector = shape is not None and len(shape) <= 2
