@@ -14,7 +14,8 @@ from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import labels_of
-from retrain_tools.head.retraining import RetrainResult, find_classes, retrain_on, settings_in
+from retrain_tools.head.retraining import RetrainResult, retrain_on
+from retrain_tools.head.settings import find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.decode import MAX_PIXELS, ImageLike
 from retrain_tools.images.folders import expand_folders

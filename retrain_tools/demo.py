@@ -17,7 +17,8 @@ from retrain_tools import command_line, files, graph_flags
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.head.labelling import label_images
-from retrain_tools.head.retraining import RetrainSettings, find_classes, retrain_on, settings_in
+from retrain_tools.head.retraining import retrain_on
+from retrain_tools.head.settings import RetrainSettings, find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.sources.open import open_model
 from retrain_tools.standin.inception_2015 import make_reference_graph

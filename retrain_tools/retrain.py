@@ -3,7 +3,12 @@
   python -m retrain_tools.retrain --graph=classify_image_graph_def.pb --image_dir=flower_photos
 
 IMAGE_DIR holds one folder of images per class. The results go to OUTPUT_DIR: output_graph.pb,
-output_labels.txt, saved_model/N, metrics.json, bottlenecks/ and logs/ (for TensorBoard).
+output_labels.txt, saved_model/N, metrics.json, splits.csv, bottlenecks/, logs/ (for TensorBoard).
+
+  python -m retrain_tools.retrain --bottleneck_dir=bottlenecks
+
+trains on a folder of bottlenecks alone. It writes the new layer (head.npz; head.ckpt, a checkpoint)
+in place of the graph, or besides it if --graph names the one that the bottlenecks are of.
 """
 
 from __future__ import annotations
@@ -19,7 +24,10 @@ from retrain_tools import command_line, graph_flags
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.pooling import POOLINGS
-from retrain_tools.head.retraining import RetrainSettings, find_classes, retrain_on, settings_in
+from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.head.retraining import RetrainResult, retrain_on, retrain_on_bottlenecks
+from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes, settings_in
+from retrain_tools.head.summaries import TAGS_OF_HUB, TAGS_OF_TENSORFLOW
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.distort import Distortions
 
@@ -30,9 +38,12 @@ _PATHS = {
     "saved_model_dir": (None, "New folder for the SavedModel. Default: OUTPUT_DIR/saved_model/N."),
     "summaries_dir": (None, "Curves; what is there is kept. Default: OUTPUT_DIR/logs."),
     "bottleneck_dir": (None, "The cache, for the next run too. Default: OUTPUT_DIR/bottlenecks."),
-    "metrics": (None, "All figures as JSON. Default: OUTPUT_DIR/metrics.json."),
+    "metrics": (
+        None,
+        "All figures as JSON; splits.csv goes beside. Default: OUTPUT_DIR/metrics.json.",
+    ),
     "intermediate_output_graphs_dir": (None, "Folder. Default: OUTPUT_DIR/intermediate."),
-    "checkpoint_path": (None, "Also write the head as a checkpoint with this prefix."),
+    "checkpoint_path": (None, "Also write the new layer as a checkpoint with this prefix."),
     "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
 }
 _STRINGS = {
@@ -78,9 +89,10 @@ flags.DEFINE_enum(
 )
 flags.DEFINE_enum(
     "split_key",
-    "path",
+    None,
     ["path", "basename"],
-    "What the split is hashed from: the path as typed (retrain.py), or the file name.",
+    "What the split is hashed from: the path as typed (retrain.py), or the file name. Default: "
+    "path; without images, basename.",
 )
 flags.DEFINE_enum("logging_verbosity", "INFO", command_line.LOG_LEVELS, "Which log lines to show.")
 FLAGS = flags.FLAGS
@@ -89,24 +101,14 @@ FLAGS = flags.FLAGS
 def main(_: list[str]) -> None:
     """Run the script."""
     command_line.set_log_level(FLAGS.logging_verbosity)
-    command_line.require("image_dir")
-    if (FLAGS.tfhub_module or "").startswith(("http:", "https:")):
-        raise InputError(
-            f"--tfhub_module={FLAGS.tfhub_module}: get the module from that address in a browser, "
-            "and pass the file or the folder that it unpacks to."
-        )
+    if not FLAGS.bottleneck_dir:  # which may be all there is
+        command_line.require("image_dir")
     if FLAGS.preprocess == "none":
         raise InputError(
             f"{argument('preprocess')}=none is for reading features: a retrained graph prepares "
             "its images itself."
         )
-    settings = _settings()
-    classes = find_classes(settings)  # what is wrong with it is said before a graph is opened
-    frozen = graph_flags.given_frozen_graph(
-        FLAGS.graph or FLAGS.tfhub_module or FLAGS.architecture,
-        bottleneck_tensor=FLAGS.bottleneck_tensor,
-    )
-    result = retrain_on(frozen, settings, classes)
+    result = _retrain_on_images() if FLAGS.image_dir else _retrain_on_bottlenecks()
     if FLAGS.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for path, label in result.misclassified:
@@ -114,35 +116,65 @@ def main(_: list[str]) -> None:
     count = int(result.test.confusion.sum())
     if result.test.accuracy is not None:
         print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
-    results = ("output_graph", "output_labels", "saved_model_dir", "metrics")
-    print(f"Results: {', '.join(getattr(settings, name) for name in results)}")
+    print(f"Results: {', '.join(result.files)}")
 
 
-def _settings() -> RetrainSettings:
+def _retrain_on_images() -> RetrainResult:
+    if _is_address(FLAGS.tfhub_module):
+        raise InputError(
+            f"--tfhub_module={FLAGS.tfhub_module}: get the module from that address in a browser, "
+            "and pass the file or the folder that it unpacks to."
+        )
+    settings = _settings("" if FLAGS.graph else _naming(FLAGS.architecture))
+    classes = find_classes(settings)  # what is wrong with it is said before a graph is opened
+    return retrain_on(
+        _graph(FLAGS.graph or FLAGS.tfhub_module or FLAGS.architecture), settings, classes
+    )
+
+
+def _retrain_on_bottlenecks() -> RetrainResult:
+    graph = FLAGS.graph or (None if _is_address(FLAGS.tfhub_module) else FLAGS.tfhub_module)
+    said = FLAGS.architecture if FLAGS["architecture"].present else None
+    settings = _settings(
+        _naming(said),
+        split_key=FLAGS.split_key or "basename",
+        checkpoint_path=FLAGS.checkpoint_path or str(Path(FLAGS.output_dir) / "head.ckpt"),
+    )
+    found = find_cached(settings, with_graph=graph is not None)
+    return retrain_on_bottlenecks(_graph(graph) if graph else None, settings, found)
+
+
+def _graph(name: str) -> FrozenGraph:
+    return graph_flags.given_frozen_graph(name, bottleneck_tensor=FLAGS.bottleneck_tensor)
+
+
+def _settings(naming: str, **more: Any) -> RetrainSettings:
     def fields(kind: type) -> dict[str, Any]:
         names = [f.name for f in dataclasses.fields(kind) if f.name in FLAGS]
         return {name: FLAGS[name].value for name in names}
 
     cache = fields(CacheOptions) | {
         "bottleneck_dir": FLAGS.bottleneck_dir or str(Path(FLAGS.output_dir) / "bottlenecks"),
-        "preferred_suffix": _suffix(),
+        "preferred_suffix": naming,
     }
-    return settings_in(
-        FLAGS.output_dir,
-        **fields(RetrainSettings),
-        training=TrainingSettings(**fields(TrainingSettings)),
-        distortions=Distortions(**fields(Distortions)),
-        cache=CacheOptions(**cache),
-    )
+    given = fields(RetrainSettings) | {
+        "training": TrainingSettings(**fields(TrainingSettings)),
+        "distortions": Distortions(**fields(Distortions)),
+        "cache": CacheOptions(**cache),
+        "tags": TAGS_OF_HUB if FLAGS.tfhub_module else TAGS_OF_TENSORFLOW,
+    }
+    return settings_in(FLAGS.output_dir, **given | more)
 
 
-def _suffix() -> str:
+def _is_address(module: str | None) -> bool:
+    return (module or "").startswith(("http:", "https:"))
+
+
+def _naming(architecture: str | None) -> str:
     """Return what retrain.py put into the names of bottlenecks: what was typed, since 2017."""
-    if FLAGS.graph:
-        return ""
     if FLAGS.tfhub_module:
         return "_" + re.sub(r"://|[/:\\]", "~", FLAGS.tfhub_module)
-    return f"_{FLAGS.architecture}"
+    return f"_{architecture}" if architecture else ""
 
 
 def script() -> None:

@@ -9,29 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from head.graphs import graph_2015, jpeg, prepared, read_graph, run
+from head.graphs import graph_2015, prepared, read_graph, run
+from head.photos import COLOURS, write_photos
 from head.scripts import run_commands, run_script
-from PIL import Image
 
 SCRIPT = "retrain_tools.retrain"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MOBILENET = DATA / "mobilenet_v1_0.25_128"
 needs_mobilenet = pytest.mark.skipif(not MOBILENET.is_dir(), reason=f"no {MOBILENET}")
 
-COLOURS = {"Red-Rose!": (190, 60, 60), "daisy": (150, 140, 90), "tulip": (90, 120, 170)}
 LABELS = ["red rose ", "daisy", "tulip"]  # in the order of the folders, as retrain.py has them
-
-
-def write_photos(folder, classes=tuple(COLOURS), count=22):
-    """Noisy images of one colour a class, easy to learn though not to the last."""
-    for number, label in enumerate(classes):
-        rng = np.random.default_rng(number)
-        (folder / label).mkdir(parents=True)
-        for index in range(count):
-            colour = np.array(COLOURS.get(label, (80, 80, 80))) + rng.normal(0, 45, 3)
-            pixels = np.clip(colour + rng.normal(0, 25, (30, 40, 3)), 0, 255).astype(np.uint8)
-            (folder / label / f"{index:02d}.jpg").write_bytes(jpeg(Image.fromarray(pixels)))
-    return folder
 
 
 def old_command(out):
@@ -183,7 +170,7 @@ def test_distortions_run_end_to_end_and_the_defaults_go_to_the_output_folder(tmp
     out = tmp_path / "retrained"
     assert sorted(path.name for path in out.iterdir()) == [
         "bottlenecks", "logs", "metrics.json", "output_graph.pb", "output_labels.txt",
-        "saved_model",
+        "saved_model", "splits.csv",
     ]  # fmt: skip
     assert len(list((out / "bottlenecks").rglob("*.jpg.txt"))) == 24
     metrics = json.loads((out / "metrics.json").read_text())

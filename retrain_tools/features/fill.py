@@ -141,7 +141,7 @@ def fill_cache(
     if suffix is None:
         suffix = find_suffix(folder, images, options.preferred_suffix)
     tensor = frozen.spec.bottleneck
-    identity = _identity(frozen, options.pooling)
+    identity = identity_of(frozen, options.pooling)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
     with contextlib.ExitStack() as stack:
@@ -171,6 +171,7 @@ def fill_cache(
 
             def write(path: str, values: list[Vector]) -> None:
                 cache.write(waiting[path], values[0])
+                log.debug("Creating bottleneck at %s", cache.path(waiting[path]))  # retrain.py's
                 keep(waiting[path], values[0])
 
             done = compute(extractor(), list(waiting), write, options.on_error)
@@ -224,7 +225,8 @@ def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
         )  # fmt: skip
 
 
-def _identity(frozen: FrozenGraph, pooling: str) -> Identity:
+def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
+    """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
     shape = tensor_shapes(frozen.graph_def).get(tensor)
     is_vector = shape is not None and len(shape) <= 2

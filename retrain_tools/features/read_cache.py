@@ -1,28 +1,38 @@
-"""Reads a folder of bottlenecks as one matrix, whoever wrote it."""
+"""Reads a folder of bottlenecks without the images, whoever wrote it."""
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import logging
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features.cache import (
     IMAGE_ENDS,
+    Cache,
     DamagedBottleneckError,
+    Identity,
     parse_bottleneck,
     the_naming,
 )
 from retrain_tools.features.extractor import Vector
 from retrain_tools.features.manifest import manifest_path, read_manifest
+from retrain_tools.images.folders import ImageFile
+from retrain_tools.text_tables import counted
 
 log = logging.getLogger(__name__)
 
-_NAME = re.compile(rf"(?P<image>.+?(?:{IMAGE_ENDS}))(?P<suffix>.*)\.txt", re.IGNORECASE)
+# The last extension counts: `1.jpg.png.txt` is the bottleneck of `1.jpg.png`.
+_NAME = re.compile(rf"(?P<image>.+(?:{IMAGE_ENDS}))(?P<suffix>.*)\.txt", re.IGNORECASE | re.DOTALL)
+
+ByNaming = Mapping[str, list[ImageFile]]
+"""The images that a folder has bottlenecks of, by the naming of these."""
 
 
 class Bottlenecks(NamedTuple):
@@ -37,6 +47,53 @@ class Bottlenecks(NamedTuple):
     vectors: Vector
     labels: list[str]
     images: list[str]
+
+
+def find_bottlenecks(folder: Path) -> ByNaming:
+    """Return the images that a folder has bottlenecks of, sorted.
+
+    An image's path is only what lies below the folder: where it was, the folder does not say.
+
+    Raises:
+        InputError: there is no such folder, or no bottleneck in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"No such folder: {folder}")
+    by_suffix: dict[str, list[ImageFile]] = {}
+    others = 0
+    for file in folder.rglob("*.txt"):
+        match = _NAME.fullmatch(file.name)
+        if match is None:
+            others += 1
+            continue
+        image = file.with_name(match["image"]).relative_to(folder).as_posix()
+        by_suffix.setdefault(match["suffix"], []).append(ImageFile(image, image))
+    if not by_suffix:
+        raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
+    if others:
+        log.warning("not called like IMAGE.jpg.txt, and left out: %s in %s",
+                    counted(others, "text file"), folder)  # fmt: skip
+    return {suffix: sorted(images) for suffix, images in by_suffix.items()}
+
+
+def choose_naming(
+    folder: Path, found: ByNaming, wanted: str | None, likely: Iterable[str] = ()
+) -> str:
+    """Return the naming to read of those `found` in a folder.
+
+    It is the one that is `wanted`, else the only one, else the only one that is also `likely`.
+
+    Raises:
+        InputError: the one that is wanted is not there, or there are several.
+    """
+    if wanted is not None:
+        if wanted not in found:
+            hint = did_you_mean(wanted, found)
+            there = "" if hint else f" There is {', '.join(map(repr, sorted(found)))}."
+            raise InputError(f"No bottlenecks of naming {wanted!r} in {folder}.{hint}{there}")
+        return wanted
+    both = set(likely).intersection(found)
+    return the_naming(folder, both if len(both) == 1 else found)
 
 
 def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -> Bottlenecks:
@@ -60,57 +117,117 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
         (True, ['disc', 'square'])
     """
     folder = Path(folder)
-    if not folder.is_dir():
-        raise InputError(f"No such folder: {folder}")
-    by_suffix: dict[str, list[tuple[str, Path]]] = {}
-    for file in sorted(folder.rglob("*.txt")):
-        if match := _NAME.fullmatch(file.relative_to(folder).as_posix()):
-            by_suffix.setdefault(match["suffix"], []).append((match["image"], file))
-    if not by_suffix:
-        raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
-    if bottleneck_suffix is None:
-        bottleneck_suffix = the_naming(folder, by_suffix)
-    elif bottleneck_suffix not in by_suffix:
-        hint = did_you_mean(bottleneck_suffix, by_suffix)
-        raise InputError(f"No bottlenecks of naming {bottleneck_suffix!r} in {folder}.{hint}")
-    found = _of_one_graph(folder, bottleneck_suffix, by_suffix[bottleneck_suffix])
+    by_suffix = find_bottlenecks(folder)
+    suffix = choose_naming(folder, by_suffix, bottleneck_suffix)
+    images = of_one_graph(folder, suffix, by_suffix[suffix])
+    files = [Cache(folder, suffix, 0).path(image) for image in images]
     vectors: list[Vector] = []
-    for _, file in found:
+    for file in files:
         try:
-            vectors.append(parse_bottleneck(file.read_bytes()))
+            vectors.append(_read(file))
         except DamagedBottleneckError as error:
             raise InputError(f"{file} is damaged: {error}") from error
         if len(vectors[-1]) != len(vectors[0]):
             raise InputError(
-                f"{file} has {len(vectors[-1])} values, and {found[0][1]} has {len(vectors[0])}; "
+                f"{file} has {len(vectors[-1])} values, and {files[0]} has {len(vectors[0])}; "
                 "they were made by two graphs or from two tensors."
             )
-    images = [image for image, _ in found]
-    labels = [image.partition("/")[0] if "/" in image else "" for image in images]
-    return Bottlenecks(np.stack(vectors), labels, images)
+    labels = [image.folder for image in images]
+    return Bottlenecks(np.stack(vectors), labels, [image.relative for image in images])
 
 
-def _of_one_graph(
-    folder: Path, suffix: str, found: list[tuple[str, Path]]
-) -> list[tuple[str, Path]]:
-    """Leave out what another graph computed into the folder; say so where that is not known."""
+def of_one_graph(
+    folder: Path, suffix: str, images: list[ImageFile], identity: Identity | None = None
+) -> list[ImageFile]:
+    """Leave out images whose bottlenecks another graph computed than those that a folder is of.
+
+    Where the manifest does not say of which graph those are, nothing is left out.
+
+    Args:
+        folder: of the bottlenecks.
+        suffix: their naming.
+        images: those that have one.
+        identity: what the values should depend on, where that is known.
+    """
     manifest = None
     with contextlib.suppress(InputError):  # a file of another program
         manifest = read_manifest(folder, suffix)
     if manifest is None or not manifest.computed:
-        return found
-    path = manifest_path(folder, suffix)
+        return images
+    path, identity = manifest_path(folder, suffix), identity or manifest.identity
     if manifest.identity is None:
         log.warning(
             "the bottlenecks in %s may be of several graphs: some were taken unchecked, others "
             "computed (%s)", folder, path,
         )  # fmt: skip
-        return found
-    others = manifest.others(manifest.identity)
-    kept = [pair for pair in found if pair[0] not in others]
-    if len(kept) < len(found):
+    if identity is None:
+        return images
+    others = manifest.others(identity)
+    kept = [image for image in images if image.relative not in others]
+    if len(kept) < len(images):
         log.warning(
             "%d bottlenecks in %s were computed by another graph than the others (%s) and are "
-            "left out", len(found) - len(kept), folder, path,
+            "left out", len(images) - len(kept), folder, path,
         )  # fmt: skip
     return kept
+
+
+class SoundFiles(NamedTuple):
+    """The bottlenecks of a folder that can be used.
+
+    Attributes:
+        vectors: float32 [depth] for each image that has a good file.
+        failed: why the others cannot be used, by the image's path.
+        lengths: how many files have how many values.
+    """
+
+    vectors: dict[ImageFile, Vector]
+    failed: dict[str, str]
+    lengths: collections.Counter[int]
+
+
+def read_sound_files(cache: Cache, images: Sequence[ImageFile]) -> SoundFiles:
+    """Read the bottlenecks of images one by one; what is wrong with one is no other's trouble.
+
+    Values are asked for by image, so a file that is left out moves no other into its place.
+
+    Args:
+        cache: the folder and naming. A depth of 0 stands for the one that most files have.
+        images: those whose files are there.
+
+    Raises:
+        InputError: as many files have one number of values as another, and none is asked for.
+    """
+    read: dict[ImageFile, Vector] = {}
+    failed: dict[str, str] = {}
+    for image in images:
+        try:
+            read[image] = _read(cache.path(image))
+        except DamagedBottleneckError as error:
+            failed[image.path] = str(error)
+    lengths = collections.Counter(len(vector) for vector in read.values())
+    depth = cache.depth or _usual_length(cache.folder, lengths)
+    for image in [image for image, vector in read.items() if len(vector) != depth]:
+        failed[image.path] = f"{len(read.pop(image))} values instead of {depth}"
+    return SoundFiles(read, failed, lengths)
+
+
+def _usual_length(folder: Path, lengths: collections.Counter[int]) -> int:
+    first, *others = lengths.most_common() or [(0, 0)]
+    if others and others[0][1] == first[1]:
+        raise InputError(
+            f"{folder} holds {first[1]} bottlenecks of {first[0]} values and as many of "
+            f"{others[0][0]}: they were made by two graphs or from two tensors. Name the right one "
+            f"with {argument('graph')}, or remove the others."
+        )
+    return first[0]
+
+
+def _read(file: Path) -> Vector:
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
+    if not text.strip():
+        raise DamagedBottleneckError("an empty file")
+    return parse_bottleneck(text)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
+import itertools
+import logging
+from collections.abc import Container
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +17,10 @@ from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Batch, Classes, Vectors
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.images.splits import SPLITS, Splits, fill_empty_splits
+
+log = logging.getLogger(__name__)
+
+_IMAGES_BETWEEN_LINES = 100  # retrain.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,29 +58,57 @@ def make_dataset(
         InputError: see `fill_cache` and `fill_empty_splits`.
     """
     filled = fill_empty_splits(splits, *split)  # says what is wrong before hours of work
-    images = [image for parts in splits.values() for name in SPLITS for image in parts[name]]
+    images = images_of(splits)
     row_of = {image: row for row, image in enumerate(images)}
     matrix: list[Vectors] = []  # one, made when the depth is known
+    seen = itertools.count(1)
 
     def keep(image: ImageFile, vector: Vectors) -> None:
         if not matrix:
             matrix.append(np.zeros((len(images), len(vector)), np.float32))
         matrix[0][row_of[image]] = vector
+        if (number := next(seen)) % _IMAGES_BETWEEN_LINES == 0:
+            log.debug("%d bottleneck files created.", number)  # it counted those it found, too
 
     report = fill_cache(frozen, images, cache, keep)
     if report.failed:
+        filled = fill_empty_splits(without(splits, report.failed), *split)
+    return dataset_of(filled, images, matrix[0]), report
 
-        def usable(images: list[ImageFile]) -> list[ImageFile]:
-            return [image for image in images if image.path not in report.failed]
 
-        left = {
-            label: {name: usable(parts[name]) for name in SPLITS} for label, parts in splits.items()
-        }
-        filled = fill_empty_splits(left, *split)
+def images_of(splits: Splits) -> list[ImageFile]:
+    """Return the images of all classes and splits, in their order."""
+    return [image for parts in splits.values() for name in SPLITS for image in parts[name]]
+
+
+def without(splits: Splits, failed: Container[str]) -> Splits:
+    """Return the splits without the images whose path is in `failed`."""
+    return {
+        label: {name: [i for i in parts[name] if i.path not in failed] for name in SPLITS}
+        for label, parts in splits.items()
+    }
+
+
+def dataset_of(splits: Splits, images: list[ImageFile], vectors: Vectors) -> Dataset:
+    """Return the dataset of images whose bottlenecks are the rows of `vectors`, [N, depth]."""
+    row_of = {image: row for row, image in enumerate(images)}
     classes = np.zeros(len(images), np.int64)
     rows: dict[str, list[npt.NDArray[np.int64]]] = {name: [] for name in SPLITS}
-    for number, parts in enumerate(filled.values()):
+    for number, parts in enumerate(splits.values()):
         for name in SPLITS:
             rows[name].append(np.array([row_of[image] for image in parts[name]], np.int64))
             classes[rows[name][-1]] = number
-    return Dataset(list(filled), images, matrix[0], classes, rows), report
+    return Dataset(list(splits), images, vectors, classes, rows)
+
+
+def splits_table(dataset: Dataset) -> str:
+    """Return the lines of `splits.csv`: image, label, split of each image that can be used."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["image", "label", "split"])
+    split_of = {row: name for name in SPLITS for rows in dataset.rows[name] for row in rows}
+    by_class = sorted(split_of, key=lambda row: (dataset.classes[row], dataset.images[row]))
+    for row in by_class:
+        label = dataset.labels[dataset.classes[row]]
+        writer.writerow([dataset.images[row].path, label, split_of[row]])
+    return text.getvalue()

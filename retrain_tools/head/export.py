@@ -126,6 +126,12 @@ def _head_nodes(vector: str, head: Head, taken: set[str]) -> list[Any]:
     ]
 
 
+def write_head(path: str, head: Head, labels: Sequence[str]) -> None:
+    """Write the head and its labels for NumPy: `weights`, `biases` and `labels` in one `.npz`."""
+    with files.replacing(path) as file:
+        np.savez(file, weights=head.weights, biases=head.biases, labels=np.array(labels))
+
+
 def write_checkpoint(path: str, head: Head) -> None:
     """Write the head's variables as a checkpoint, under retrain.py's names."""
     scope = "final_retrain_ops"

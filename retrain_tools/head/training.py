@@ -38,7 +38,7 @@ class Head:
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Return the softmax of the layer for bottlenecks [N, depth]: float32 [N, classes]."""
-        return _softmax(self.logits(vectors))
+        return softmax(self.logits(vectors))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +91,8 @@ class Step:
         evaluation: (training accuracy, training cross entropy, validation accuracy, validation
             cross entropy, images validated) after the step, where the cadence asks for it. The
             validation figures are None without validation images.
+        batch_logits: float32 [batch, classes], before the step.
+        validation_logits: float32 [images validated, classes], after an evaluated step.
     """
 
     number: int
@@ -98,6 +100,8 @@ class Step:
     batch_cross_entropy: float
     batch_accuracy: float
     evaluation: tuple[float, float, float | None, float | None, int] | None
+    batch_logits: Vectors
+    validation_logits: Vectors
 
 
 def sample_rows(
@@ -127,7 +131,8 @@ def initial_head(rng: np.random.Generator, depth: int, classes: int) -> Head:
     return Head((weights * _INITIAL_DEVIATION).astype(np.float32), np.zeros(classes, np.float32))
 
 
-def _softmax(logits: Vectors) -> Vectors:
+def softmax(logits: Vectors) -> Vectors:
+    """Return the softmax of each row of float32 [N, classes]."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
@@ -173,17 +178,18 @@ def train(
         vectors, classes = training_batch()
         logits = head.logits(vectors)
         loss, share = cross_entropy(logits, classes), accuracy(logits, classes)
-        error = _softmax(logits)
+        error = softmax(logits)
         error[np.arange(len(classes)), classes] -= 1
         error *= rate / np.float32(len(classes))
         np.subtract(head.weights, vectors.T @ error, out=head.weights)
         np.subtract(head.biases, error.sum(axis=0), out=head.biases)
         is_last = number + 1 == settings.how_many_training_steps
-        evaluation = None
+        evaluation, checked = None, logits[:0]
         if is_last or number % settings.eval_step_interval == 0:
             after = head.logits(vectors)
             known, truth = validation_batch()
-            checked = (*measured(head.logits(known), truth), len(truth))
-            evaluation = (accuracy(after, classes), cross_entropy(after, classes), *checked)
-        on_step(Step(number, head, loss, share, evaluation))
+            checked = head.logits(known)
+            figures = (*measured(checked, truth), len(truth))
+            evaluation = (accuracy(after, classes), cross_entropy(after, classes), *figures)
+        on_step(Step(number, head, loss, share, evaluation, logits, checked))
     return head

@@ -160,12 +160,13 @@ def label_of(folder: str) -> str:
 
 
 def images_by_label(
-    images: Iterable[ImageFile], keep_names: bool = False
+    images: Iterable[ImageFile], keep_names: bool = False, given: str = "image_dir"
 ) -> dict[str, list[ImageFile]]:
     """Group images into classes by their topmost folder, in the order of the folder names.
 
     Images outside any class folder are left out. With `keep_names`, folder names are the labels as
-    they are, not in retrain.py's normalised form.
+    they are, not in retrain.py's normalised form. Messages call the argument that named the folder
+    by `given`.
 
     Raises:
         InputError: two folders give the same label, or there are fewer than two classes.
@@ -193,6 +194,6 @@ def images_by_label(
             found = f"only one ({next(iter(by_label))!r})."
         raise InputError(
             f"Training takes at least two classes, one folder of images each, below "
-            f"{argument('image_dir')}; there is {found}"
+            f"{argument(given)}; there is {found}"
         )
     return by_label

@@ -19,7 +19,8 @@ from retrain_tools.errors import InputError
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.head.dataset import make_dataset
 from retrain_tools.head.evaluation import evaluate
-from retrain_tools.head.retraining import RetrainSettings, retrain_on as retrain
+from retrain_tools.head.retraining import retrain_on as retrain
+from retrain_tools.head.settings import RetrainSettings
 from retrain_tools.head.training import TrainingSettings, initial_head, sample_rows, train
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label

@@ -1,0 +1,112 @@
+"""The results of a retraining: the figures, and every file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import platform
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from retrain_tools import __version__, files
+from retrain_tools.features.cache import Identity
+from retrain_tools.features.outcome import Outcome
+from retrain_tools.graphdef.save import write_graph
+from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.graphdef.weights import light_copy
+from retrain_tools.head.dataset import Dataset, splits_table
+from retrain_tools.head.evaluation import Evaluation
+from retrain_tools.head.export import retrained_graph, write_checkpoint, write_head, write_labels
+from retrain_tools.head.saved_model import write_saved_model
+from retrain_tools.head.settings import RetrainSettings
+from retrain_tools.head.training import Head
+from retrain_tools.quiet_tensorflow import tf
+
+log = logging.getLogger(__name__)
+
+
+def output_graph(
+    frozen: FrozenGraph, settings: RetrainSettings, head: Head, labels: Sequence[str]
+) -> Any:
+    """Return the retrained graph; see `retrained_graph` for what is raised."""
+    name, encoded_input = settings.final_tensor_name, settings.encoded_input
+    return retrained_graph(frozen, head, settings.cache.pooling, name, encoded_input, labels)
+
+
+def light_output_graph(frozen: FrozenGraph, settings: RetrainSettings, dataset: Dataset) -> Any:
+    """Return the output graph for TensorBoard, which shows no values: large ones are left out."""
+    light = dataclasses.replace(frozen, graph_def=light_copy(frozen.graph_def))
+    nothing = np.zeros((dataset.vectors.shape[1], len(dataset.labels)), np.float32)
+    graph_def = output_graph(light, settings, Head(nothing, nothing[0]), dataset.labels)
+    constants = {node.name for node in frozen.graph_def.node if node.op == "Const"}
+    for node in graph_def.node:
+        if node.name in constants:
+            node.op = "Const"  # which a light graph has a placeholder for
+    return graph_def
+
+
+def figures_of(
+    frozen: FrozenGraph | None,
+    settings: RetrainSettings,
+    dataset: Dataset,
+    report: Outcome,
+    identity: Identity | None,
+    test: Evaluation,
+) -> dict[str, Any]:
+    """Return what metrics.json holds, but for the curves and the mistakes."""
+    return {
+        "settings": dataclasses.asdict(settings),
+        "graph": None if frozen is None else str(frozen.path),
+        "bottlenecks": {
+            **({} if identity is None else dataclasses.asdict(identity)),
+            "computed": report.computed,
+            "reused": report.reused,
+            "repaired": report.repaired,
+            "failed": sorted(report.failed.items()),
+        },
+        "labels": dataset.labels,
+        "images": {
+            name: {label: len(rows) for label, rows in zip(dataset.labels, per_class, strict=True)}
+            for name, per_class in dataset.rows.items()
+        },
+        "test": test.as_dict(dataset.labels),
+        "versions": {
+            "retrain_tools": __version__,
+            "tensorflow": tf.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+        },
+    }
+
+
+def write_results(
+    frozen: FrozenGraph | None,
+    settings: RetrainSettings,
+    head: Head,
+    dataset: Dataset,
+    figures: Mapping[str, Any],
+) -> list[str]:
+    """Write every result, and return the files that people are told of."""
+    written = []
+    if frozen is not None:
+        log.debug("Save final result to : %s", settings.output_graph)  # retrain.py's line
+        write_graph(settings.output_graph, output_graph(frozen, settings, head, dataset.labels))
+        written.append(settings.output_graph)
+    write_labels(settings.output_labels, dataset.labels)
+    written.append(settings.output_labels)
+    if not settings.image_dir:
+        write_head(settings.head, head, dataset.labels)
+        written.append(settings.head)
+    if settings.checkpoint_path:
+        write_checkpoint(settings.checkpoint_path, head)
+        written.append(settings.checkpoint_path)
+    files.write_text(settings.splits, splits_table(dataset))
+    files.write_text(settings.metrics, json.dumps(figures, indent=1) + "\n")
+    if frozen is not None:
+        folder, pooling = settings.saved_model_dir, settings.cache.pooling
+        write_saved_model(folder, frozen, head, dataset.labels, pooling)
+        written.append(folder)
+    return [*written, settings.metrics]
