@@ -15,7 +15,8 @@ import numpy.typing as npt
 from retrain_tools.errors import InputError
 from retrain_tools.sources.contents import TensorInfo
 
-_ATTRIBUTES = ("keras_version", "layer_names", "model_config")  # of the root; others are not read
+# Of the root; others are not read.
+_ATTRIBUTES = ("backend", "keras_version", "layer_names", "model_config")
 
 
 def list_arrays(path: Path, where: str) -> tuple[list[TensorInfo], dict[str, Any]]:

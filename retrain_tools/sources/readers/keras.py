@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import importlib
 import json
 import shutil
 import tempfile
-import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -29,16 +27,27 @@ from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.hdf5 import list_arrays, read_array
 from retrain_tools.sources.readers.keras_config import (
+    has_kernels,
     has_scaling_layer,
     model_details,
     parse_config,
-    refuse_foreign_code,
 )
-from retrain_tools.sources.readers.keras_versions import copy_with_config, modernised
+from retrain_tools.sources.readers.keras_library import generation_of, keras_errors, load_model
+from retrain_tools.sources.readers.keras_safety import refuse_foreign_code
 
 _WEIGHTS_ONLY = (
     "it has weights but does not say what is computed with them; load them into the model with "
     "Keras, save that as .keras, and pass it."
+)
+_KERAS_1 = (
+    "the layers of Keras 1 have other arguments, and kernels in another order, than those of any "
+    "Keras that runs on this TensorFlow; load it with Keras 2.2 (pip install 'keras==2.2.5' "
+    "'tensorflow<2' 'h5py<3' in Python 3.7), which translates it, save it again, and pass that."
+)
+_THEANO = (
+    "its kernels were trained with Theano, which flips them, and no Keras that runs on this "
+    "TensorFlow flips them back; load it with Keras 2.2 on TensorFlow (pip install 'keras==2.2.5' "
+    "'tensorflow<2' 'h5py<3' in Python 3.7), save it again, and pass that."
 )
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
 
@@ -53,15 +62,15 @@ def open_keras(place: Place) -> Model:
     with _unzipped(place) as (config_text, metadata, files):
         config = parse_config(config_text, where)
         variables = [v for file in files for v in list_arrays(file, where)[0]]
-    details = {"written by Keras": str(metadata.get("keras_version", "?"))}
+    version = str(metadata["keras_version"])  # what tells the kind of file
     return Model(
         path=place.named,
         kind=Kind.KERAS,
         description="Keras model (.keras)",
         variables=variables,
-        details=details | model_details(config),
+        details={"written by Keras": version, **model_details(config)},
         reader=_Weights(place),
-        freezer=lambda _: _freeze(place, config, ".keras"),
+        freezer=lambda _: _freeze(place, config, ".keras", version),
     )
 
 
@@ -93,8 +102,8 @@ def open_hdf5(place: Place) -> Model:
     """
     path, where = place.path, str(place)
     variables, attributes = list_arrays(path, where)
-    version = attributes.get("keras_version")
-    details = {} if version is None else {"written by Keras": _text(version)}
+    version = _text(attributes["keras_version"]) if "keras_version" in attributes else None
+    details = {} if version is None else {"written by Keras": version}
     model = functools.partial(
         Model,
         path=place.named,
@@ -104,11 +113,14 @@ def open_hdf5(place: Place) -> Model:
     )
     if "model_config" in attributes:
         config = parse_config(_text(attributes["model_config"]), where)
-        return model(
-            description="Keras model (HDF5)",
-            details=details | model_details(config),
-            freezer=lambda _: _freeze(place, config, ".h5"),
-        )
+        details |= model_details(config)
+        if generation_of(version, config, where) == 1:
+            description = "Keras 1 model (HDF5)"
+            return model(description=description, details=details, why_not_frozen=_KERAS_1)
+        model = functools.partial(model, description="Keras model (HDF5)", details=details)
+        if _text(attributes.get("backend")) == "theano" and has_kernels(config, where):
+            return model(why_not_frozen=_THEANO)
+        return model(freezer=lambda _: _freeze(place, config, ".h5", version))
     if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
         raise InputError(f"{place} is an HDF5 file, but not one that Keras wrote.")
     return model(description="Keras weights (HDF5)", details=details, why_not_frozen=_WEIGHTS_ONLY)
@@ -147,49 +159,22 @@ def _unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence
         yield config, metadata, weights
 
 
-def _freeze(place: Place, config: Mapping[str, Any], suffix: str) -> Frozen:
+def _freeze(place: Place, config: Mapping[str, Any], suffix: str, version: str | None) -> Frozen:
     where = str(place)
-    refuse_foreign_code(config, where)
-    model = _load(place, suffix, config)
+    generation = generation_of(version, config, where)
+    refuse_foreign_code(config, where, generation)
+    model = load_model(place, suffix, generation, version or "2")
     if not getattr(model, "inputs", None):
         raise InputError(
             f"{place} does not say what its model takes; call the model once with Keras, and save "
             "it again."
         )
-    graph_def, signature, values, handles = _traced(model, where)
+    with keras_errors(f"{place} cannot be run for its graph"):
+        graph_def, signature, values, handles = _traced(model, where)
     frozen = freeze_signature(graph_def, signature, values.__getitem__, where, handles)
     source = f"Keras model {model.name} of {place.named.name}"
     attach_keras_note(frozen, signature, source, has_scaling_layer(config, where))
     return frozen
-
-
-def _load(place: Place, suffix: str, config: Mapping[str, Any]) -> Any:
-    tf.__version__  # noqa: B018  imports TensorFlow quietly; Keras imports it as well
-    keras = importlib.import_module("keras")
-    if keras.backend.backend() != "tensorflow":
-        raise InputError(f"{place} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
-    current = modernised(config)
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # advice to whoever wrote the model
-        path = place.path
-        if path.suffix != suffix or current != config:  # Keras goes by the ending
-            path = Path(folder) / f"model{suffix}"
-            copy_with_config(place.path, path, current)
-        try:
-            return keras.saving.load_model(str(path), compile=False, safe_mode=True)
-        except Exception as error:  # Keras raises whatever its layers happen to
-            raise InputError(
-                f"Keras {keras.__version__} cannot open {place}: {_reason(error)}. Export it as a "
-                "SavedModel (model.export) with the Keras that made it, and pass that."
-            ) from error
-
-
-def _reason(error: Exception) -> str:
-    """Return the line of Keras's message that says what was wrong, without the whole layer."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    causes = [line for line in lines if line.startswith("Exception encountered:")]
-    line = (causes or lines or [type(error).__name__])[-1 if causes else 0]
-    return line.removeprefix("Exception encountered:").strip().rstrip(".")[:300]
 
 
 def _traced(
@@ -207,7 +192,7 @@ def _traced(
     specs = [tf.TensorSpec(t.shape, t.dtype, name=node_name(t.name)) for t in model.inputs]
     traced = tf.function(infer, autograph=False).get_concrete_function(*specs)
     graph_def = schema.GraphDef.FromString(traced.graph.as_graph_def().SerializeToString())
-    named = {id(v.value.handle): v.path for v in model.variables}
+    named = dict(map(_handle_and_name, model.variables))
     names: dict[str, str] = {}
     values: dict[str, npt.NDArray[Any]] = {}
     handles: dict[str, int] = {}
@@ -241,6 +226,13 @@ def _traced(
         {key: _info(t) for key, t in zip(keys, results, strict=True)},
     )
     return graph_def, signature, values, handles
+
+
+def _handle_and_name(variable: Any) -> tuple[int, str]:
+    """Return what tells a variable of either generation of Keras apart, and Keras's name for it."""
+    if hasattr(variable, "path"):
+        return id(variable.value.handle), variable.path
+    return id(variable.handle), node_name(variable.name)
 
 
 def _info(tensor: Any) -> TensorInfo:
