@@ -25,6 +25,7 @@ def tensor_lines(
     form: str,
     columns: Sequence[str],
     extra: Mapping[str, Mapping[str, Any]],
+    parts: Mapping[str, str] | None = None,
 ) -> Lines:
     """Return a line for each tensor, for one of the forms of `lines_text`.
 
@@ -44,6 +45,12 @@ def tensor_lines(
     if columns:
         more = (extra[tensor.name].values() for tensor in tensors)
         cells = [(*cell, *figures) for cell, figures in zip(cells, more, strict=True)]
+    if parts is not None:
+        columns, unsaid = (*columns, "part"), None if form == "json" else ""
+        cells = [
+            (*cell, parts.get(tensor.name, unsaid))
+            for tensor, cell in zip(tensors, cells, strict=True)
+        ]
     return Lines(
         (*Tensor._fields, *middle, *columns),
         [(*tensor, *cell) for tensor, cell in zip(tensors, cells, strict=True)],
