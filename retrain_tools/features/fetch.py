@@ -19,7 +19,7 @@ from retrain_tools.features.fetch_record import Record, read_record, write_recor
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
-from retrain_tools.graphdef.navigate import check_tensor, nodes_by_name
+from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
 
@@ -83,7 +83,7 @@ def named_tensor(frozen: FrozenGraph, name: str) -> str:
     if name in end_points:
         return end_points[name]
     try:
-        return check_tensor(name, nodes_by_name(frozen.graph_def), str(frozen.path))
+        return check_made(name, nodes_by_name(frozen.graph_def), str(frozen.path))
     except InputError as error:
         if near := did_you_mean(name, end_points):
             raise InputError(f"No tensor or end point {name!r} in {frozen.path}.{near}") from error

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name
 from retrain_tools.graphdef.op_sets import (
     CONCATENATIONS,
     FLOAT_LAYERS,
-    NO_RESULTS,
     PASS_THROUGH,
     RESHAPES_AND_POOLINGS,
 )
 from retrain_tools.graphdef.shapes.call import Shape
-from retrain_tools.graphdef.tensors import consumers_by_tensor, list_tensors
+from retrain_tools.graphdef.tensors import Tensor, graph_outputs, list_tensors
 from retrain_tools.graphdef.walks import downstream, successors
 
 _PASS_THROUGH = (*PASS_THROUGH, "PlaceholderWithDefault")
 _RESHAPING = (*_PASS_THROUGH, *RESHAPES_AND_POOLINGS)
+# What makes classes or their probabilities of the last layer's output, and what leaves it as it is.
+_OF_LOGITS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "TopKV2")
+_LINEAR = (*_PASS_THROUGH, "BiasAdd", "Add", "AddV2", "Reshape", "Squeeze", "ExpandDims")
 _LAYERS = (*FLOAT_LAYERS, *CONCATENATIONS)
 
 
@@ -60,85 +62,107 @@ def bottleneck_candidates(
         shapes: the shapes of the graph's tensors by full name, where they are known already.
     """
     nodes = nodes_by_name(graph_def)
+    tensors = list_tensors(graph_def)
     if shapes is None:
-        shapes = {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
+        shapes = {tensor.name: tensor.shape for tensor in tensors}
     found: dict[str, str] = {}
     if known is not None:
         found[known] = why_known
-    classifier, logits = _classifier(graph_def, nodes, shapes, pixel_input)
-    if classifier is not None:
-        name = _skip(nodes, classifier.input[0], _PASS_THROUGH)
-        found.setdefault(name, "what the last layer classifies")
-        for before in _chain(nodes, name):
-            found.setdefault(before, "the same before pooling or reshaping")
-        if logits is not None:
-            found.setdefault(logits, "the last layer's own output (logits)")
-    elif logits is not None:
-        found.setdefault(logits, "the graph's output")
-    shaped = [(name, shapes.get(name), why) for name, why in found.items()]
+    end = _end(graph_def, nodes, tensors, pixel_input)
+    if end is not None:
+        classifier, last, is_linear = _classifier(nodes, shapes, end, pixel_input)
+        why_last = "the graph's output"
+        if classifier is not None:
+            name = _skip(nodes, _source(classifier), _PASS_THROUGH)
+            found.setdefault(name, "what the last layer classifies")
+            for before in _chain(nodes, name):
+                found.setdefault(before, "the same before pooling or reshaping")
+            if is_linear:
+                why_last = "the last layer's own output (logits)"
+        found.setdefault(last, why_last)
+    # A name may stand for what no node makes: in a note, or as an input in a damaged graph.
+    there = [(name, why) for name, why in found.items() if name in shapes]
     return [
-        Candidate(name, shape, shape[-1] if shape else None, why) for name, shape, why in shaped
+        Candidate(name, shape, shape[-1] if shape else None, why)
+        for name, why in there
+        for shape in [shapes[name]]
     ]
+
+
+def _source(node: Any) -> str:
+    """Return the first tensor that a node takes; empty if it takes none."""
+    first = node.input[0] if len(node.input) else "^"
+    return "" if first.startswith("^") else full_name(first)
 
 
 def _skip(nodes: dict[str, Any], name: str, ops: tuple[str, ...]) -> str:
     """Follow first inputs upstream from the tensor `name` through nodes of these ops."""
-    while nodes[node_name(name)].op in ops and nodes[node_name(name)].input:
-        name = nodes[node_name(name)].input[0]
-    return full_name(name)
+    while nodes[node_name(name)].op in ops and (before := _source(nodes[node_name(name)])):
+        name = before
+    return name
 
 
 def _chain(nodes: dict[str, Any], name: str) -> list[str]:
     """Return the distinct tensors upstream of `name` up to the feature map it was pooled from."""
     tensors = []
     node = nodes[node_name(name)]
-    while node.op in _RESHAPING and node.input:
-        name = _skip(nodes, node.input[0], _PASS_THROUGH)
+    while node.op in _RESHAPING and (before := _source(node)):
+        name = _skip(nodes, before, _PASS_THROUGH)
         node = nodes[node_name(name)]
         tensors.append(name)
     return tensors
 
 
-def _classifier(
-    graph_def: Any, nodes: dict[str, Any], shapes: Mapping[str, Shape | None], pixel_input: str
-) -> tuple[Any | None, str | None]:
-    """Find the last layer (None if the graph ends in pooling) and the tensor that it ends in."""
-    used = set(map(node_name, consumers_by_tensor(graph_def)))
+def _end(
+    graph_def: Any, nodes: dict[str, Any], tensors: Sequence[Tensor], pixel_input: str
+) -> str | None:
+    """Find the tensor that a graph ends in: its result; None if nothing follows the pixels."""
     depends = downstream(successors(graph_def), [pixel_input])
     results = [
-        node.name
-        for node in graph_def.node
-        if node.name not in used
-        and node.op not in NO_RESULTS
-        and node.name in depends
-        and node.name != node_name(pixel_input)
+        tensor.name
+        for tensor in graph_outputs(graph_def, tensors)
+        if node_name(tensor.name) in depends
+        and node_name(tensor.name) != node_name(pixel_input)
+        and tensor.name.endswith(":0")
     ]
-    if not results:
-        return None, None
     # The main output of a graph with several (auxiliary heads, debugging) is most often the last.
     softmaxes = [name for name in results if "Softmax" in _ops_before(nodes, name)]
-    name = (softmaxes or results)[-1]
-    logits = full_name(name)
-    while node_name(name) != node_name(pixel_input):
+    return next(reversed(softmaxes or results), None)
+
+
+def _classifier(
+    nodes: dict[str, Any], shapes: Mapping[str, Shape | None], end: str, pixel_input: str
+) -> tuple[Any | None, str, bool]:
+    """Find the last layer of a graph that ends in the tensor `end`.
+
+    Returns:
+        The layer, None if the graph ends in pooling; the last tensor before classes are made of its
+        values; whether that has the layer's own values, shifted or reshaped.
+    """
+    last, is_linear = end, True
+    name = end
+    while name and node_name(name) != node_name(pixel_input):
         node = nodes[node_name(name)]
-        if node.op == "Softmax":
-            logits = full_name(node.input[0])
-        if node.op == "MatMul" or (
+        if node.op in _OF_LOGITS and _source(node):
+            last, is_linear = _source(node), True
+        elif node.op == "MatMul" or (
             node.op == "Conv2D" and _is_vector(shapes.get(f"{node.name}:0"))
         ):
-            return node, logits
-        if node.op in _LAYERS or not node.input:
+            return (node if _source(node) else None), last, is_linear
+        elif node.op not in _LINEAR:
+            is_linear = False
+        if node.op in _LAYERS:
             break
-        name = node.input[0]
-    return None, logits
+        name = _source(node)
+    return None, last, is_linear
 
 
 def _ops_before(nodes: dict[str, Any], name: str) -> set[str]:
     """Return the ops on the path from `name` upstream to the first layer."""
-    ops = set()
-    while nodes[node_name(name)].op not in _LAYERS and nodes[node_name(name)].input:
-        ops.add(nodes[node_name(name)].op)
-        name = nodes[node_name(name)].input[0]
+    ops: set[str] = set()
+    while name and (node := nodes[node_name(name)]).op not in _LAYERS:
+        ops.add(node.op)
+        name = _source(node)
     return ops
 
 

@@ -46,17 +46,10 @@ class Edges:
         """Tell whether data come in here."""
         return _SOURCES.fullmatch(self.nodes[name].op) is not None
 
-    def upstream(self, names: Iterable[str]) -> set[str]:
+    def upstream(self, names: Iterable[str], stop: Collection[str] = ()) -> set[str]:
         """Return what nodes are computed from, themselves included; control edges do not count."""
-        return reached(names, lambda name: self.before[name], ())
+        return reached(names, lambda name: self.before[name], stop)
 
     def downstream(self, names: Iterable[str], stop: Collection[str] = ()) -> set[str]:
         """Return what is computed from nodes, themselves included, on ways that end at `stop`."""
         return reached(names, lambda name: self.after[name], stop)
-
-    def is_read(self, name: str) -> bool:
-        """Tell whether a node only gives a variable's value."""
-        node = self.nodes[name]
-        if node.op not in ("Identity", "ReadVariableOp") or not self.before[name]:
-            return False
-        return self.nodes[self.before[name][0]].op in VARIABLES

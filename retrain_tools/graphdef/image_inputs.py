@@ -9,7 +9,7 @@ from retrain_tools.graphdef.constants import integers
 from retrain_tools.graphdef.dtypes import FLOAT32, STRING
 from retrain_tools.graphdef.navigate import (
     attribute,
-    check_tensor,
+    check_made,
     constant_node,
     full_name,
     node_name,
@@ -44,7 +44,7 @@ def find_inputs(
     if decoders:
         encoded, decoded = full_name(decoders[0].input[0]), f"{decoders[0].name}:0"
     if input_layer is not None:
-        name = check_tensor(input_layer, nodes, where)
+        name = check_made(input_layer, nodes, where)
         takes_bytes = attribute(nodes[node_name(name)], "dtype").type == STRING
         if not takes_bytes:
             return None, None, name

@@ -10,7 +10,7 @@ from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
-from retrain_tools.graphdef.navigate import check_tensor, node_name, nodes_by_name
+from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides
 
@@ -45,7 +45,7 @@ def make_spec(
     end_points = note.end_points if note else {}
 
     def checked(name: str) -> str:
-        return end_points.get(name) or check_tensor(name, nodes, where)
+        return end_points.get(name) or check_made(name, nodes, where)
 
     if overrides.bottleneck_tensor is not None:
         bottleneck = checked(overrides.bottleneck_tensor)

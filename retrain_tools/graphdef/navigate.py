@@ -6,9 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
-from retrain_tools.graphdef import schema
+from retrain_tools.graphdef import ops, schema
 from retrain_tools.graphdef.constants import array
+from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.view import once_for_a_view
+from retrain_tools.text_tables import counted
 
 
 def node_name(tensor: str) -> str:
@@ -52,7 +54,10 @@ def attribute(node: Any, key: str) -> Any:
 
 
 def check_tensor(name: str, nodes: Collection[str], where: str) -> str:
-    """Return the full tensor name of `name`, or raise what `where` could have been meant."""
+    """Return the full tensor name of `name`, or raise what `where` could have been meant.
+
+    Only its node has to be there: see `check_made`.
+    """
     full = full_name(name.strip())
     if node_name(full) not in nodes:  # some graphs do hold nodes called import/…
         full = tensor_name(name)
@@ -62,6 +67,25 @@ def check_tensor(name: str, nodes: Collection[str], where: str) -> str:
         raise InputError(
             f"No tensor {full!r} in {where} ({len(nodes)} nodes).{did_you_mean(full, known)} "
             f"List them: list_tensors --graph={where}"
+        )
+    return full
+
+
+def check_made(name: str, nodes: Mapping[str, Any], where: str) -> str:
+    """Return the full tensor name of `name`, which its node must make, as `check_tensor` does.
+
+    Of a node whose op is not known, any output may be there.
+    """
+    full = check_tensor(name, nodes, where)
+    node, _, index = full.partition(":")
+    definition = ops.registry().get(nodes[node].op)
+    made = None if definition is None else ops.output_dtypes(nodes[node], ops.outputs(definition))
+    if made is not None and int(index) >= len(made):
+        has = f"{counted(len(made), 'output')}: {node}:0" if made else "no output"
+        last = f" to {node}:{len(made) - 1}" if len(made) > 1 else ""
+        raise InputError(
+            f"No tensor {full!r} in {where}: the node {node!r} ({nodes[node].op}) has {has}{last}. "
+            f"List tensors: list_tensors --graph={where}"
         )
     return full
 
@@ -93,6 +117,15 @@ def reached(
             if name not in stop:
                 waiting.extend(map(node_name, following(name)))
     return found
+
+
+def is_variable_read(nodes: Mapping[str, Any], name: str) -> bool:
+    """Tell whether the node of that name only gives the value of a variable."""
+    node = nodes[name]
+    if node.op not in ("Identity", "ReadVariableOp") or not node.input:
+        return False
+    source = nodes.get(node_name(node.input[0]))
+    return source is not None and source.op in VARIABLES
 
 
 def constant_node(nodes: Mapping[str, Any], name: str) -> Any | None:

@@ -17,6 +17,7 @@ DECODERS = ("DecodeJpeg", "DecodePng", "DecodeBmp", "DecodeGif", "DecodeImage", 
 RESIZERS = ("ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor", "ResizeArea")
 
 # array_ops.cc: their output has the values of their first input, in inference.
+CHECKS_OF_NUMBERS = ("CheckNumerics", "CheckNumericsV2")
 PASS_THROUGH = ("Identity", "StopGradient", "CheckNumerics")
 PADDINGS = ("Pad", "PadV2", "MirrorPad")
 CONCATENATIONS = ("Concat", "ConcatV2")
@@ -39,4 +40,4 @@ FLOAT_LAYERS = (*FLOAT_CONVOLUTIONS, "MatMul")
 FIRST_LAYERS = (*FLOAT_LAYERS, "QuantizedConv2D", "QuantizeV2")
 
 # What no node consumes without being a result of the graph.
-NO_RESULTS = ("Const", "NoOp", "Assert", "CheckNumerics")
+NO_RESULTS = ("Const", "NoOp", "Assert")

@@ -11,7 +11,7 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name
 
 # No op makes as many; a damaged attribute may say so, and each would be a line of the listing.
-_MOST_OUTPUTS = 65_536
+MOST_OUTPUTS = 65_536
 
 
 @functools.cache
@@ -84,7 +84,7 @@ def output_dtypes(node: Any, made: Sequence[Output]) -> list[str] | None:
     attributes = node.attr
     for output in made:
         dtypes = _dtypes(attributes, output)
-        if dtypes is None or len(found) + len(dtypes) > _MOST_OUTPUTS:
+        if dtypes is None or len(found) + len(dtypes) > MOST_OUTPUTS:
             return None
         found += dtypes
     return found
@@ -122,7 +122,7 @@ def _dtypes(attributes: Any, output: Output) -> list[str] | None:
     if not output.number_attr:
         return [name]
     count = value(output.number_attr)
-    return None if count is None or not 0 <= count.i <= _MOST_OUTPUTS else [name] * count.i
+    return None if count is None or not 0 <= count.i <= MOST_OUTPUTS else [name] * count.i
 
 
 def deprecation(op: str) -> tuple[int, str] | None:

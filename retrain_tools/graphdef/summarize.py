@@ -21,6 +21,7 @@ from retrain_tools.graphdef.op_sets import LAYERS
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.summary import Guess, Summary
 from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
+from retrain_tools.graphdef.training_parts import part_counts, training_parts
 from retrain_tools.graphdef.versions import (
     deprecated_ops,
     op_counts,
@@ -80,6 +81,7 @@ def summarize(
         nodes=len(graph_def.node),
         functions=len(graph_def.library.function),
         tensors=len(tensors),
+        parts=part_counts(graph_def),
         versions=read_versions(graph_def),
         inputs=inputs,
         outputs=outputs,
@@ -154,6 +156,8 @@ def _inputs(
     for tensor in graph_inputs(graph_def, list(by_name.values())):
         is_default = tensor.op == "PlaceholderWithDefault"
         other = "a placeholder that may be left alone" if is_default else "a placeholder"
+        if (part := training_parts(graph_def).get(node_name(tensor.name))) is not None:
+            other += f", which only serves training ({part})"
         found.setdefault(tensor.name, other)
     return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from retrain_tools.graphdef.bottleneck import Candidate
 from retrain_tools.graphdef.tensors import Tensor, shape_text
+from retrain_tools.graphdef.training_parts import MEANINGS
 from retrain_tools.graphdef.versions import Deprecated, Versions
 from retrain_tools.text_tables import Style, aligned, counted
 
@@ -37,6 +38,7 @@ class Summary:
         nodes: how many nodes the graph has, those of functions not counted.
         functions: how many functions its library has.
         tensors: how many tensors its nodes make.
+        parts: how many nodes there are of each part that only serves training.
         versions: the GraphDef versions.
         inputs, outputs: what to feed and what to fetch, the main one first.
         image_size: (height, width) of its images; None where it does not say.
@@ -59,6 +61,7 @@ class Summary:
     nodes: int
     functions: int
     tensors: int
+    parts: Mapping[str, int]
     versions: Versions
     inputs: tuple[Guess, ...]
     outputs: tuple[Guess, ...]
@@ -85,6 +88,8 @@ class Summary:
             parts.append(f"  and {len(self.outputs) - _OUTPUTS_SHOWN:,} more: --outputs\n")
         parts += _section("Worth caching", [_cells(best) for best in self.bottlenecks], style)
         parts += _section("Size", _size(self), style)
+        for_training = [(p, counted(n, "node"), MEANINGS[p]) for p, n in self.parts.items()]
+        parts += _section("Only for training", for_training, style)
         ops = [(op, f"{count:,}") for op, count in self.ops.items()]
         parts += _section("Ops", ops, style)
         unavailable = [(op, counted(count, "node")) for op, count in self.unavailable.items()]
@@ -118,6 +123,8 @@ class Summary:
               for c in self.bottlenecks),
             ("parameters", f"{self.parameters:,}"),
             ("operations for one image", f"{self.flops:,}"),
+            *(("only for training", f"{part}, {counted(count, 'node')}")
+              for part, count in self.parts.items()),
             *(("not in TensorFlow", f"{op}, {count}") for op, count in self.unavailable.items()),
             *(("deprecated", f"{d.op}, {d.nodes}: {d.advice}") for d in self.deprecated),
         ]  # fmt: skip

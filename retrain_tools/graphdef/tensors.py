@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from retrain_tools.graphdef import ops
 from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_name, item_size
-from retrain_tools.graphdef.navigate import node_name, nodes_by_op
-from retrain_tools.graphdef.op_sets import NO_RESULTS, PLACEHOLDERS
+from retrain_tools.graphdef.navigate import (
+    full_name,
+    is_variable_read,
+    node_name,
+    nodes_by_name,
+    nodes_by_op,
+)
+from retrain_tools.graphdef.op_sets import CHECKS_OF_NUMBERS, NO_RESULTS, PLACEHOLDERS, VARIABLES
 from retrain_tools.graphdef.shapes.call import (
     Shape as Shape,  # where others take it from
     times,
 )
 from retrain_tools.graphdef.shapes.propagate import propagate_shapes
+from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.graphdef.view import once_for_a_view, view_of
+from retrain_tools.graphdef.walks import successors
 
 
 class Tensor(NamedTuple):
@@ -96,11 +104,33 @@ def _dtypes(graph_def: Any) -> dict[str, list[str]]:
                 continue
         made = None if forms is None else ops.output_dtypes(node, forms)
         if made is None:
-            made = [UNKNOWN]
+            made = [UNKNOWN] * _outputs_seen(graph_def, node)
         if UNKNOWN in made:  # an op that is not known, or an old graph that leaves attributes out
             by_attributes = _dtype_by_attributes(node)
             made = [by_attributes if dtype == UNKNOWN else dtype for dtype in made]
         found[node.name] = made
+    return found
+
+
+def _outputs_seen(graph_def: Any, node: Any) -> int:
+    """Return how many outputs a node of an op that is not known has, as far as the graph shows."""
+    said = [len(getattr(node.attr[key].list, field)) for key, field in _SAID if key in node.attr]
+    taken = _most_taken(graph_def).get(node.name, 0) + 1
+    return max(1, *said, taken if taken <= ops.MOST_OUTPUTS else 1)
+
+
+# What TensorFlow, and the converter of TensorFlow Lite, note of a node's outputs.
+_SAID = (("_output_shapes", "shape"), ("_output_types", "type"))
+
+
+@once_for_a_view
+def _most_taken(graph_def: Any) -> dict[str, int]:
+    """Return the highest number of an output that any node takes, by the name of its node."""
+    found: dict[str, int] = {}
+    for tensor in consumers_by_tensor(graph_def):
+        name, _, number = tensor.partition(":")
+        if number.isdecimal():
+            found[name] = max(found.get(name, 0), int(number))
     return found
 
 
@@ -143,7 +173,44 @@ def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def graph_outputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return the tensors without a consumer, of nodes that compute something."""
+    """Return the results: what nodes compute and no other node goes on with.
+
+    Nodes that only serve training (`training_parts`) make no results, and what only they look at
+    is one. Of a node with several outputs, none is a result because of them.
+    """
     consumed = consumers_by_tensor(graph_def)
-    not_results = (*NO_RESULTS, "Placeholder", "PlaceholderV2")
-    return [t for t in tensors if t.name not in consumed and t.op not in not_results]
+    parts = training_parts(graph_def)
+    nodes = nodes_by_name(graph_def)
+    not_results = {*NO_RESULTS, "Placeholder", "PlaceholderV2", *(VARIABLES if parts else ())}
+    goes_on = _taken_by_others(graph_def, parts) if parts else set()
+
+    def is_result(tensor: Tensor) -> bool:
+        users = consumed.get(tensor.name, ())
+        if tensor.op in not_results or (users and not parts):
+            return False
+        name = node_name(tensor.name)
+        if name in parts or (users and name in goes_on):
+            return False
+        if tensor.op in CHECKS_OF_NUMBERS and _is_beside(graph_def, nodes[name]):
+            return False
+        return not (parts and is_variable_read(nodes, name))
+
+    return [tensor for tensor in tensors if is_result(tensor)]
+
+
+def _taken_by_others(graph_def: Any, parts: Mapping[str, str]) -> set[str]:
+    """Return the nodes of which something is taken by a node that is in no part."""
+    consumed = consumers_by_tensor(graph_def)
+    return {
+        node_name(tensor)
+        for tensor, users in consumed.items()
+        if any(user not in parts for user in users)
+    }
+
+
+def _is_beside(graph_def: Any, check: Any) -> bool:
+    """Tell whether a check of numbers only lets others wait, or checks what also goes elsewhere."""
+    checked = full_name(check.input[0]) if check.input else ""
+    if len(consumers_by_tensor(graph_def).get(checked, ())) > 1:
+        return True
+    return bool(successors(graph_def).get(check.name))

@@ -11,12 +11,20 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.edges import Edges
-from retrain_tools.graphdef.navigate import constant_node, reached
+from retrain_tools.graphdef.navigate import constant_node, is_variable_read, nodes_by_op, reached
 from retrain_tools.graphdef.op_sets import LAYERS, VARIABLES
 from retrain_tools.graphdef.view import GraphView, once_for_a_view, view_of
 
-PARTS = ("loss", "gradients", "queues", "summaries", "saving", "initialising", "checks")
-"""All parts; what serves several belongs to the first of them."""
+MEANINGS = {
+    "loss": "the loss and the accuracy, with the labels",
+    "gradients": "the way back, and what changes variables",
+    "queues": "queues, readers and datasets, with what fills them",
+    "summaries": "what is written for TensorBoard",
+    "saving": "writing and reading checkpoints",
+    "initialising": "first values of variables and tables",
+    "checks": "assertions",
+}
+"""All parts, in words for a reader; what serves several belongs to the first of them."""
 
 _SAVING = ("Save", "SaveSlices", "SaveV2", "Restore", "RestoreSlice", "RestoreV2")
 _OPS = {
@@ -51,7 +59,7 @@ def training_parts(graph_def: Any) -> Mapping[str, str]:
     """Return the part that each node of a training graph belongs to, by the node's name.
 
     Nodes of the network itself, and all nodes that nothing speaks of, are not in the result. The
-    parts are those of `PARTS`:
+    parts are those of `MEANINGS`:
 
     - `loss`: the loss and the figures that compare results with labels, and what only they use;
     - `gradients`: the way back from the loss, optimisers, and all else that changes variables;
@@ -76,12 +84,15 @@ def training_parts(graph_def: Any) -> Mapping[str, str]:
         'saving'
     """
     view = view_of(graph_def)
-    graph = Edges(view)
     library = _saving_functions(view)
     parts: Parts = {}
-    for node in graph.nodes.values():
-        if part := _of_op(node, library):
-            parts[node.name] = part
+    for op, nodes in nodes_by_op(view).items():
+        for node in nodes if op in _CALLS or _PART_OF_OP.fullmatch(op) else ():
+            if part := _of_op(node, library):
+                parts[node.name] = part
+    if not parts and not any(op in nodes_by_op(view) for op in (*_ASSIGNS, "Equal")):
+        return parts  # as of nearly every frozen graph, and there are large ones
+    graph = Edges(view)
     _add_assignments(graph, parts)
     starts = [name for name, part in parts.items() if part == "gradients"]
     _add_gradients_after(graph, parts, [*starts, *_takers_of_loss_gradients(graph)])
@@ -91,6 +102,12 @@ def training_parts(graph_def: Any) -> Mapping[str, str]:
     _add_what_only_serves(graph, parts, barriers)
     _add_groups(graph, parts)
     return parts
+
+
+def part_counts(graph_def: Any) -> dict[str, int]:
+    """Return how many nodes of a graph there are in each of its `training_parts`."""
+    counts = collections.Counter(training_parts(graph_def).values())
+    return {part: counts[part] for part in MEANINGS if part in counts}
 
 
 def _saving_functions(graph: GraphView) -> set[str]:
@@ -239,10 +256,10 @@ def _add_what_only_serves(graph: Edges, parts: Parts, barriers: Collection[str])
         if name not in parts
         and node.op not in quiet
         and not any(is_use(name, user) for user in graph.after[name])
-        and not graph.is_read(name)
+        and not is_variable_read(graph.nodes, name)
     ]
     loose = {name: others for name in ends if (others := _siblings(graph, name))}
-    network = graph.upstream(name for name in ends if name not in loose)
+    network = graph.upstream((name for name in ends if name not in loose), stop=parts)
     for name, others in loose.items():
         if network.isdisjoint(
             others
@@ -253,7 +270,7 @@ def _add_what_only_serves(graph: Edges, parts: Parts, barriers: Collection[str])
     serving = {name for name in graph.nodes if name not in network and name not in parts}
     serving -= graph.upstream(_kept(graph, serving, back))
     _add_measured(graph, parts, serving, back)
-    for part in PARTS:
+    for part in MEANINGS:
         of_part = [name for name, found in parts.items() if found == part]
         for name in reached(of_part, lambda n: (b for b in graph.before[n] if b in serving), ()):
             is_kept = graph.nodes[name].op in VARIABLES and part in ("saving", "initialising")
@@ -290,7 +307,8 @@ def _kept(graph: Edges, serving: set[str], back: Collection[str]) -> set[str]:
 
 def _is_one(graph: Edges, node: Any) -> bool:
     """Tell whether a Fill may be what `tf.gradients` starts from: ones."""
-    value = constant_node(graph.nodes, graph.before[node.name][-1])
+    given = graph.before[node.name]
+    value = constant_node(graph.nodes, given[-1]) if given else None
     return value is not None and list(value.attr["value"].tensor.float_val) == [1.0]
 
 
@@ -300,7 +318,7 @@ def _add_unused(graph: Edges, parts: Parts) -> None:
         if name in parts or graph.after[name]:
             continue
         before = {parts.get(source) for source in graph.before[name]}
-        if (graph.is_read(name) or node.op in _SHAPE_TAKERS) and len(before) == 1:
+        if (is_variable_read(graph.nodes, name) or node.op in _SHAPE_TAKERS) and len(before) == 1:
             found = before.pop()
             if found is None and node.op in _SHAPE_TAKERS and "gradients" in parts.values():
                 found = "gradients"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.constants import constant_size
@@ -20,6 +20,7 @@ class Scope:
         nodes: how many nodes there are, its own included.
         parameters: the values of their weight constants.
         bytes: what their constants hold.
+        parts: how many nodes belong to each part that only serves training.
         children: the scopes and nodes in it, in file order, by their own part of the name.
     """
 
@@ -29,11 +30,14 @@ class Scope:
     nodes: int = 0
     parameters: int = 0
     bytes: int = 0
+    parts: dict[str, int] = dataclasses.field(default_factory=dict)
     children: dict[str, Scope] = dataclasses.field(default_factory=dict)
 
 
-def scope_tree(nodes: Iterable[Any]) -> Scope:
+def scope_tree(nodes: Iterable[Any], parts: Mapping[str, str] | None = None) -> Scope:
     """Return nodes as a scope without a name, which holds all of them.
+
+    `parts` are those of the graph that only serve its training (`training_parts`).
 
     A node may have the name of a scope, as TensorFlow itself names them (`softmax` and
     `softmax/weights`); both are then one, and the node counts as within it.
@@ -51,8 +55,11 @@ def scope_tree(nodes: Iterable[Any]) -> Scope:
             enclosing.append(child)
             scope = child
         scope.op = node.op
+        part = parts.get(node.name) if parts else None
         for scope in enclosing:
             scope.nodes += 1
             scope.parameters += parameters
             scope.bytes += size
+            if part is not None:
+                scope.parts[part] = scope.parts.get(part, 0) + 1
     return root

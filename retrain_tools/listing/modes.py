@@ -9,6 +9,7 @@ from typing import Any
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
+from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.listing.choose import Filters, Kinds, chosen, named, of_kind
 from retrain_tools.listing.tables import lines_text, tensor_lines
 from retrain_tools.sources.model import Model
@@ -75,7 +76,10 @@ def list_text(
         with_values = graph_def if is_stored or model.view is None else model.graph
         for name, figures in tensor_statistics(model, with_values, found).items():
             extra[name] = {**extra.get(name, {}), **figures}
-    lines = tensor_lines(found, consumers_by_tensor(graph_def), form.kind, columns, extra)
+    consumers, parts = consumers_by_tensor(graph_def), training_parts(graph_def)
+    if form.kind == "table" and not any(node_name(tensor.name) in parts for tensor in found):
+        parts = {}  # an empty column says nothing
+    lines = tensor_lines(found, consumers, form.kind, columns, extra, parts)
     return lines_text(lines, form.kind, form.style, "?"), len(found), len(tensors)
 
 
@@ -111,7 +115,8 @@ def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> s
 
     names = {node_name(tensor.name) for tensor in found}
     is_all = len(found) == count  # and so are nodes that make no tensor
-    tree = scope_tree(node for node in graph_def.node if is_all or node.name in names)
+    shown = (node for node in graph_def.node if is_all or node.name in names)
+    tree = scope_tree(shown, training_parts(graph_def))
     if form.kind == "json":
         return tree_json(tree, form.depth)
     return tree_text(tree, form.depth, form.style)

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, shape_text
 from retrain_tools.text_tables import Style, aligned
 
@@ -25,6 +26,7 @@ def tensor_lines(
     form: str,
     columns: Sequence[str],
     extra: Mapping[str, Mapping[str, Any]],
+    parts: Mapping[str, str] | None = None,
 ) -> Lines:
     """Return a line for each tensor, for one of the forms of `lines_text`.
 
@@ -44,6 +46,12 @@ def tensor_lines(
     if columns:
         more = (extra[tensor.name].values() for tensor in tensors)
         cells = [(*cell, *figures) for cell, figures in zip(cells, more, strict=True)]
+    if parts:
+        columns = (*columns, "part")
+        cells = [
+            (*cell, parts.get(node_name(tensor.name), None if form == "json" else ""))
+            for tensor, cell in zip(tensors, cells, strict=True)
+        ]
     return Lines(
         (*Tensor._fields, *middle, *columns),
         [(*tensor, *cell) for tensor, cell in zip(tensors, cells, strict=True)],
