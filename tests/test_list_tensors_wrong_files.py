@@ -134,8 +134,8 @@ def test_folders(script: Runner, tmp_path: Path) -> None:
     assert refusal(script, tmp_path).startswith(f"{tmp_path} holds no model (it is empty): no ")
     (tmp_path / "labels.txt").write_text("daisy\n")
     assert refusal(script, tmp_path) == (
-        f"{tmp_path} holds no model (there is labels.txt): no GraphDef, SavedModel, checkpoint, "
-        "Keras or TensorFlow Lite file; name the file itself."
+        f"{tmp_path} holds no model (there is labels.txt): no saved_model.pb, and no GraphDef, "
+        "checkpoint, Keras or TensorFlow Lite file; name the file itself."
     )
 
 

@@ -39,6 +39,7 @@ def compare_listings(graph: str, rounds: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         saved_model, chain = Path(scratch, "saved_model"), Path(scratch, "chain.pb")
         _write_saved_model(graph, str(saved_model))
+        trained, meta = _write_trained(Path(scratch, "trained"))
         chain.write_bytes(_chain(_NODES).SerializeToString())
         cli = Path(sys.executable).with_name("saved_model_cli")
         commands = {
@@ -47,6 +48,18 @@ def compare_listings(graph: str, rounds: int) -> None:
             "saved_model_cli show --all": [str(cli), "show", "--all", "--dir", str(saved_model)],
             "list_tensors": [*listing, f"--graph={graph}"],
             "list_tensors --summary": [*listing, f"--graph={graph}", "--summary"],
+            "list_tensors --summary, SavedModel": [*listing, f"--graph={trained}", "--summary"],
+            "list_tensors --signatures, SavedModel": [
+                *listing,
+                f"--graph={trained}",
+                "--signatures",
+            ],
+            "list_tensors --summary, MetaGraph": [*listing, f"--graph={meta}", "--summary"],
+            "list_tensors --variables, checkpoint": [
+                *listing,
+                f"--graph={meta.with_suffix('')}",
+                "--variables",
+            ],
             "list_tensors --diff (itself)": [*listing, f"--graph={graph}", f"--diff={graph}"],
             f"list_tensors, {_NODES:,} nodes": [*listing, f"--graph={chain}"],
         }
@@ -83,6 +96,34 @@ def _write_saved_model(graph: str, folder: str) -> None:
         builder = v1.saved_model.Builder(folder)
         builder.add_meta_graph_and_variables(session, [v1.saved_model.tag_constants.SERVING])
         builder.save()
+
+
+def _write_trained(folder: Path) -> tuple[Path, Path]:
+    """Write a network of 23 million values in variables: a SavedModel, and a training graph.
+
+    Returns:
+        The SavedModel's folder, and the `.meta` file beside its checkpoint.
+    """
+    v1 = tf.compat.v1
+    with tf.Graph().as_default(), v1.Session() as session:
+        images = net = v1.placeholder(tf.float32, [None, 64, 64, 3], "images")
+        for number in range(50):
+            with v1.variable_scope(f"layer_{number}"):
+                kernel = v1.get_variable("kernel", [3, 3, net.shape[-1], 224])
+                bias = v1.get_variable("bias", [224])
+                net = tf.nn.relu(tf.nn.conv2d(net, kernel, 1, "SAME") + bias)
+        logits = v1.layers.dense(tf.reduce_mean(net, [1, 2]), 1000, name="logits")
+        probabilities = tf.nn.softmax(logits, name="probabilities")
+        labels = v1.placeholder(tf.int64, [None], "labels")
+        loss = v1.losses.sparse_softmax_cross_entropy(labels, logits)
+        session.run(v1.global_variables_initializer())
+        v1.saved_model.simple_save(
+            session, str(folder / "saved_model"), {"images": images}, {"scores": probabilities}
+        )
+        v1.train.MomentumOptimizer(0.1, 0.9).minimize(loss)
+        session.run(v1.global_variables_initializer())
+        prefix = v1.train.Saver().save(session, str(folder / "model.ckpt"))
+    return folder / "saved_model", Path(f"{prefix}.meta")
 
 
 def _chain(nodes: int) -> tf.compat.v1.GraphDef:

@@ -80,6 +80,9 @@ _CHECKPOINT_PART = re.compile(r"(.+)\.(index|data-\d{5}-of-\d{5})")  # of versio
 _CHECKPOINT_SHARD = re.compile(r"(.+)-(\d{5}|\?{5})-of-\d{5}")
 _TEXT_GRAPH = re.compile(rb"^\s*(#[^\n]*\n\s*)*(node|versions|version|library)\s*[{:]")
 _TEXT_META_GRAPH = re.compile(rb"\s*(#[^\n]*\n\s*)*(meta_info_def|graph_def)\s*[{:]")
+_TEXT_SAVED_MODEL = re.compile(
+    rb"\s*(#[^\n]*\n\s*)*(saved_model_schema_version\s*:|meta_graphs\s*[{:])"
+)
 _OP_NAME = re.compile(rb"[A-Za-z_][A-Za-z0-9_>.]*")
 _KERAS_FILES = {"config.json", "metadata.json"}
 _START = 4096
@@ -238,7 +241,7 @@ def _kind_by_message(start: bytes) -> Kind | None:
         return Kind.GRAPH_DEF
     if _TEXT_META_GRAPH.match(start):
         return Kind.META_GRAPH
-    if b"saved_model_schema_version" in start[:200]:
+    if _TEXT_SAVED_MODEL.match(start):
         return Kind.SAVED_MODEL
     # SavedModel's field 1 is a small schema number, GraphDef's a node, MetaGraphDef's what it is.
     if re.match(rb"\x08[\x00-\x7f]\x12", start):

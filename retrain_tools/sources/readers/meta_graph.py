@@ -12,7 +12,11 @@ from retrain_tools.graphdef.view import view_of
 from retrain_tools.sources.contents import Choices, Frozen, ImageSize, graph_variables
 from retrain_tools.sources.freezing.bundle_signatures import bundle_signatures, is_session_bundle
 from retrain_tools.sources.freezing.freeze import freeze_signature
-from retrain_tools.sources.freezing.signatures import choose_signature, stated_signatures
+from retrain_tools.sources.freezing.signatures import (
+    check_signature,
+    choose_signature,
+    stated_signatures,
+)
 from retrain_tools.sources.freezing.variable_places import (
     StoredValues,
     places_by_name,
@@ -40,6 +44,8 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     prefix = place.with_name(place.path.stem)
     there = place.path.suffix == ".meta" and bool(checkpoint_files(prefix.path))
     signatures = stated_signatures(meta_graph) or bundle_signatures(meta_graph, where)
+    if signatures:
+        check_signature(choices.signature, signatures, where)
     values = graph_values(meta_graph, prefix, where)
 
     def freeze(_: ImageSize = (None, None), light: bool = False) -> Frozen:

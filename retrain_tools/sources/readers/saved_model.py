@@ -10,9 +10,17 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.check import check_graph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.sources.contents import Choices, Frozen, ImageSize, Signature, graph_variables
+from retrain_tools.sources.contents import (
+    Choices,
+    Frozen,
+    ImageSize,
+    Signature,
+    TensorInfo,
+    graph_variables,
+)
 from retrain_tools.sources.freezing.freeze import freeze_signature
 from retrain_tools.sources.freezing.object_graph import (
+    CalledFunction,
     call_function,
     function_names,
     is_reusable,
@@ -48,8 +56,9 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         InputError: it is no SavedModel, is damaged, or has no such tags or no such signature.
     """
     folder = place if place.path.is_dir() else place.parent
+    named = folder if place.path.name in SAVED_MODEL_FILES else place
     is_hub_module = (folder.path / _HUB_FILE).is_file()
-    where, signature = str(folder), choices.signature
+    where, signature = str(named), choices.signature
     meta_graph, others = _choose_tags(_read(place), choices.tags, where, is_hub_module)
     check_graph(meta_graph.graph_def, where)
     signatures, functions = stated_signatures(meta_graph), function_names(meta_graph)
@@ -59,16 +68,8 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         called = call_function(meta_graph, signature or "__call__", where)
         signatures = {signature or "__call__": called.signature}
     graph_def = called.graph_def if called else meta_graph.graph_def
-    variables = graph_variables(graph_def)
     prefix = folder / "variables" / "variables"
-    if called is None:
-        values = graph_values(meta_graph, prefix, where)
-        if stored := restored_places(meta_graph, where):
-            # Keras saves further copies of its variables, which have no values.
-            variables = tuple(variable for variable in variables if variable.name in stored)
-    else:
-        find_places = functools.partial(object_places, meta_graph, called.objects)
-        values = StoredValues(prefix, find_places, where)
+    variables, values = _variables(meta_graph, called, prefix, where)
     there = bool(checkpoint_files(prefix.path))
     can_freeze = there or not variables
 
@@ -77,14 +78,14 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         info_of = values.info if light else None
         frozen = freeze_signature(graph_def, chosen, values, where, info_of=info_of)
         kind = "Hub module" if is_hub_module else "SavedModel"
-        source = f"{kind} {folder.named.name}, signature {name}"
+        source = f"{kind} {named.named.name}, signature {name}"
         _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
         return frozen
 
     more = {"functions of the saved object": ", ".join(functions), "other tag sets": others}
     why_not = f"its variables are missing ({prefix}.index); copy the whole folder."
     return Model(
-        path=folder.named,
+        path=named.named,
         kind=Kind.SAVED_MODEL,
         description=_description(meta_graph, is_hub_module),
         stored=view_of(graph_def),
@@ -96,6 +97,20 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         light_freezer=functools.partial(freeze, light=True) if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
     )
+
+
+def _variables(
+    meta_graph: Any, called: CalledFunction | None, prefix: Place, where: str
+) -> tuple[tuple[TensorInfo, ...], StoredValues]:
+    """Return the variables of the graph, or of the function that is called, and their values."""
+    if called is not None:
+        find_places = functools.partial(object_places, meta_graph, called.objects)
+        return graph_variables(called.graph_def), StoredValues(prefix, find_places, where)
+    variables = graph_variables(meta_graph.graph_def)
+    if stored := restored_places(meta_graph, where):
+        # Keras saves further copies of its variables, which have no values.
+        variables = tuple(variable for variable in variables if variable.name in stored)
+    return variables, graph_values(meta_graph, prefix, where)
 
 
 def _attach_note(
