@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         load as load,
         read_bottlenecks as read_bottlenecks,
         retrain as retrain,
+        run as run,
     )
     from retrain_tools.errors import InputError as InputError
     from retrain_tools.sources.model import Model as Model
@@ -31,7 +32,7 @@ __version__ = "0.1.0"
 
 _PLACES = {
     **dict.fromkeys(
-        ("fetch", "freeze", "label", "read_bottlenecks", "retrain"), "retrain_tools.api"
+        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
     ),
     "load": "retrain_tools.sources.open",
     "InputError": "retrain_tools.errors",

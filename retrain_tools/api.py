@@ -1,14 +1,19 @@
 """The package's functions for Python: `import retrain_tools as rt`, then `rt.load` and so on.
 
 Images may be given as paths, folders (searched at any depth), the `bytes` of an encoded image, PIL
-images, or uint8 arrays [H, W, 3]; one of them, or a sequence.
+images, or uint8 arrays [H, W, 3]; one of them, or a sequence. A network that takes grey images also
+takes arrays [H, W] and [H, W, 1].
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy.typing as npt
+
+from retrain_tools.engine.arrays import run_on_arrays
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
@@ -23,7 +28,7 @@ from retrain_tools.sources.freezing.write import write_frozen
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import load
 
-__all__ = ["fetch", "freeze", "label", "load", "read_bottlenecks", "retrain"]
+__all__ = ["fetch", "freeze", "label", "load", "read_bottlenecks", "retrain", "run"]
 
 Images = ImageLike | Sequence[ImageLike]
 """One image, a folder of images, or several of either."""
@@ -62,6 +67,34 @@ def fetch(
     names = [tensors] if isinstance(tensors, str) else list(tensors)
     found = expand_folders(images)
     return fetch_in_memory(model.frozen(), names, found, pooling, max_image_pixels)
+
+
+def run(
+    model: Model, tensors: str | Sequence[str], feeds: Mapping[str, Any]
+) -> dict[str, npt.NDArray[Any]]:
+    """Run a graph once on arrays, whatever they are; `fetch` is for images.
+
+    Args:
+        model: what `load` opened.
+        tensors: what to fetch: tensors or nodes.
+        feeds: what to feed: numbers, lists or arrays by the names of tensors or nodes.
+
+    Returns:
+        The value of each tensor, in its own type and shape, by the names that were asked for.
+
+    Raises:
+        InputError: a tensor is not there, takes another type or shape, or has to be fed and is
+            not; or the model cannot be frozen.
+
+    Example:
+        >>> import numpy as np, retrain_tools as rt
+        >>> pixels = np.zeros((1, 299, 299, 3))
+        >>> found = rt.run(rt.load("graph.pb"), "softmax:0", {"Mul:0": pixels})
+        >>> found["softmax:0"].shape
+        (1, 1008)
+    """
+    names = [tensors] if isinstance(tensors, str) else list(tensors)
+    return run_on_arrays(model.usual.graph_def, names, feeds, str(model.path))
 
 
 def label(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -116,6 +117,22 @@ def match_entry(
     ]
     uses = {(e.pixel_input, e.mean, e.std, e.bottleneck, e.depth, e.pooling) for e in matches}
     return matches[0] if len(uses) == 1 else None
+
+
+def is_published(path: Path, entry: CatalogEntry) -> bool:
+    """Tell whether a file is the published graph of an entry, or the archive that holds it.
+
+    Only a file of the published SHA-256 is; where nobody published one, no file is.
+    """
+    archive = Member(entry.archive, entry.archive_bytes, entry.archive_sha256)
+    for member in (entry.graph, archive):
+        if member.sha256 is None or not path.is_file():
+            continue
+        if member.bytes in (None, path.stat().st_size):
+            with path.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() == member.sha256:
+                    return True
+    return False
 
 
 def model_folder(model_dir: str | Path | None) -> Path:

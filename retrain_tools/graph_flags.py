@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -71,6 +73,12 @@ def define_graph_flags() -> None:
         "input_mean", None, "Subtracted from pixels of 0 to 255, for a graph of unknown scaling."
     )
     flags.DEFINE_float("input_std", None, "What pixels are divided by after that.")
+    flags.DEFINE_multi_string(
+        "feed",
+        None,
+        "Value for a placeholder beside the images, which becomes a constant: --feed=keep_prob:0="
+        "1.0. A number, true, false, or a list as [1, 2]. May be given again.",
+    )
 
 
 def define_image_flags(loose: bool) -> None:
@@ -103,7 +111,7 @@ def given_overrides(**more: Any) -> SpecOverrides:
     """Return what the flags, and the script's own ones in `more`, say of a graph.
 
     Raises:
-        InputError: flags do not go together.
+        InputError: flags do not go together, or a value to feed is none.
     """
     raw = FLAGS.preprocess == "none"
     if raw and (FLAGS.input_mean, FLAGS.input_std) != (None, None):
@@ -112,7 +120,20 @@ def given_overrides(**more: Any) -> SpecOverrides:
             f"{argument('input_std')}."
         )
     names = ("input_layer", "input_height", "input_width", "input_mean", "input_std")
-    return SpecOverrides(raw_pixels=raw, **{name: FLAGS[name].value for name in names}, **more)
+    said = {name: FLAGS[name].value for name in names}
+    feeds = dict(map(_name_and_value, FLAGS.feed or ()))
+    return SpecOverrides(raw_pixels=raw, feeds=feeds, **said, **more)
+
+
+def _name_and_value(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    with contextlib.suppress(ValueError):
+        if name:
+            return name, json.loads(value.lower() if value in ("True", "False") else value)
+    raise InputError(
+        f"{argument('feed')}={text} is not NAME=VALUE, as keep_prob:0=1.0; a value is a number, "
+        "true, false, or a list as [1, 2]."
+    )
 
 
 def given_model(graph: str | None = None, **choices: Any) -> Model:

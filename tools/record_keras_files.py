@@ -155,14 +155,24 @@ def normalizations():
     for rank, shape in enumerate((SEQUENCE, IMAGE, VOLUME), 1):
         yield f"SpatialDropout{rank}D", shape, getattr(L, f"SpatialDropout{rank}D")(0.4)
     regular = {"kernel_regularizer": tf.keras.regularizers.l1_l2(0.1, 0.2)}
-    held = {"kernel_constraint": tf.keras.constraints.MinMaxNorm(0.1, 2.0), "bias_constraint": "non_neg"}
-    made = {"kernel_initializer": tf.keras.initializers.VarianceScaling(2.0), "bias_initializer": "ones"}
+    held = {
+        "kernel_constraint": tf.keras.constraints.MinMaxNorm(0.1, 2.0),
+        "bias_constraint": "non_neg",
+    }
+    made = {
+        "kernel_initializer": tf.keras.initializers.VarianceScaling(2.0),
+        "bias_initializer": "ones",
+    }
     yield "regularized", (6,), L.Dense(4, activity_regularizer="l2", **regular)
     yield "constrained", (6,), L.Dense(4, **held)
     yield "initialized", (6,), L.Dense(4, **made)
     yield "float64", (6,), [L.Dense(4, dtype="float64"), L.LayerNormalization(dtype="float64")]
     yield "ActivityRegularization", (6,), [L.Dense(3), L.ActivityRegularization(0.1)]
-    yield "EinsumDense", SEQUENCE, lambda x: L.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d")(x)
+    yield (
+        "EinsumDense",
+        SEQUENCE,
+        lambda x: L.EinsumDense("abc,cd->abd", (None, 4), bias_axes="d")(x),
+    )
     yield "channels_first", (2, 6, 6), L.GlobalAveragePooling2D(data_format="channels_first")
 
 
@@ -253,7 +263,9 @@ def record(archive, folder):
                 except _NOT_THERE as error:
                     left_out.append(f"{path.name}: {str(error).splitlines()[0]}")
                     continue
-                archive.writestr(zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED)
+                archive.writestr(
+                    zipfile.ZipInfo(path.name), path.read_bytes(), zipfile.ZIP_DEFLATED
+                )
     return numbers, left_out
 
 

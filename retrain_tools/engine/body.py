@@ -50,7 +50,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
             *plan_body(frozen.graph_def, spec, fetches), spec.pixel_input, fetches, str(frozen.path)
         )
         try:
-            size = (_BATCH_SIZE, *spec.image_size, 3)
+            size = (_BATCH_SIZE, *spec.image_size, spec.channels)
             images = np.random.default_rng(0).uniform(-1.0, 1.0, size).astype(np.float32)
             try:
                 alone = self._run_exactly(images[:1])
@@ -71,7 +71,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
         self._engine.__exit__()
 
     def run(self, pixels: npt.NDArray[np.float32]) -> Values:
-        """Fetch the tensors for prepared pixels, float32 [N, h, w, 3]; N is at most `batch_size`.
+        """Fetch the tensors for prepared pixels, float32 [N, h, w, channels]; at most `batch_size`.
 
         Returns:
             One float32 [N, ...] per fetch. In it, an image's values do not depend on the others,

@@ -19,10 +19,10 @@ from retrain_tools.graphdef.weights import Weights, large_constants, light_copy
 def plan_body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[Any, Weights]:
     """Return the body: the part from the pixel input to `fetches`, ready for batches and for speed.
 
-    The pixel input becomes a float32 [None, h, w, 3] placeholder of the same name. Then nodes that
-    only pass values on are removed, old batch norms are folded into their kernels (the same numbers
-    to 1e-5 relative), and Reshapes to a batch of one are opened. `graph_def` is not changed; the
-    full tensor names in `fetches` can be fetched from the body.
+    The pixel input becomes a float32 [None, h, w, channels] placeholder of the same name. Then
+    nodes that only pass values on are removed, old batch norms are folded into their kernels (the
+    same numbers to 1e-5 relative), and Reshapes to a batch of one are opened. `graph_def` is not
+    changed; the full tensor names in `fetches` can be fetched from the body.
 
     Returns:
         The light graph and its weights, for `import_light`.
@@ -42,7 +42,7 @@ def plan_body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[
     wanted = upstream(nodes, fetches, stop=[pixel_input])
     light = light_copy(graph_def, lambda node: node.name in wanted)
     weights = large_constants(graph_def, lambda node: node.name in wanted)
-    shape = (None, *spec.image_size, 3)
+    shape = (None, *spec.image_size, spec.channels)
     for node in light.node:
         if node.name == pixel_input:
             node.CopyFrom(new_node(pixel_input, "Placeholder", dtype=FLOAT32, shape=shape))

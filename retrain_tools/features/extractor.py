@@ -16,6 +16,7 @@ from retrain_tools.engine.body import Body
 from retrain_tools.engine.session import EngineError, usable_cores
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
+from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike
 from retrain_tools.progress import progress
@@ -49,9 +50,10 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         Those of rank above 2 are pooled, see `pooling.pool`; None keeps their shape.
 
         Raises:
-            InputError: a fetch is not computed from images, or is not of numbers; or the graph
-                cannot be run.
+            InputError: a fetch is not computed from images alone, or is not of numbers; or the
+                graph cannot be run.
         """
+        check_fed(frozen, fetches)
         self._pooling = pooling
         with contextlib.ExitStack() as opened:
             side = ImagePreparation(frozen, max_image_pixels)

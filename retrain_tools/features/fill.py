@@ -31,6 +31,7 @@ from retrain_tools.features.manifest import (
 )
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.files import check_writable
+from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import ImageFile
@@ -136,6 +137,7 @@ def fill_cache(
             one cannot and `on_error` is `fail`.
     """
     check_options(options)
+    check_fed(frozen, [frozen.spec.bottleneck])
     images = _without_repeats(images)
     folder, suffix = Path(options.bottleneck_dir), options.bottleneck_suffix
     if suffix is None:

@@ -21,13 +21,14 @@ from retrain_tools.images.decode import (
     ImageError,
     ImageLike,
     decode_with_pillow,
+    grey,
     read_image,
     resize_with_pillow,
 )
 from retrain_tools.quiet_tensorflow import tf
 
 Prepared = npt.NDArray[np.float32]
-"""Pixels as the network takes them: float32 [h, w, 3]."""
+"""Pixels as the network takes them: float32 [h, w, channels]."""
 
 
 class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
@@ -42,6 +43,7 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         self._size = frozen.spec.image_size
         self._raw_pixels, self._max_pixels = frozen.spec.raw_pixels, max_image_pixels
         side = image_side(frozen.graph_def, frozen.spec)
+        self._channels, self._decoded_channels = frozen.spec.channels, side.channels
         names = [side.encoded, side.decoded, side.pixels]
         graph = tf.Graph()
         with graph.as_default(), naming(str(frozen.path)):
@@ -50,13 +52,16 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             )
             # Of formats that the graph's own decoder was not made for.
             contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
-            image = tf.io.decode_image(contents, channels=3, expand_animations=False)
-            whole = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3])
+            self._other_decoded = {
+                channels: tf.io.decode_image(contents, channels, expand_animations=False)
+                for channels in {3, side.channels}
+            }
+            whole = tf.compat.v1.placeholder(tf.float32, [1, None, None, None])
             size = tf.compat.v1.placeholder(tf.int32, [2])
             self._resize = tf.raw_ops.ResizeBilinear(images=whole, size=size), whole, size
         self._encoded, self._decoded, self._pixels, *resized = tensors
         self._resized = resized[0] if resized else None
-        self._other_encoded, self._other_decoded = contents, image
+        self._other_encoded = contents
         self._closing = contextlib.ExitStack()
         self._session = self._closing.enter_context(session_on(graph))
 
@@ -64,36 +69,41 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         self._closing.close()
 
     def prepare(self, image: ImageLike) -> Prepared:
-        """Read an image and prepare its pixels: float32 [h, w, 3].
+        """Read an image and prepare its pixels: float32 [h, w, channels].
 
         JPEG goes through the graph's own decoder; other formats enter behind it.
 
         Raises:
             ImageError: the image cannot be used.
         """
-        read = read_image(image, self._max_pixels)
         if self._raw_pixels:
-            pixels = decode_with_pillow(read.data) if isinstance(read, EncodedImage) else read
+            read = read_image(image, self._max_pixels, self._channels)
+            pixels = (
+                decode_with_pillow(read.data, self._channels)
+                if isinstance(read, EncodedImage)
+                else read
+            )
             return resize_with_pillow(pixels, self._size).astype(np.float32)
+        read = read_image(image, self._max_pixels, self._decoded_channels)
         if isinstance(read, EncodedImage) and read.form.decoder is Decoder.GRAPH:
             return self._prepared({self._encoded: read.data})
         return self._prepared({self._decoded: self._pixels_of(read)})
 
     def decode(self, image: ImageLike) -> npt.NDArray[np.uint8]:
-        """Read and decode an image as `prepare` does; uint8 [H, W, 3].
+        """Read and decode an image as `prepare` does; uint8 [H, W, channels].
 
         Raises:
             ImageError: the image cannot be used.
         """
-        return self._pixels_of(read_image(image, self._max_pixels))
+        return self._pixels_of(read_image(image, self._max_pixels, self._decoded_channels))
 
     def resize(self, pixels: npt.NDArray[np.float32], size: tuple[int, int]) -> Prepared:
-        """Resize float32 [H, W, 3] to (height, width) `size` as TensorFlow 1 does."""
+        """Resize float32 [H, W, channels] to (height, width) `size` as TensorFlow 1 does."""
         resized, whole, wanted = self._resize
         return self._run(resized, {whole: pixels[np.newaxis], wanted: size})[0]
 
     def scale(self, resized: npt.NDArray[np.float32]) -> Prepared:
-        """Prepare a distorted image: float32 [h, w, 3], 0 to 255, of the graph's size already.
+        """Prepare a distorted image: float32 [h, w, channels], 0 to 255, of the graph's size.
 
         Raises:
             InputError: the graph's image side has no place for it.
@@ -107,20 +117,23 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             return read
         match read.form.decoder:
             case Decoder.PILLOW:
-                return decode_with_pillow(read.data)
+                return decode_with_pillow(read.data, self._decoded_channels)
             case Decoder.GRAPH:
                 return self._run(self._decoded, {self._encoded: read.data})
             case Decoder.TENSORFLOW:
-                return self._run(self._other_decoded, {self._other_encoded: read.data})
+                wanted = self._decoded_channels if read.form.decodes_grey else 3
+                pixels = self._run(self._other_decoded[wanted], {self._other_encoded: read.data})
+                return pixels if wanted == self._decoded_channels else grey(pixels)
 
     def _prepared(self, feeds: dict[Any, Any]) -> Prepared:
         pixels = np.asarray(self._run(self._pixels, feeds), np.float32)
-        if pixels.size != math.prod((*self._size, 3)):
+        wanted = (*self._size, self._channels)
+        if pixels.size != math.prod(wanted):
             raise ImageError(
                 f"comes out of the graph's image side as {list(pixels.shape)} "
-                f"instead of {[1, *self._size, 3]}"
+                f"instead of {[1, *wanted]}"
             )
-        return pixels.reshape(*self._size, 3)
+        return pixels.reshape(wanted)
 
     def _run(self, fetch: Any, feeds: dict[Any, Any]) -> Any:
         try:

@@ -11,6 +11,7 @@ import numpy as np
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.build import new_constant, new_node
 from retrain_tools.graphdef.dtypes import FLOAT32, STRING, UINT8
+from retrain_tools.graphdef.image_inputs import decoder_channels
 from retrain_tools.graphdef.navigate import (
     attribute,
     copy_nodes,
@@ -29,9 +30,10 @@ class ImageSide:
     Attributes:
         graph_def: its nodes.
         encoded: string scalar: one encoded image.
-        decoded: uint8 [H, W, 3].
-        resized: float32 [1, h, w, 3], 0 to 255; None where the graph resizes in another way.
-        pixels: float32 [1, h, w, 3], prepared.
+        decoded: uint8 [H, W, channels].
+        resized: float32 [1, h, w, channels], 0 to 255; None where the graph resizes in another way.
+        pixels: float32 [1, h, w, channels], prepared; the graph may have made colour images grey.
+        channels: of the decoded image: 3 for RGB, 1 for grey.
     """
 
     graph_def: Any
@@ -39,25 +41,29 @@ class ImageSide:
     decoded: str
     resized: str | None
     pixels: str
+    channels: int
 
 
 def image_side(graph_def: Any, spec: GraphSpec) -> ImageSide:
     """Return the graph's own image side, or for a graph that takes pixels, retrain.py's."""
     if spec.encoded_input is None or spec.decoded is None:
         return make_image_side(spec, {node.name for node in graph_def.node})
-    wanted = upstream(nodes_by_name(graph_def), [spec.pixel_input])
+    nodes = nodes_by_name(graph_def)
+    wanted = upstream(nodes, [spec.pixel_input])
+    channels = decoder_channels(nodes[node_name(spec.decoded)]) or spec.channels
     side = copy_nodes(graph_def, lambda node: node.name in wanted)
     for node in side.node:  # an image in a Const is only an example; a Placeholder is fed the same
         if node.name == node_name(spec.encoded_input):
             node.CopyFrom(new_node(node.name, "Placeholder", dtype=STRING))
-    return ImageSide(side, spec.encoded_input, spec.decoded, spec.resized, spec.pixel_input)
+    names = spec.encoded_input, spec.decoded, spec.resized, spec.pixel_input
+    return ImageSide(side, *names, channels)
 
 
 def make_image_side(spec: GraphSpec, taken: Collection[str]) -> ImageSide:
     """Build the image side that retrain.py put in front of graphs that take pixels.
 
-    Decode to RGB, resize with TensorFlow 1's bilinear defaults (aspect not kept), subtract the
-    mean, multiply by 1/std.
+    Decode to RGB (or to grey, for a network of one channel), resize with TensorFlow 1's bilinear
+    defaults (aspect not kept), subtract the mean, multiply by 1/std.
 
     Args:
         spec: gives image size, mean and std.
@@ -74,7 +80,7 @@ def make_image_side(spec: GraphSpec, taken: Collection[str]) -> ImageSide:
     side.node.extend(
         [
             new_node(encoded, "Placeholder", dtype=STRING),
-            new_node(name["DecodeJpeg"], "DecodeJpeg", [encoded], channels=3),
+            new_node(name["DecodeJpeg"], "DecodeJpeg", [encoded], channels=spec.channels),
             new_node(name["Cast"], "Cast", [name["DecodeJpeg"]], SrcT=UINT8, DstT=FLOAT32),
             new_constant(dim, np.int32(0)),
             new_node(name["ExpandDims"], "ExpandDims", [name["Cast"], dim], T=FLOAT32),
@@ -94,6 +100,7 @@ def make_image_side(spec: GraphSpec, taken: Collection[str]) -> ImageSide:
         f"{name['DecodeJpeg']}:0",
         f"{name['ResizeBilinear']}:0",
         f"{name['Mul']}:0",
+        spec.channels,
     )
 
 
@@ -113,7 +120,7 @@ def add_image_side(graph_def: Any, spec: GraphSpec, side: ImageSide | None = Non
     if pixels.op != "Placeholder" or (dims and dims[0].size not in (1, -1)):
         return
     side = side or make_image_side(spec, {node.name for node in graph_def.node})
-    shape = pixels.attr["shape"] if dims else (None, *spec.image_size, 3)
+    shape = pixels.attr["shape"] if dims else (None, *spec.image_size, spec.channels)
     inputs = [node_name(side.pixels)]
     node = new_node(pixels.name, "PlaceholderWithDefault", inputs, dtype=FLOAT32, shape=shape)
     for key in pixels.attr:

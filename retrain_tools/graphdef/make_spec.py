@@ -9,10 +9,18 @@ from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
-from retrain_tools.graphdef.image_inputs import find_inputs, own_size, resized_tensor
+from retrain_tools.graphdef.image_inputs import (
+    ImageInput,
+    check_shape,
+    fed_shape,
+    find_inputs,
+    resized_tensor,
+)
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
 from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides
+from retrain_tools.graphdef.tensors import shape_text
+from retrain_tools.graphdef.view import view_of
 
 log = logging.getLogger(__name__)
 
@@ -34,14 +42,15 @@ def make_spec(
     Raises:
         InputError: a named tensor does not exist, or no image input or size can be found.
     """
+    graph_def = view_of(graph_def)
     nodes = nodes_by_name(graph_def)
-    encoded, decoded, pixels = find_inputs(graph_def, nodes, where, overrides.input_layer)
-    size_said = own_size(nodes, pixels)
-    size = _image_size(size_said, pixels, encoded, entry, where, overrides)
+    images = find_inputs(graph_def, nodes, where, overrides.input_layer)
+    size = _image_size(images, entry, where, overrides)
     note = read_note(graph_def)
+    is_look_alike = entry is None
     if entry is None and note is None:
-        entry = catalog.match_entry(set(nodes), size)
-    mean, std = _scaling(encoded, note or entry, where, overrides)
+        entry = _same_structure(nodes, size, images.channels)
+    mean, std = _scaling(images, note or entry, is_look_alike, where, overrides)
     end_points = note.end_points if note else {}
 
     def checked(name: str) -> str:
@@ -50,17 +59,19 @@ def make_spec(
     if overrides.bottleneck_tensor is not None:
         bottleneck = checked(overrides.bottleneck_tensor)
     else:
-        bottleneck = _bottlenecks(graph_def, nodes, pixels, note or entry, where)[0].tensor
+        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, entry, where)
+        bottleneck = found[0].tensor
+    check_shape(images, where)
     final = known_tensor(note or entry, "final", nodes)
     if overrides.output_layer is not None:
         final = checked(overrides.output_layer)
     elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
         final = "final_result:0"
     spec = GraphSpec(
-        encoded_input=encoded,
-        decoded=decoded,
-        resized=resized_tensor(nodes, pixels),
-        pixel_input=pixels,
+        encoded_input=images.encoded,
+        decoded=images.decoded,
+        resized=resized_tensor(nodes, images.pixels),
+        pixel_input=images.pixels,
         image_size=size,
         mean=mean,
         std=std,
@@ -68,6 +79,7 @@ def make_spec(
         final=final,
         end_points=end_points,
         raw_pixels=overrides.raw_pixels,
+        channels=images.channels,
     )
     return spec, entry
 
@@ -83,21 +95,28 @@ def find_bottlenecks(
     Raises:
         InputError: no tensor is seen to take images, or nothing is computed from it.
     """
+    graph_def = view_of(graph_def)
     nodes = nodes_by_name(graph_def)
-    _, _, pixels = find_inputs(graph_def, nodes, where, input_layer)
-    known = find_source(graph_def, nodes, pixels, entry)
-    return _bottlenecks(graph_def, nodes, pixels, known, where)
+    images = find_inputs(graph_def, nodes, where, input_layer)
+    known = find_source(graph_def, nodes, images, entry)
+    return _bottlenecks(graph_def, nodes, images.pixels, known, entry, where)
 
 
 def find_source(
-    graph_def: Any, nodes: dict[str, Any], pixels: str, entry: CatalogEntry | None
+    graph_def: Any, nodes: dict[str, Any], images: ImageInput, entry: CatalogEntry | None
 ) -> Note | CatalogEntry | None:
     """Return who knows this network: its own note, or the catalogue.
 
     The catalogue's entry is `entry` when it was asked for by name.
     """
     known = read_note(graph_def) or entry
-    return known or catalog.match_entry(set(nodes), own_size(nodes, pixels))
+    return known or _same_structure(nodes, images.size, images.channels)
+
+
+def _same_structure(
+    nodes: dict[str, Any], size: tuple[int, int] | None, channels: int
+) -> CatalogEntry | None:
+    return catalog.match_entry(set(nodes), size) if channels == 3 else None  # all take colours
 
 
 def known_tensor(
@@ -108,13 +127,17 @@ def known_tensor(
     return name if name is not None and node_name(name) in nodes else None
 
 
-def who_named_it(source: Note | CatalogEntry | None) -> str:
-    """Say where a known tensor comes from, for a reader."""
+def who_named_it(source: Note | CatalogEntry | None, asked_for: CatalogEntry | None) -> str:
+    """Say where a known tensor comes from, for a reader.
+
+    The graph is that of an entry for sure only if it was `asked_for` by name.
+    """
     if isinstance(source, Note):
         return "what its note names"
+    networks = "networks of this structure" if asked_for is None else "this network"
     if source is not None and source.aliases:  # the names that retrain.py had for it
-        return "what retrain.py cached for this network"
-    return "what the catalogue names for this network"
+        return f"what retrain.py cached for {networks}"
+    return f"what the catalogue names for {networks}"
 
 
 def _bottlenecks(
@@ -122,10 +145,12 @@ def _bottlenecks(
     nodes: dict[str, Any],
     pixels: str,
     source: Note | CatalogEntry | None,
+    entry: CatalogEntry | None,
     where: str,
 ) -> list[Candidate]:
     known = known_tensor(source, "bottleneck", nodes)
-    candidates = bottleneck_candidates(graph_def, pixels, known, who_named_it(source))
+    why = who_named_it(source, entry)
+    candidates = bottleneck_candidates(graph_def, pixels, known, why)
     if not candidates:
         raise InputError(
             f"Nothing in {where} is computed from {pixels!r}; name the tensor that takes "
@@ -135,34 +160,36 @@ def _bottlenecks(
 
 
 def _image_size(
-    size_said: tuple[int, int] | None,
-    pixels: str,
-    encoded: str | None,
-    entry: CatalogEntry | None,
-    where: str,
-    overrides: SpecOverrides,
+    images: ImageInput, entry: CatalogEntry | None, where: str, overrides: SpecOverrides
 ) -> tuple[int, int]:
-    height, width = size_said or (entry.image_size if entry else (0, 0))
+    said = images.size
+    height, width = said or (entry.image_size if entry else (0, 0))
     height = height if overrides.input_height is None else overrides.input_height
     width = width if overrides.input_width is None else overrides.input_width
+    flags = f"{argument('input_height')} and {argument('input_width')}"
     if height <= 0 or width <= 0:
         raise InputError(
-            f"{where} does not say how large its images are ({pixels!r} has no fixed size); "
-            f"give {argument('input_height')} and {argument('input_width')} (above 0)."
+            f"{where} does not say how large its images are ({images.pixels!r} has no fixed "
+            f"size); give {flags} (above 0)."
         )
-    if encoded is not None and size_said and size_said != (height, width):
+    if said and said != (height, width) and images.encoded is not None:
         raise InputError(
-            f"{where} resizes images to {size_said[0]}×{size_said[1]} itself, not to "
-            f"{height}×{width}; leave {argument('input_height')} and {argument('input_width')} "
-            f"out, or pass {argument('input_layer')}={pixels} to have images prepared outside of "
-            "the graph."
+            f"{where} resizes images to {said[0]}×{said[1]} itself, not to {height}×{width}; "
+            f"leave {flags} out, or pass {argument('input_layer')}={images.pixels} to have images "
+            "prepared outside of the graph."
+        )
+    if said and said != (height, width) and images.is_fixed:
+        raise InputError(
+            f"{images.pixels!r} of {where} takes {shape_text(images.shape)}, not "
+            f"{fed_shape((height, width), images.channels)}; leave {flags} out."
         )
     return height, width
 
 
 def _scaling(
-    encoded: str | None,
+    images: ImageInput,
     source: Note | CatalogEntry | None,
+    is_look_alike: bool,
     where: str,
     overrides: SpecOverrides,
 ) -> tuple[float | tuple[float, float, float], float]:
@@ -175,15 +202,14 @@ def _scaling(
         raise InputError(
             f"{argument('input_std')}=0 would divide by zero; known values: 127.5, 128, 255."
         )
-    if encoded is not None and (overrides.input_mean, overrides.input_std) != (None, None):
+    if images.encoded is not None and (overrides.input_mean, overrides.input_std) != (None, None):
         log.warning("%s prepares pixels itself: input_mean and input_std are not used.", where)
     unsaid = overrides.input_mean is None or overrides.input_std is None
-    if encoded is None and source is None and unsaid:
-        log.warning(
-            "%s is not in the catalogue; its pixels are taken as (x - %g) / %g. "
-            "If that is wrong, give input_mean and input_std.",
-            where,
-            mean,
-            std,
-        )
+    if images.encoded is None and unsaid and not isinstance(source, Note):
+        taken = f"its pixels are taken as (x - {mean:g}) / {std:g}"
+        advice = "If that is wrong, give input_mean and input_std."
+        if source is None:
+            log.warning("%s is not in the catalogue; %s. %s", where, taken, advice)
+        elif is_look_alike:
+            log.info("%s has the structure of %s; %s. %s", where, source.name, taken, advice)
     return mean, std

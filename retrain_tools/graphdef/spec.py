@@ -16,9 +16,10 @@ class GraphSpec:
 
     Attributes:
         encoded_input: string tensor that takes one encoded image; None if the graph has none.
-        decoded: uint8 [H, W, 3] tensor that decoding gives; None without `encoded_input`.
-        resized: float32 [1, h, w, 3] tensor, 0 to 255, after resizing; None if there is none.
-        pixel_input: float32 [N, h, w, 3] tensor, prepared pixels.
+        decoded: uint8 [H, W, channels] tensor that decoding gives; None without `encoded_input`.
+        resized: float32 [1, h, w, channels] tensor, 0 to 255, after resizing; None if there is
+            none.
+        pixel_input: float32 [N, h, w, channels] tensor, prepared pixels.
         image_size: (h, w) of `pixel_input`.
         mean, std: `pixel_input` is (x - mean) / std for pixels x of 0 to 255; the mean may be one
             for each colour. Only used where the graph itself has no image side.
@@ -27,6 +28,7 @@ class GraphSpec:
         end_points: tensors by the names that slim gave them; empty for other graphs.
         raw_pixels: pixels of 0 to 255 are fed, decoded and resized by Pillow and not scaled, which
             is what some older feature tools did.
+        channels: of `pixel_input`: 3 for RGB images, 1 for grey ones.
     """
 
     encoded_input: str | None
@@ -40,6 +42,7 @@ class GraphSpec:
     final: str | None
     end_points: Mapping[str, str] = dataclasses.field(default_factory=dict)
     raw_pixels: bool = False
+    channels: int = 3
 
     def preprocessing(self) -> dict[str, Any]:
         """What changes the pixels, as recorded with a cache."""
@@ -60,9 +63,13 @@ class GraphSpec:
 
 @dataclasses.dataclass(frozen=True)
 class SpecOverrides:
-    """What the user said about a graph; None where nothing was said. An explicit 0 counts."""
+    """What the user said about a graph; None where nothing was said. An explicit 0 counts.
+
+    `feeds` are values for placeholders beside the images, by tensor name: they become constants.
+    """
 
     input_layer: str | None = None
+    feeds: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     output_layer: str | None = None
     bottleneck_tensor: str | None = None
     input_height: int | None = None

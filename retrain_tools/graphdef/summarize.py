@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import glob
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.constants import constant_size
 from retrain_tools.graphdef.flops import multiply_adds
-from retrain_tools.graphdef.image_inputs import find_inputs, own_size
+from retrain_tools.graphdef.image_inputs import ImageInput, find_inputs
 from retrain_tools.graphdef.make_spec import find_source, known_tensor, who_named_it
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
+from retrain_tools.graphdef.next_commands import Given, next_commands
 from retrain_tools.graphdef.note import Note
-from retrain_tools.graphdef.op_sets import LAYERS
+from retrain_tools.graphdef.op_sets import LAYERS, PLACEHOLDERS
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.summary import Guess, Summary
-from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
-from retrain_tools.graphdef.training_parts import part_counts, training_parts
+from retrain_tools.graphdef.tensors import Tensor, graph_outputs, list_tensors
+from retrain_tools.graphdef.training_parts import part_counts
 from retrain_tools.graphdef.versions import (
     deprecated_ops,
     op_counts,
@@ -30,9 +31,7 @@ from retrain_tools.graphdef.versions import (
 )
 from retrain_tools.graphdef.view import view_of
 from retrain_tools.graphdef.walks import downstream, successors
-
-# What most networks take, and what whoever runs the command has to look at.
-_PIXELS_UNKNOWN = " --input_mean=127.5 --input_std=127.5"
+from retrain_tools.graphdef.what_to_feed import inputs_told
 
 
 def summarize(
@@ -43,6 +42,8 @@ def summarize(
     input_layer: str | None = None,
     kind: str = "frozen GraphDef",
     known_outputs: Mapping[str, str] | None = None,
+    known_by: str = "the signature",
+    feeds: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Return the graph in short; nothing is run.
 
@@ -53,44 +54,45 @@ def summarize(
         tensors: its tensors, where they have been listed already.
         input_layer: the tensor that takes the image, if the user named it.
         kind: what kind of file it comes from.
-        known_outputs: tensors by the keys of the signature that was frozen.
+        known_outputs: tensors by the keys of the signature, or function, that was frozen.
+        known_by: what calls them so.
+        feeds: the values that the user gave for placeholders, by name; they are constants of the
+            graph by now.
 
     Raises:
-        InputError: there is no tensor `input_layer`.
+        InputError: there is no tensor `input_layer`, or it cannot take images.
     """
     graph_def = view_of(graph_def)
     tensors = list_tensors(graph_def) if tensors is None else tensors
-    images = _image_inputs(graph_def, path, input_layer)
     nodes = nodes_by_name(graph_def)
-    source = find_source(graph_def, nodes, images[1], entry) if images else None
     by_name = {tensor.name: tensor for tensor in tensors}
-    shapes = {tensor.name: tensor.shape for tensor in tensors}
+    shapes = {name: tensor.shape for name, tensor in by_name.items()}
+    images = _image_inputs(graph_def, nodes, path, input_layer, shapes)
+    source = find_source(graph_def, nodes, images, entry) if images else None
     bottlenecks: tuple[Candidate, ...] = ()
     if images is not None:
-        known = known_tensor(source, "bottleneck", nodes), who_named_it(source)
-        bottlenecks = tuple(bottleneck_candidates(graph_def, images[1], *known, shapes))
-    inputs = _inputs(graph_def, by_name, nodes, images)
-    outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {})
-    size = own_size(nodes, images[1]) if images else None
-    ops = op_counts(graph_def)
+        named = known_tensor(source, "bottleneck", nodes), who_named_it(source, entry)
+        bottlenecks = tuple(bottleneck_candidates(graph_def, images.pixels, *named, shapes))
+    outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {}, known_by)
+    given, ops = Given(path, input_layer, feeds or {}, source is not None), op_counts(graph_def)
     return Summary(
         path=path,
         file_bytes=_size_of(path),
         kind=kind,
-        network=_network(source),
+        network=_network(source, entry, path, images),
         nodes=len(graph_def.node),
         functions=len(graph_def.library.function),
         tensors=len(tensors),
         parts=part_counts(graph_def),
         versions=read_versions(graph_def),
-        inputs=inputs,
+        inputs=inputs_told(graph_def, nodes, by_name, images, outputs),
         outputs=outputs,
-        image_size=size,
+        image_size=images.size if images else None,
         bottlenecks=bottlenecks,
         ops=ops,
         unavailable=unavailable_ops(graph_def, ops),
         deprecated=deprecated_ops(graph_def, ops),
-        commands=_commands(path, inputs, outputs, bottlenecks, size, bool(source)),
+        commands=next_commands(graph_def, by_name, given, images, outputs, bottlenecks),
         **_sizes(graph_def, shapes),
     )
 
@@ -117,62 +119,48 @@ def _size_of(path: Path) -> int:
     return sum(file.stat().st_size for file in path.parent.glob(f"{glob.escape(path.name)}.*"))
 
 
-Images = tuple[str | None, str] | None
-"""The tensor that takes an encoded image, if there is one, and that which takes pixels."""
-
-
-def _image_inputs(graph_def: Any, path: Path, input_layer: str | None) -> Images:
+def _image_inputs(
+    graph_def: Any,
+    nodes: dict[str, Any],
+    path: Path,
+    input_layer: str | None,
+    shapes: Mapping[str, Shape | None],
+) -> ImageInput | None:
     try:
-        encoded, _, pixels = find_inputs(
-            graph_def, nodes_by_name(graph_def), str(path), input_layer
-        )
+        return find_inputs(graph_def, nodes, str(path), input_layer, shapes)
     except InputError:
         if input_layer is not None:
             raise
         return None  # a graph that takes no images has a summary too
-    return encoded, pixels
 
 
-def _network(source: Note | CatalogEntry | None) -> str | None:
+def _network(
+    source: Note | CatalogEntry | None,
+    asked_for: CatalogEntry | None,
+    path: Path,
+    images: ImageInput | None,
+) -> str | None:
     if isinstance(source, Note):
         return f"{source.source}, as the note in it says"
-    return None if source is None else f"{source.name} of the catalogue: {source.description}"
-
-
-def _inputs(
-    graph_def: Any, by_name: Mapping[str, Tensor], nodes: dict[str, Any], images: Images
-) -> tuple[Guess, ...]:
-    found: dict[str, str] = {}
-    if images is not None:
-        encoded, pixels = images
-        if encoded is not None:
-            decoder = next(n for n in graph_def.node if _takes(n, encoded))
-            found[encoded] = f"the bytes of one image: {decoder.op} takes it"
-            found[pixels] = "prepared pixels: what the first layer takes after the decoding"
-        elif nodes[node_name(pixels)].op.startswith("Placeholder"):
-            found[pixels] = "pixels: a placeholder of the type and shape of images"
-        else:
-            found[pixels] = "pixels: named by the user"
-    for tensor in graph_inputs(graph_def, list(by_name.values())):
-        is_default = tensor.op == "PlaceholderWithDefault"
-        other = "a placeholder that may be left alone" if is_default else "a placeholder"
-        if (part := training_parts(graph_def).get(node_name(tensor.name))) is not None:
-            other += f", which only serves training ({part})"
-        found.setdefault(tensor.name, other)
-    return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
-
-
-def _takes(node: Any, tensor: str) -> bool:
-    return any(name in (tensor, tensor.removesuffix(":0")) for name in node.input)
+    if source is None:
+        return None
+    known = f"{source.name} of the catalogue"
+    if asked_for is not None or catalog.is_published(path, source):
+        return f"{known}: {source.description}"
+    like = f"same structure as {known} ({source.description})"
+    if images is not None and images.encoded is not None:  # it scales pixels itself
+        return like
+    return f"{like}; its pixels are taken as that network's, (x - {source.mean:g}) / {source.std:g}"
 
 
 def _outputs(
     graph_def: Any,
     by_name: Mapping[str, Tensor],
     nodes: dict[str, Any],
-    images: Images,
+    images: ImageInput | None,
     source: Note | CatalogEntry | None,
     known: Mapping[str, str],
+    known_by: str,
 ) -> tuple[Guess, ...]:
     found: dict[str, str] = {}
     if "final_result" in nodes:
@@ -181,19 +169,23 @@ def _outputs(
         found[final] = f"what {'its note' if isinstance(source, Note) else 'the catalogue'} names"
     offered = [(key, name) for key, name in known.items() if name in by_name]
     for key, name in sorted(offered, key=lambda end: not _is_softmax(by_name[end[1]], nodes)):
-        found.setdefault(name, f"what the signature calls {key!r}")
+        found.setdefault(name, f"what {known_by} calls {key!r}")
     # The statistics that batch norm gives beside its result are for training.
     ends = [
         tensor
         for tensor in graph_outputs(graph_def, list(by_name.values()))
         if not tensor.op.startswith("FusedBatchNorm") or tensor.name.endswith(":0")
     ]
-    if images is not None:
-        depends = downstream(successors(graph_def), [images[1]])
-        ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
+    fed = [images.pixels] if images else [node.name for node in graph_def.node if _is_fed(node)]
+    depends = downstream(successors(graph_def), fed)
+    ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
     for tensor in ends:
         found.setdefault(tensor.name, _why_output(tensor, nodes))
     return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
+
+
+def _is_fed(node: Any) -> bool:
+    return node.op in PLACEHOLDERS
 
 
 def _end_order(tensor: Tensor, nodes: dict[str, Any], depends: set[str]) -> tuple[bool, bool]:
@@ -211,32 +203,3 @@ def _is_softmax(tensor: Tensor, nodes: dict[str, Any]) -> bool:
 def _why_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
     what = "softmax" if _is_softmax(tensor, nodes) else tensor.op
     return f"{'an' if what[0] in 'AEIO' else 'a'} {what} that no node takes"
-
-
-def _commands(
-    path: Path,
-    inputs: Sequence[Guess],
-    outputs: Sequence[Guess],
-    bottlenecks: Sequence[Candidate],
-    size: tuple[int, int] | None,
-    is_known: bool,
-) -> tuple[str, ...]:
-    if not bottlenecks:
-        return ()
-    graph = f"--graph={shlex.quote(str(path))}"
-    pixels = "" if is_known or inputs[0].tensor.dtype != "float32" else _PIXELS_UNKNOWN
-    if size is None and not is_known:
-        pixels += " --input_height=HEIGHT --input_width=WIDTH"
-    bottleneck = f"--bottleneck_tensor={shlex.quote(bottlenecks[0].tensor)}"
-    commands = [
-        f"retrain_tools.bottlenecks {graph} {bottleneck}{pixels} --image_dir=FOLDER "
-        "--bottleneck_dir=CACHE"
-    ]
-    commands.append(f"retrain_tools.retrain {graph} {bottleneck}{pixels} --image_dir=FOLDER")
-    if outputs:
-        output = shlex.quote(outputs[0].tensor.name)
-        commands.append(
-            f"retrain_tools.label_image {graph} --output_layer={output}{pixels} "
-            "--labels=LABELS.txt --image=IMAGE.jpg"
-        )
-    return tuple(commands)

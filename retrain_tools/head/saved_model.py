@@ -85,10 +85,10 @@ def _save(
 
     def prepare(encoded: Any) -> Any:
         [pixels] = import_light(side.graph_def, {node_name(side.encoded): encoded}, [side.pixels])
-        return tf.reshape(pixels, [*spec.image_size, 3])
+        return tf.reshape(pixels, [*spec.image_size, spec.channels])
 
     def classify(image_bytes: Any) -> dict[str, Any]:
-        signature = tf.TensorSpec([*spec.image_size, 3], tf.float32)
+        signature = tf.TensorSpec([*spec.image_size, spec.channels], tf.float32)
         pixels = tf.map_fn(prepare, image_bytes, fn_output_signature=signature)
         tensors = {name: tf.convert_to_tensor(value) for name, value in module.weights.items()}
         tensors[node_name(spec.pixel_input)] = pixels

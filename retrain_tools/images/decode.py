@@ -15,7 +15,10 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
-"""An image: a file, an encoded image, a Pillow image, or pixels, uint8 [H, W, 3]."""
+"""An image: a file, an encoded image, a Pillow image, or pixels, uint8 [H, W, 3].
+
+Where a network takes grey images, uint8 [H, W] and [H, W, 1] as well.
+"""
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -29,22 +32,32 @@ class Decoder(enum.Enum):
 
 
 class ImageFormat(NamedTuple):
-    """A format: its name, Pillow's name for it, the ends of file names, and what decodes it."""
+    """A format: its name, Pillow's name for it, the ends of file names, and what decodes it.
+
+    `decodes_grey` says whether that decoder gives grey images itself.
+    """
 
     name: str
     pillow: str
     extensions: tuple[str, ...]
     decoder: Decoder
+    decodes_grey: bool = False
 
 
 FORMATS = (
-    ImageFormat("JPEG", "JPEG", (".jpg", ".jpeg"), Decoder.GRAPH),
-    ImageFormat("PNG", "PNG", (".png",), Decoder.TENSORFLOW),
+    ImageFormat("JPEG", "JPEG", (".jpg", ".jpeg"), Decoder.GRAPH, True),
+    ImageFormat("PNG", "PNG", (".png",), Decoder.TENSORFLOW, True),
     ImageFormat("GIF", "GIF", (".gif",), Decoder.TENSORFLOW),
     ImageFormat("BMP", "BMP", (".bmp",), Decoder.PILLOW),
     ImageFormat("WebP", "WEBP", (".webp",), Decoder.PILLOW),
 )
 EXTENSIONS = tuple(extension for form in FORMATS for extension in form.extensions)
+
+# What pixels may be given as, by the channels of the network: what follows height and width.
+_SHAPES: dict[int, dict[tuple[int, ...], str]] = {
+    3: {(3,): "[H, W, 3]"},
+    1: {(): "[H, W]", (1,): "[H, W, 1]", (3,): "[H, W, 3]"},
+}
 
 _BY_PILLOW_NAME = {form.pillow: form for form in FORMATS}
 
@@ -83,29 +96,34 @@ def named_images(images: Sequence[ImageLike]) -> dict[str, ImageLike]:
     return {image_name(image, index): image for index, image in enumerate(paths)}
 
 
-def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> EncodedImage | Pixels:
+def read_image(
+    image: ImageLike, max_pixels: int = MAX_PIXELS, channels: int = 3
+) -> EncodedImage | Pixels:
     """Read an image; what is encoded stays so, and its format is told by content.
 
     More than `max_pixels` (width × height) are refused: a small file can claim to be huge. Pillow
     accepts no more than 178,956,970 of an encoded image, whatever is given here.
 
     Returns:
-        The bytes and their format; or pixels, uint8 [H, W, 3], without transparency.
+        The bytes and their format; or pixels, uint8 [H, W, channels], without transparency.
 
     Raises:
         ImageError: unreadable, empty, not an image of these formats, too large, or of another
             Python type, dtype or shape.
     """
     if isinstance(image, np.ndarray):
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            shape = list(image.shape)
-            raise ImageError(f"is an array of {image.dtype} {shape}; it takes uint8 [H, W, 3]")
+        forms = _SHAPES[channels]
+        if image.dtype != np.uint8 or image.shape[2:] not in forms or 0 in image.shape:
+            shape, takes = list(image.shape), " or ".join(forms.values())
+            raise ImageError(f"is an array of {image.dtype} {shape}; it takes uint8 {takes}")
         _check_size(image.shape[1], image.shape[0], max_pixels)
-        return image
+        if image.ndim == 2:
+            return image[:, :, np.newaxis]
+        return grey(image) if image.shape[2] > channels else image
     if isinstance(image, Image.Image):
         _check_size(*image.size, max_pixels)
         with _loading:
-            return decode_with_pillow(image)
+            return decode_with_pillow(image, channels)
     if isinstance(image, (str, Path)):
         try:
             image = Path(image).read_bytes()
@@ -114,7 +132,7 @@ def read_image(image: ImageLike, max_pixels: int = MAX_PIXELS) -> EncodedImage |
     if not isinstance(image, bytes):
         raise ImageError(
             f"is of type {type(image).__name__}; it takes a path, bytes, a Pillow image or a "
-            "uint8 array [H, W, 3]"
+            f"uint8 array {' or '.join(_SHAPES[channels].values())}"
         )
     return EncodedImage(image, _format_of(image, max_pixels))
 
@@ -143,10 +161,11 @@ def _check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageError(f"is {width} × {height}, more than the limit of {max_pixels:,} pixels")
 
 
-def decode_with_pillow(image: bytes | Image.Image) -> Pixels:
-    """Return an encoded image of one of FORMATS, or a Pillow image, as RGB: uint8 [H, W, 3].
+def decode_with_pillow(image: bytes | Image.Image, channels: int = 3) -> Pixels:
+    """Return an encoded image of one of FORMATS, or a Pillow image: uint8 [H, W, channels].
 
-    Transparency is dropped, as TensorFlow's decoders do.
+    That is RGB, or for one channel the image in grey (see `grey`). Transparency is dropped, as
+    TensorFlow's decoders do.
 
     Raises:
         ImageError: the data are damaged or cut off.
@@ -155,16 +174,28 @@ def decode_with_pillow(image: bytes | Image.Image) -> Pixels:
         if isinstance(image, bytes):
             image = Image.open(io.BytesIO(image), formats=tuple(_BY_PILLOW_NAME))
         # By way of RGBA: Pillow's direct conversion may blend, and palettes may hold alpha.
-        return np.asarray(image.convert("RGBA"))[:, :, :3]
+        pixels: Pixels = np.asarray(image.convert("RGBA"))[:, :, :3]
     except _DAMAGE as error:
         raise ImageError(f"cannot be decoded: {error}") from error
+    return grey(pixels) if channels == 1 else pixels
+
+
+def grey(pixels: Pixels) -> Pixels:
+    """Return uint8 [H, W, 1] for RGB pixels, uint8 [H, W, 3], where no decoder gives grey images.
+
+    It is the luma of JPEG (0.299 R + 0.587 G + 0.114 B, ITU-R BT.601), as Pillow rounds it.
+    """
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, np.newaxis]
 
 
 def resize_with_pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize uint8 [H, W, 3] to `size`, (height, width), aspect not kept, as SciPy's imresize did.
+    """Resize uint8 [H, W, 3] or [H, W, 1] to (height, width), as SciPy's imresize did.
 
-    That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels.
+    That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels; the
+    aspect is not kept.
     """
     height, width = size
-    image = Image.fromarray(np.ascontiguousarray(pixels))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    channels = pixels.shape[2]
+    image = Image.fromarray(np.ascontiguousarray(pixels if channels == 3 else pixels[:, :, 0]))
+    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    return resized.reshape(height, width, channels)

@@ -37,7 +37,8 @@ def evaluation_side(prepared: Preprocessing, image_size: tuple[int, int]) -> Ima
         tf.multiply(resized - list(prepared.mean), 1.0 / prepared.std, "pixels")
     side = schema.GraphDef.FromString(graph.as_graph_def().SerializeToString())
     _rename(side, "contents", "DecodeJpeg/contents")
-    return ImageSide(side, "DecodeJpeg/contents:0", "DecodeJpeg:0", "resized:0", "pixels:0")
+    names = "DecodeJpeg/contents:0", "DecodeJpeg:0", "resized:0", "pixels:0"
+    return ImageSide(side, *names, 3)
 
 
 def _resize(image: Any, size: Any) -> Any:

@@ -68,10 +68,14 @@ class TensorInfo(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Signature:
-    """The inputs and outputs, by their keys, of one thing that a model can be asked for."""
+    """The inputs and outputs, by their keys, of one thing that a model can be asked for.
+
+    `is_function` says that it is a function of a saved object, and no signature of the file's.
+    """
 
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
+    is_function: bool = False
 
 
 class Operator(NamedTuple):

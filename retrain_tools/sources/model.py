@@ -14,6 +14,7 @@ from typing import Any
 
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.graphdef.navigate import tensor_name
 from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
 from retrain_tools.graphdef.summary import Summary
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
@@ -92,23 +93,39 @@ class Model:
         """Whether freezing is worth trying: nothing that is already known speaks against it."""
         return self.freezer is not None
 
-    def freeze(self, image_size: ImageSize = (None, None)) -> Frozen:
+    def freeze(
+        self, image_size: ImageSize = (None, None), feeds: Mapping[str, Any] | None = None
+    ) -> Frozen:
         """Return the graph of the chosen signature with constants for variables.
 
         Args:
             image_size: for a network that can be built for more than one, as slim's.
+            feeds: values for placeholders by their names; they become constants.
 
         Raises:
             InputError: it cannot be frozen; the message says why, and what to do.
         """
         if self.freezer is None:
             raise InputError(f"{self.path} cannot be frozen: {self.why_not_frozen}")
-        return self.freezer(image_size)
+        return self._fed(self.freezer(image_size), feeds)
+
+    def _fed(self, made: Frozen, feeds: Mapping[str, Any] | None) -> Frozen:
+        if not feeds:
+            return made
+        from retrain_tools.graphdef.feeds import fold_feeds
+
+        graph_def = fold_feeds(made.graph_def, feeds, str(self.path))
+        folded = set(map(tensor_name, feeds))
+        inputs = {key: name for key, name in made.inputs.items() if name not in folded}
+        return Frozen(graph_def, inputs, made.outputs)
 
     @functools.cached_property
-    def _usual(self) -> Frozen:
-        """The frozen graph for images of the usual size, made once."""
-        return self.freeze(_size(self.overrides))
+    def usual(self) -> Frozen:
+        """The frozen graph by what the user said of the model, made once.
+
+        Reading it raises what `freeze` raises.
+        """
+        return self.freeze(_size(self.overrides), self.overrides.feeds)
 
     @functools.cached_property
     def _frozen(self) -> Frozen | None:
@@ -117,7 +134,9 @@ class Model:
         It may lack the values of large variables.
         """
         try:
-            return self._usual if self.light_freezer is None else self.light_freezer()
+            if self.light_freezer is None:
+                return self.usual
+            return self._fed(self.light_freezer(), self.overrides.feeds)
         except InputError as error:
             if self.choices != Choices():  # what the user chose is not there
                 raise
@@ -141,11 +160,11 @@ class Model:
         """
         if self._is_frozen_already or self._frozen is None:
             return self.stored_graph
-        return self._usual.graph_def
+        return self.usual.graph_def
 
     @property
     def _is_frozen_already(self) -> bool:
-        return self.kind is Kind.GRAPH_DEF and self.can_freeze
+        return self.kind is Kind.GRAPH_DEF and self.can_freeze and not self.overrides.feeds
 
     def frozen(self, overrides: SpecOverrides | None = None) -> FrozenGraph:
         """Return the frozen graph with all that it takes to run it on images.
@@ -161,8 +180,9 @@ class Model:
         from retrain_tools.graphdef.make_spec import make_spec  # with the catalogue, which is slow
 
         overrides = overrides or self.overrides
-        size = _size(overrides)
-        made = self._usual if size == _size(self.overrides) else self.freeze(size)
+        size, feeds = _size(overrides), overrides.feeds
+        is_usual = (size, feeds) == (_size(self.overrides), self.overrides.feeds)
+        made = self.usual if is_usual else self.freeze(size, feeds)
         spec, entry = make_spec(made.graph_def, str(self.path), self.entry, overrides)
         if spec.final is None and len(made.outputs) == 1:
             spec = dataclasses.replace(spec, final=next(iter(made.outputs.values())))
@@ -215,6 +235,7 @@ class Model:
             why = self.why_not_frozen
             raise InputError(f"{self.path} ({self.description}) has no graph to sum up: {why}")
         outputs = self._frozen.outputs if self.signatures and self._frozen else {}
+        is_function = all(signature.is_function for signature in self.signatures.values())
         return summarize(
             self.view,
             self.path,
@@ -223,6 +244,8 @@ class Model:
             self.overrides.input_layer,
             self.description,
             outputs,
+            "the function" if is_function else "the signature",
+            self.overrides.feeds,
         )
 
     def held_beside_the_graph(self) -> list[tuple[str, str]]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.spec import SpecOverrides
@@ -37,6 +38,7 @@ def load(
     input_width: int | None = None,
     input_mean: float | None = None,
     input_std: float | None = None,
+    feed: Mapping[str, Any] | None = None,
 ) -> Model:
     """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
 
@@ -53,6 +55,8 @@ def load(
         input_width: the same.
         input_mean: subtracted from pixels of 0 to 255, for a graph of unknown scaling.
         input_std: what pixels are divided by after that.
+        feed: values for placeholders beside the images, as `{"keep_prob:0": 1.0}`: they become
+            constants of the graph.
 
     Raises:
         InputError: there is no such file, or it cannot be read.
@@ -76,6 +80,7 @@ def load(
         input_mean=input_mean,
         input_std=input_std,
         raw_pixels=is_raw,
+        feeds=feed or {},
     )
     return dataclasses.replace(open_model(graph, model_dir, choices), overrides=overrides)
 

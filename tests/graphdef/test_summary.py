@@ -102,8 +102,12 @@ def test_real_graphs(
     assert told(summary) == (inputs, outputs, bottleneck)
     assert summary.image_size == size
     assert summary.parameters == parameters
-    assert (summary.network or "").startswith(f"{network} of the catalogue: ")
-    assert summary.bottlenecks[0].why == "what retrain.py cached for this network"
+    # Of these only the graph before retraining is the published file, by its checksum.
+    called = f"{network} of the catalogue: "
+    if file != MOBILENET:
+        called = f"same structure as {network} of the catalogue ("
+    assert (summary.network or "").startswith(called)
+    assert summary.bottlenecks[0].why == "what retrain.py cached for networks of this structure"
     assert summary.unavailable == {}
     assert summary.unmeasured_layers == 0
     assert summary.file_bytes == path.stat().st_size
@@ -214,7 +218,7 @@ def test_a_graph_without_images(tmp_path: Path) -> None:
     add(graph_def, "z", "Mystery", ["y"], T=tf.int64)
     summary = summary_of(write(graph_def, tmp_path / "g.pb"))
     assert told(summary) == (["x:0"], ["z:0"], None)
-    assert summary.inputs[0].why == "a placeholder"
+    assert summary.inputs[0].why == "data that has to be fed"
     assert summary.outputs[0].why == "a Mystery that no node takes"
     assert summary.commands == ()
     assert (summary.flops, summary.parameters, summary.image_size) == (0, 0, None)

@@ -115,7 +115,7 @@ def call_function(meta_graph: Any, name: str, where: str) -> CalledFunction:
         for index, (key, result) in enumerate(zip(keys, results, strict=True))
     }
     objects = {name: place for place, name in captured.items() if name not in constants}
-    return CalledFunction(graph_def, Signature(inputs, outputs), objects)
+    return CalledFunction(graph_def, Signature(inputs, outputs, is_function=True), objects)
 
 
 def _add_arguments(

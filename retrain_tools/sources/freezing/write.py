@@ -28,7 +28,8 @@ def write_frozen(
         InputError: it cannot be frozen, or would be larger than a GraphDef can be.
     """
     overrides = overrides or model.overrides
-    graph_def, inputs, outputs = model.freeze((overrides.input_height, overrides.input_width))
+    size = (overrides.input_height, overrides.input_width)
+    graph_def, inputs, outputs = model.freeze(size, overrides.feeds)
     taken = list(inputs.values())
     if read_note(graph_def) is not None:  # a network that takes images, of known scaling
         spec, _ = make_spec(graph_def, str(model.path), model.entry, overrides)

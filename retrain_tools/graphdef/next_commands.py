@@ -1,0 +1,168 @@
+"""What to run next on a graph, for its summary: the scripts for images, or a line of Python."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrain_tools.graphdef.bottleneck import Candidate
+from retrain_tools.graphdef.feeds import unfed
+from retrain_tools.graphdef.image_inputs import ImageInput
+from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.op_sets import MATRIX_PRODUCTS, VARIABLES
+from retrain_tools.graphdef.pixel_flow import CHANNELS
+from retrain_tools.graphdef.purposes import feed_flags, purpose
+from retrain_tools.graphdef.shapes.call import Shape
+from retrain_tools.graphdef.summary import Guess
+from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor
+from retrain_tools.graphdef.versions import op_counts, unavailable_ops
+
+# What most networks take, and what whoever runs the command has to look at.
+_PIXELS_UNKNOWN = " --input_mean=127.5 --input_std=127.5"
+
+_OUTPUTS_FETCHED = 3
+# Parts of the names of ops whose state is not in the graph.
+_STATES = ("Queue", "Iterator", "Dataset", "Table", "Reader", "Barrier", "StagingArea")
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """What the user said of a graph that a next command has to say again.
+
+    Attributes:
+        path: its file.
+        input_layer: the tensor that takes the image.
+        feeds: values for placeholders by name.
+        is_known: whether the scaling of pixels need not be said.
+    """
+
+    path: Path
+    input_layer: str | None
+    feeds: Mapping[str, Any]
+    is_known: bool
+
+    def flags(self) -> str:
+        """Return the graph, the input layer and the values as flags."""
+        layer = f" --input_layer={shlex.quote(self.input_layer)}" if self.input_layer else ""
+        feeds = [f"{name}={json.dumps(value)}" for name, value in self.feeds.items()]
+        return f"--graph={shlex.quote(str(self.path))}{layer}{_feed_flags(feeds)}"
+
+
+def next_commands(
+    graph_def: Any,
+    by_name: Mapping[str, Tensor],
+    given: Given,
+    images: ImageInput | None,
+    outputs: Sequence[Guess],
+    bottlenecks: Sequence[Candidate],
+) -> tuple[str, ...]:
+    """Return what to run next: for images what caches, retrains and labels, else a line of Python.
+
+    Args:
+        graph_def: the graph.
+        by_name: its tensors by full name.
+        given: what the user said of it.
+        images: where images enter; None in a graph that takes none.
+        outputs: what to fetch, the main one first.
+        bottlenecks: what is worth caching, best first.
+    """
+    if images is not None and images.channels in CHANNELS and bottlenecks:
+        return _for_images(graph_def, given, images, outputs, bottlenecks[0].tensor)
+    line = _in_python(graph_def, by_name, given, outputs)
+    return () if line is None else (line,)
+
+
+def _feed_flags(feeds: Sequence[str]) -> str:
+    return "".join(f" --feed={shlex.quote(feed)}" for feed in feeds)
+
+
+def _for_images(
+    graph_def: Any, given: Given, images: ImageInput, outputs: Sequence[Guess], best: str
+) -> tuple[str, ...]:
+    nodes, graph = nodes_by_name(graph_def), given.flags()
+    pixels = "" if given.is_known or images.encoded is not None else _PIXELS_UNKNOWN
+    if images.size is None and not given.is_known:
+        pixels += " --input_height=HEIGHT --input_width=WIDTH"
+
+    def fed(tensor: str) -> str:
+        missing = unfed(nodes, [tensor], {node_name(images.pixels)})
+        return _feed_flags(feed_flags(graph_def, nodes, missing))
+
+    how = f"{graph} --bottleneck_tensor={shlex.quote(best)}{fed(best)}{pixels} --image_dir=FOLDER"
+    commands = [
+        f"retrain_tools.bottlenecks {how} --bottleneck_dir=CACHE",
+        f"retrain_tools.retrain {how}",
+    ]
+    if outputs:
+        name = outputs[0].tensor.name
+        commands.append(
+            f"retrain_tools.label_image {graph} --output_layer={shlex.quote(name)}{fed(name)}"
+            f"{pixels} --labels=LABELS.txt --image=IMAGE.jpg"
+        )
+    return tuple(commands)
+
+
+def _in_python(
+    graph_def: Any, by_name: Mapping[str, Tensor], given: Given, outputs: Sequence[Guess]
+) -> str | None:
+    """Return the line of Python that fetches the main outputs; it runs as it stands, on zeros.
+
+    None where the graph cannot run by itself: where it would need ops that TensorFlow does not
+    have, or the values of variables, queues and the like.
+    """
+    nodes = nodes_by_name(graph_def)
+    names = [guess.tensor.name for guess in outputs[:_OUTPUTS_FETCHED]]
+    needed = {nodes[name].op for name in upstream(nodes, names)}
+    has_state = any(op in VARIABLES or any(part in op for part in _STATES) for op in needed)
+    unavailable = unavailable_ops(graph_def, op_counts(graph_def))
+    if not names or has_state or needed & set(unavailable):
+        return None
+    feeds = [
+        f"{_quoted(name)}: {_value(graph_def, nodes, by_name, by_name[name])}"
+        for name in unfed(nodes, names, ())
+    ]
+    imports = "numpy as np, retrain_tools as rt"
+    folded = f", feed={given.feeds!r}".replace("'", '"') if given.feeds else ""
+    model = f"rt.load({_quoted(str(given.path))}{folded})"
+    fetched = f"[{', '.join(map(_quoted, names))}]"
+    run = f"rt.run({model}, {fetched}, {{{', '.join(feeds)}}})"
+    return f"python -c {shlex.quote(f'import {imports}; print({run})')}"
+
+
+def _quoted(text: str) -> str:
+    """Return Python's literal of a text in double quotes, which a shell's single ones can hold."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def _value(
+    graph_def: Any, nodes: Mapping[str, Any], by_name: Mapping[str, Tensor], tensor: Tensor
+) -> str:
+    """Return what to feed, in Python: what is right outside of training, or zeros."""
+    usual = purpose(graph_def, nodes, tensor.name).value
+    shape = tensor.shape
+    if shape is None:
+        shape = () if usual else _by_matrix_product(graph_def, nodes, by_name, tensor.name)
+    shape = tuple(1 if size is None else size for size in shape)
+    value = {"false": "False", None: "0"}.get(usual, usual)
+    if tensor.dtype == "string":
+        value = '""'
+    if shape == ():
+        return str(value)
+    return f"np.full({shape}, {value})" if value != "0" else f"np.zeros({shape})"
+
+
+def _by_matrix_product(
+    graph_def: Any, nodes: Mapping[str, Any], by_name: Mapping[str, Tensor], name: str
+) -> Shape:
+    """Return the shape that a product asks for; that of a scalar where nothing does."""
+    for user in consumers_by_tensor(graph_def).get(name, ()):
+        node = nodes[user]
+        if node.op in MATRIX_PRODUCTS and full_name(node.input[0]) == name:
+            other = by_name[full_name(node.input[1])].shape
+            if other is not None and len(other) == 2:
+                return (1, other[0])
+    return ()
