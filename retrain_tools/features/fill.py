@@ -157,13 +157,9 @@ def fill_cache(
         depth = before.depth if before and is_known else extractor().shapes[0][0]
         cache = Cache(folder, suffix, depth)
         found = _read_cached(cache, images, before.others(identity) if before else {}, keep)
-        if before and is_known:
-            now = before
-        elif found.other_depths and not found.good:
-            refuse_other_depth(cache, found.other_depths, tensor)
-        else:
-            wanted = Manifest(identity, depth, str(frozen.path))
-            now = _settle(cache, before, found, wanted, options.trust_cache, extractor)
+        wanted = Manifest(identity, depth, str(frozen.path))
+        now = before if before and is_known else None
+        now = now or _settle(cache, before, found, wanted, options.trust_cache, extractor)
         waiting = {image.path: image for image in found.waiting}
         soon = [image.relative for image in found.waiting]
         now = now.with_computed(identity, str(frozen.path), soon)
@@ -194,6 +190,8 @@ def _settle(
     extractor: Callable[[], Extractor],
 ) -> Manifest:
     """Return the manifest of a cache that has none yet, or one of which it is not known whose."""
+    if found.other_depths and not found.good and wanted.identity:
+        refuse_other_depth(cache, found.other_depths, wanted.identity.tensor)
     own = before.own(wanted.identity) if before and wanted.identity else set()
     unknown = [image for image in found.good if image.relative not in own]
     if unknown:

@@ -74,7 +74,7 @@ def summarize(
         named = known_tensor(source, "bottleneck", nodes), who_named_it(source, entry)
         bottlenecks = tuple(bottleneck_candidates(graph_def, images.pixels, *named, shapes))
     outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {}, known_by)
-    given, ops = Given(path, input_layer, feeds or {}, source is not None), op_counts(graph_def)
+    given = Given(path, input_layer, feeds or {}, source is not None)
     return Summary(
         path=path,
         file_bytes=_size_of(path),
@@ -89,15 +89,23 @@ def summarize(
         outputs=outputs,
         image_size=images.size if images else None,
         bottlenecks=bottlenecks,
-        ops=ops,
-        unavailable=unavailable_ops(graph_def, ops),
-        deprecated=deprecated_ops(graph_def, ops),
         commands=next_commands(graph_def, by_name, given, images, outputs, bottlenecks),
         **_sizes(graph_def, shapes),
+        **_ops(graph_def),
     )
 
 
-def _sizes(graph_def: Any, shapes: Mapping[str, Shape | None]) -> dict[str, int]:
+def _ops(graph_def: Any) -> dict[str, Any]:
+    """Return what a Summary says of the ops."""
+    ops = op_counts(graph_def)
+    return {
+        "ops": ops,
+        "unavailable": unavailable_ops(graph_def, ops),
+        "deprecated": deprecated_ops(graph_def, ops),
+    }
+
+
+def _sizes(graph_def: Any, shapes: Mapping[str, Shape | None]) -> dict[str, Any]:
     """Return the figures of a Summary that say how large the graph is."""
     by_op = nodes_by_op(graph_def)
     counted = [multiply_adds(node, shapes) for op in LAYERS for node in by_op.get(op, ())]

@@ -17,7 +17,8 @@ from retrain_tools.features.fill import CacheOptions
 from retrain_tools.graphdef.note import read_labels
 from retrain_tools.head.graph_evaluation import check_class_folders, evaluate_graph
 from retrain_tools.head.labels import labels_of
-from retrain_tools.head.retraining import find_classes, retrain_on, settings_in
+from retrain_tools.head.retraining import retrain_on
+from retrain_tools.head.settings import find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.folders import find_images, label_of
 from tests.opening import load_graph
