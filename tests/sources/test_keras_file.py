@@ -1,4 +1,4 @@
-"""What a Keras file may not do, and models of older versions of Keras."""
+"""Keras files of today: what is in them, and what they may not do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ import pytest
 
 from retrain_tools.errors import InputError
 from retrain_tools.sources.open import open_model
-from retrain_tools.sources.readers.keras_config import parse_config, refuse_foreign_code
-from retrain_tools.sources.readers.keras_versions import modernised
+from retrain_tools.sources.readers.keras_config import parse_config
+from retrain_tools.sources.readers.keras_safety import refuse_foreign_code
 
 from .corpus import SIZE, close, keras_model, random_images, run
 
@@ -63,16 +63,17 @@ def test_layers_of_another_program(tmp_path: Path, ending: str) -> None:
 )
 def test_descriptions_that_would_run_something_else(item: dict[str, Any]) -> None:
     inner = {"name": "m", "layers": [{"class_name": "Dense", "config": {"activation": item}}]}
-    with pytest.raises(InputError, match=r"not part of Keras|Lambda"):
-        refuse_foreign_code({"class_name": "Sequential", "config": inner}, "it")
+    for generation in (2, 3):
+        with pytest.raises(InputError, match=r"not part of Keras|Lambda"):
+            refuse_foreign_code({"class_name": "Sequential", "config": inner}, "it", generation)
 
 
 def test_plain_descriptions_are_let_through(keras_files: Mapping[str, Path]) -> None:
     with zipfile.ZipFile(keras_files["keras"]) as archive:
-        refuse_foreign_code(parse_config(archive.read("config.json"), "it"), "it")
+        refuse_foreign_code(parse_config(archive.read("config.json"), "it"), "it", 3)
     for build in (keras.applications.EfficientNetV2B0, keras.applications.MobileNetV3Small):
         config = keras.saving.serialize_keras_object(build(weights=None))
-        refuse_foreign_code(json.loads(json.dumps(config)), "it")
+        refuse_foreign_code(json.loads(json.dumps(config)), "it", 3)
 
 
 def test_arrays_from_other_files_are_refused(tmp_path: Path) -> None:
@@ -101,36 +102,6 @@ def test_files_with_another_ending(keras_files: Mapping[str, Path], tmp_path: Pa
         frozen = open_model(path).freeze()
         (mine,) = run(frozen, random_images(), list(frozen.outputs))
         assert close(mine, np.load(keras_files["results"]))
-
-
-def test_descriptions_of_older_versions() -> None:
-    """As TensorFlow 1.15 wrote it: no input layer, dtypes of initializers, axes as lists."""
-    glorot = {"class_name": "GlorotUniform", "config": {"seed": None, "dtype": "float32"}}
-    first = {
-        "name": "conv1/conv",
-        "batch_input_shape": [None, SIZE, SIZE, 3],
-        "filters": 2,
-        "kernel_size": [3, 3],
-        "kernel_initializer": glorot,
-    }
-    second = {"name": "bn", "axis": [3], "fused": None}
-    layers = [
-        {"class_name": "Conv2D", "config": first},
-        {"class_name": "BatchNormalizationV1", "config": second},
-        {"class_name": "DepthwiseConv2D", "config": {"kernel_size": 3, "groups": 1}},
-    ]
-    old = {"class_name": "Sequential", "config": layers}  # before 2.2.3: no name
-    new = modernised(old)
-    assert old["config"][0]["config"]["name"] == "conv1/conv"
-    names = [layer["config"].get("name") for layer in new["config"]["layers"]]
-    assert names == ["conv1_conv_input", "conv1_conv", "bn", None]
-    model = keras.Sequential.from_config(new["config"])
-    assert [type(layer).__name__ for layer in model.layers] == [
-        "Conv2D",
-        "BatchNormalization",
-        "DepthwiseConv2D",
-    ]
-    assert model.output_shape == (None, SIZE - 4, SIZE - 4, 2)
 
 
 def test_models_with_several_inputs(tmp_path: Path) -> None:

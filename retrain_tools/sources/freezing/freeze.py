@@ -23,6 +23,7 @@ from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.graphdef.save import MAX_BYTES
 from retrain_tools.sources.contents import Frozen, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.freezing.functions import inline_calls
+from retrain_tools.sources.freezing.layer_norms import keep_layer_norms
 from retrain_tools.sources.freezing.variables import variables_to_constants
 
 # What tf.function adds at the end of a function for each result, under no name of its own.
@@ -76,6 +77,7 @@ def freeze_signature(
         outputs[key] = _before_added(nodes, inlined.tensors.get(tensor, tensor))
     graph, empty = variables_to_constants(inlined.graph_def, outputs.values(), where, handles)
     _fill(graph, empty, values, where, info_of)
+    keep_layer_norms(graph)
     left = {node.name for node in graph.node}
     inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in left}
     return Frozen(graph, inputs, outputs)

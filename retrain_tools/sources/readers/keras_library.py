@@ -24,9 +24,7 @@ from retrain_tools.sources.readers.keras_config import objects
 # Arguments that the layers of Keras 1 had, and no later Keras writes (but Embedding's output_dim).
 _KERAS_1 = {"border_mode", "dim_ordering", "inner_init", "nb_filter", "output_dim", "subsample"}
 # Where Keras's messages go over to what the message was made from, which may be pages long.
-_DETAILS = re.compile(
-    r"^(Call arguments received|Arguments received)|\s*(Full object config:|Full config:|config=\{)"
-)
+_DETAILS = re.compile(r"\n(?:Call a|A)rguments received by|\s(?:Full object|Full) config:")
 # Keras's advice to whoever calls it, which nobody does here.
 _ADVICE = re.compile(
     r"custom_object|allow_pickle|safe_mode|register_keras_serializable|If you trust|"
@@ -150,14 +148,8 @@ def reason_of(error: Exception) -> str:
         >>> reason_of(ValueError("Unknown layer: 'Mine'. Please ensure you are using a scope."))
         "Unknown layer: 'Mine'"
     """
-    kept: list[str] = []
-    for line in str(error).splitlines():
-        details = _DETAILS.search(line)
-        kept.append(line[: details.start()] if details else line)
-        if details:
-            break
-    text = " ".join(" ".join(kept).split())
-    _, _, cause = text.rpartition("Exception encountered: ")
-    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`'\"])", cause)
+    _, _, cause = str(error).rpartition("Exception encountered: ")
+    text = " ".join(_DETAILS.split(cause, maxsplit=1)[0].split())
+    sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`'\"])", text)
     told = " ".join(s for s in sentences if not _ADVICE.search(s)).strip().rstrip(".:")
     return told or type(error).__name__

@@ -21,7 +21,7 @@ from retrain_tools.sources.readers.keras_names import (
     only_computes,
 )
 
-# Where Keras 3 keeps what a description may name; `function` is looked up in the last two only.
+# Where Keras 3 keeps what a description may name; `function` is looked up in two of them only.
 _ROOMS = {
     "constraints",
     "dtype_policies",
@@ -102,10 +102,10 @@ def _foreign_3(item: Mapping[str, Any]) -> str | None:
     named = next((n for n in (item.get("registered_name"), kind) if ">" in str(n)), None)
     if named is not None:
         return str(named)
-    if module is None:
-        return None if kind in KERAS_2 or kind.startswith("__") else kind
+    if module is None:  # in HDF5 files; classes are looked up among Keras's own
+        return None if kind in KERAS_2 or kind.startswith("__") or kind[:1].isupper() else kind
     parts = str(module).split(".")
-    if parts[:2] == ["keras", "src"]:
+    if parts[:2] in (["keras", "src"], ["keras", "_legacy"]):
         parts = ["keras", *parts[2:]]
     room = parts[1] if len(parts) > 1 else ""
     if kind == "function":
