@@ -127,6 +127,49 @@ def test_images_from_a_folder_a_list_and_the_command_line(graph, photos, tmp_pat
     check(tmp_path / "f.npz", graph, asked, ["softmax"])
 
 
+def test_a_second_run_for_one_image_keeps_the_others_and_their_labels(graph, photos, tmp_path):
+    """Ten rows became one without a word."""
+    (photos / "notes.txt").write_text("")
+    (tmp_path / "new.jpg").write_bytes((photos / "a/0.jpg").read_bytes())
+    flags = [f"--graph={graph}", "--tensors=softmax", "--output=f.npz"]
+    pickled = [*flags[:2], "--output=f.pkl"]
+    first, one, new, _, refused = run_commands(
+        MODULE,
+        [
+            [*flags, "--image_dir=photos"],
+            [*flags, "photos/a/4.jpg"],
+            [*flags, "new.jpg", "photos/b/3.jpg"],
+            [*pickled, "photos"],
+            [*pickled, "new.jpg"],
+        ],
+        tmp_path,
+    )
+    assert first.err == "1 file of other kinds left out: .txt 1\n"
+    assert one.out == (
+        "0 computed, 1 reused, 0 failed: f.npz: softmax [5]; 9 rows of other images kept\n"
+    )
+    assert new.out.endswith(": f.npz: softmax [5]; 9 rows of other images kept\n")
+    with np.load(tmp_path / "f.npz") as arrays:
+        images, labels = arrays["images"].tolist(), arrays["labels"].tolist()
+    assert images == [*(f"photos/{one}" for one in in_folders(range(10))), "new.jpg"]
+    assert labels == [*"aaaaabbbbb", ""]
+    assert (refused.status, refused.out) == (2, "")
+    assert refused.err == (
+        "error: f.pkl holds 10 images that were not asked for, whose rows cannot be taken over (a "
+        "pickle is a program, which is never read). Ask for them too, choose another --output, or "
+        "drop them with --overwrite.\n"
+    )
+    done = run_script(MODULE, *flags, "--overwrite", "photos/b/3.jpg", cwd=tmp_path)
+    assert done.out == "0 computed, 1 reused, 0 failed: f.npz: softmax [5]\n", done.err
+    with np.load(tmp_path / "f.npz") as arrays:
+        assert arrays["images"].tolist() == ["photos/b/3.jpg"]
+        assert arrays["labels"].tolist() == ["b"]
+
+
+def in_folders(numbers) -> list[str]:
+    return sorted(f"{'ab'[number % 2]}/{number}.jpg" for number in numbers)
+
+
 def test_raw_pixels_are_fed_as_they_are(pixel_graph, photos, tmp_path):
     paths = jpegs(photos)
     done = run_script(

@@ -241,3 +241,82 @@ def test_a_folder_that_cannot_be_written_is_told_early(
         "False",
     ]
     assert status == 2
+
+
+@pytest.mark.parametrize("script", ["bottlenecks", "fetch_tensors", "label_image", "retrain"])
+def test_every_script_counts_the_files_that_it_leaves_out(script: str, tmp_path: Path) -> None:
+    for number in range(12):
+        kind = ("TIF" if number % 2 else "tif") if number < 8 else "heic"
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.with_suffix(f".{kind}").write_bytes(b"")
+        Image.new("RGB", (20, 20), (number * 20, 90, 90)).save(path.with_suffix(".png"))
+    more = ["--output=f.npz"] if script == "fetch_tensors" else []
+    ways = [["--image_dir=photos"]]
+    if script in LOOSE:
+        ways.append(["photos"])
+    for way in ways:
+        status, out, error = run(
+            "-m", f"retrain_tools.{script}", "--graph=no.pb", *more, *way, cwd=tmp_path
+        )
+        assert (status, out) == (2, "")
+        assert error.splitlines()[0] == "12 files of other kinds left out: .tif 8, .heic 4"
+
+
+def test_nothing_is_made_in_the_current_folder(tmp_path: Path) -> None:
+    """Also where an image fails, which makes a list of failures."""
+    write(inception_like(), tmp_path / "g.pb")
+    for number in range(4):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (number * 20, 90, 90)).save(path)
+    (tmp_path / "photos/a/bad.png").write_bytes(b"")
+    here, out = tmp_path / "here", tmp_path / "out"
+    here.mkdir()
+    graph, images = f"--graph={tmp_path}/g.pb", f"--image_dir={tmp_path}/photos"
+    commands = {
+        "bottlenecks": [graph, images, f"--bottleneck_dir={out}/cache"],
+        "fetch_tensors": [graph, images, f"--output={out}/f.npy"],
+        "label_image": [graph, images],  # lacks labels
+        "list_tensors": [graph, f"--html={out}/g.html"],
+    }
+    for script, flags in commands.items():
+        status, _, error = run("-m", f"retrain_tools.{script}", *flags, cwd=here)
+        assert "Traceback" not in error, error
+        assert status == 0 or script == "label_image", error
+        assert list(here.iterdir()) == [], script
+    assert (out / "f.npy.failures.csv").exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that nobody can write to")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("bottlenecks", *USE, "--bottleneck_dir=/proc/a"),
+        ("fetch_tensors", *USE, "--output=/proc/a/f.npz"),
+        ("list_tensors", USE[0], "--html=/proc/a/g.html"),
+        ("demo", "--output_dir=/proc/a"),
+    ],
+)
+def test_what_cannot_be_written_is_told_by_the_user_s_name(
+    place: Path, arguments: tuple[str, ...]
+) -> None:
+    status, out, error = run("-c", WATCHED, *arguments, cwd=place)
+    assert (status, out) == (2, "")
+    assert error.splitlines()[0] == (
+        "error: /proc is not writable; results cannot be written to /proc/a."
+    )
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that nobody can write to")
+def test_a_model_folder_that_cannot_be_written_names_the_flag(place: Path) -> None:
+    status, _, error = run(
+        *("-m", "retrain_tools.list_tensors", "--graph=mobilenet_v1_1.0_224"),
+        "--model_dir=/proc/a",
+        cwd=place,
+    )
+    assert (status, error) == (
+        2,
+        "error: /proc is not writable; results cannot be written to /proc/a. Name another folder "
+        "with --model_dir.\n",
+    )
