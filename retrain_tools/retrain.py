@@ -133,10 +133,11 @@ def _retrain_on_images() -> RetrainResult:
 
 
 def _retrain_on_bottlenecks() -> RetrainResult:
-    graph = FLAGS.graph or (None if _is_address(FLAGS.tfhub_module) else FLAGS.tfhub_module)
+    is_here = FLAGS.tfhub_module and not _is_address(FLAGS.tfhub_module)
+    graph = FLAGS.graph or (FLAGS.tfhub_module if is_here else None)
     said = FLAGS.architecture if FLAGS["architecture"].present else None
     settings = _settings(
-        _naming(said),
+        "" if is_here else _naming(said),  # the folder of a module may have had another name then
         split_key=FLAGS.split_key or "basename",
         checkpoint_path=FLAGS.checkpoint_path or str(Path(FLAGS.output_dir) / "head.ckpt"),
     )

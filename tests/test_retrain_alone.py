@@ -176,6 +176,17 @@ def test_the_naming_that_the_command_says_is_taken(home, tmp_path):
         assert np.load(tmp_path / f"out{number}/head.npz")["weights"].shape == (depth, 3)
 
 
+def test_the_naming_whose_length_is_the_graphs_is_taken(home, tmp_path):
+    renamed(home / "cache", tmp_path / "old", "_mine")
+    for file in renamed(home / "cache", tmp_path / "new", "_another").rglob("*.txt"):
+        file.write_text("1,2,3")
+    shutil.copytree(tmp_path / "new", tmp_path / "old", dirs_exist_ok=True)
+    command = ["--bottleneck_dir=old", f"--graph={home}/graph.pb", STEPS]
+    done = run_script(SCRIPT, *command, cwd=tmp_path)
+    assert done.status == 0, done.err
+    assert "bottlenecks: 0 computed, 90 reused, 0 failed: old" in done.err.splitlines()
+
+
 def test_the_naming_of_the_graphs_own_manifest_is_taken(home, tmp_path):
     cache = tmp_path / "mixed"
     shutil.copytree(home / "cache", cache)

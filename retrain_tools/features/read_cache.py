@@ -24,6 +24,7 @@ from retrain_tools.features.cache import (
 from retrain_tools.features.extractor import Vector
 from retrain_tools.features.manifest import manifest_path, read_manifest
 from retrain_tools.images.folders import ImageFile
+from retrain_tools.progress import progress
 from retrain_tools.text_tables import counted
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,8 @@ class Bottlenecks(NamedTuple):
 def find_bottlenecks(folder: Path) -> ByNaming:
     """Return the images that a folder has bottlenecks of, sorted.
 
-    An image's path is only what lies below the folder: where it was, the folder does not say.
+    An image's path is only what lies below the folder: where it was, the folder does not say. As
+    with images, names that start with a dot are left out.
 
     Raises:
         InputError: there is no such folder, or no bottleneck in it.
@@ -62,11 +64,14 @@ def find_bottlenecks(folder: Path) -> ByNaming:
     by_suffix: dict[str, list[ImageFile]] = {}
     others = 0
     for file in folder.rglob("*.txt"):
+        below = file.relative_to(folder)
+        if any(part.startswith(".") for part in below.parts):
+            continue
         match = _NAME.fullmatch(file.name)
         if match is None:
             others += 1
             continue
-        image = file.with_name(match["image"]).relative_to(folder).as_posix()
+        image = below.with_name(match["image"]).as_posix()
         by_suffix.setdefault(match["suffix"], []).append(ImageFile(image, image))
     if not by_suffix:
         raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
@@ -200,11 +205,13 @@ def read_sound_files(cache: Cache, images: Sequence[ImageFile]) -> SoundFiles:
     """
     read: dict[ImageFile, Vector] = {}
     failed: dict[str, str] = {}
-    for image in images:
-        try:
-            read[image] = _read(cache.path(image))
-        except DamagedBottleneckError as error:
-            failed[image.path] = str(error)
+    with progress(len(images), "bottlenecks") as advance:
+        for image in images:
+            try:
+                read[image] = _read(cache.path(image))
+            except DamagedBottleneckError as error:
+                failed[image.path] = str(error)
+            advance(1)
     lengths = collections.Counter(len(vector) for vector in read.values())
     depth = cache.depth or _usual_length(cache.folder, lengths)
     for image in [image for image, vector in read.items() if len(vector) != depth]:

@@ -28,6 +28,8 @@ from retrain_tools.images.splits import fill_empty_splits, split_images
 
 log = logging.getLogger(__name__)
 
+_FILES_TRIED = 10  # of each naming, to see whether it has bottlenecks of the graph's length
+
 
 def read_dataset(
     frozen: FrozenGraph | None,
@@ -58,13 +60,14 @@ def read_dataset(
     """
     folder = Path(cache.bottleneck_dir)
     identity = None if frozen is None else identity_of(frozen, cache.pooling)
-    suffix = _naming(folder, found, cache, frozen, identity)
+    depth = _depth(frozen, cache)
+    suffix = _naming(found, cache, frozen, identity, depth)
     if identity is not None:
         refuse_another(read_manifest(folder, suffix), folder, suffix, identity)
     here = of_one_graph(folder, suffix, found[suffix], identity)
     splits = split_images(images_by_label(here, keep_folder_names, "bottleneck_dir"), *split)
     images = images_of(splits)
-    files = Cache(folder, suffix, _depth(frozen, cache))
+    files = Cache(folder, suffix, depth)
     read = read_sound_files(files, images)
     if frozen is not None:
         if read.lengths and not read.vectors:
@@ -80,19 +83,30 @@ def read_dataset(
 
 
 def _naming(
-    folder: Path,
     found: ByNaming,
     cache: CacheOptions,
     frozen: FrozenGraph | None,
     identity: Identity | None,
+    depth: int,
 ) -> str:
-    wanted = cache.bottleneck_suffix
+    """Return the naming that the command says, else the one that is most likely the graph's."""
+    folder, wanted = Path(cache.bottleneck_dir), cache.bottleneck_suffix
     if wanted is None and cache.preferred_suffix and set(found) != {""}:
         wanted = cache.preferred_suffix
-    likely = [suffix for suffix in found if identity and _is_made_by(folder, suffix, identity)]
-    if not likely and frozen is not None and frozen.entry is not None:
-        likely = [f"_{name}" for name in (frozen.entry.name, *frozen.entry.aliases)]
-    return choose_naming(folder, found, wanted, likely)
+
+    def has_its_length(suffix: str) -> bool:
+        some = found[suffix][:_FILES_TRIED]
+        return bool(depth and read_sound_files(Cache(folder, suffix, depth), some).vectors)
+
+    entry = frozen.entry if frozen else None
+    names = {f"_{name}" for name in (entry.name, *entry.aliases)} if entry else set()
+    likely = (
+        {suffix for suffix in found if identity and _is_made_by(folder, suffix, identity)},
+        names.intersection(found),
+        {suffix for suffix in found if has_its_length(suffix)},
+    )
+    the_one = next((candidates for candidates in likely if len(candidates) == 1), set())
+    return choose_naming(folder, found, wanted, the_one)
 
 
 def _is_made_by(folder: Path, suffix: str, identity: Identity) -> bool:

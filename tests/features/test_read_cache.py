@@ -43,6 +43,7 @@ def test_an_images_name_is_that_without_the_suffix_in_all_three_namings(tmp_path
 def test_text_files_that_are_no_bottlenecks_are_counted(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
     files = {"a/1.jpg.txt": "1", "a/notes.txt": "mine", "README.txt": "", "manifest.json": "{}"}
+    files |= {"a/._1.jpg.txt": "of a Mac", ".trash/a/2.jpg.txt": "1"}
     assert names(find_bottlenecks(write(tmp_path, **files)), "") == ["a/1.jpg"]
     assert [record.getMessage() for record in caplog.records] == [
         f"not called like IMAGE.jpg.txt, and left out: 2 text files in {tmp_path}"
