@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
@@ -95,7 +96,10 @@ def find_inputs(
         decoding = (d for d in decoders if node_name(name) in upstream(nodes, [d.name]))
         decoded = next((f"{decoder.name}:0" for decoder in decoding), None)
     if encoded is not None and decoded is not None:
-        pixels = _pixels_after_decoding(graph_def, nodes, decoded)
+        # A product before the first convolution only makes an image grey, as TensorFlow does it.
+        convolutions = [op for op in FIRST_LAYERS if op != "MatMul"]
+        pixels = _pixels_after_decoding(graph_def, nodes, decoded, convolutions)
+        pixels = pixels or _pixels_after_decoding(graph_def, nodes, decoded, FIRST_LAYERS)
         if pixels is not None:
             return _after_decoding(graph_def, nodes, where, shapes, (encoded, decoded, pixels))
     if input_layer is not None:
@@ -225,13 +229,15 @@ def decoder_channels(decoder: Any) -> int:
     return int(attribute(decoder, "channels").i)
 
 
-def _pixels_after_decoding(graph_def: Any, nodes: dict[str, Any], decoded: str) -> str | None:
+def _pixels_after_decoding(
+    graph_def: Any, nodes: dict[str, Any], decoded: str, first_layers: Collection[str]
+) -> str | None:
     """Return the tensor between the image side and the network: what the first layer takes.
 
     Every path from the decoded image to that layer must go through it, or batches could not enter.
     """
     start = node_name(decoded)
-    all_layers = [node.name for node in graph_def.node if node.op in FIRST_LAYERS]
+    all_layers = [node.name for node in graph_def.node if node.op in first_layers]
     reached = downstream(successors(graph_def), [start], stop=all_layers)
     layers = [name for name in all_layers if name in reached]
     if not layers:
