@@ -21,7 +21,12 @@ from retrain_tools.graphdef.note import Note
 from retrain_tools.graphdef.op_sets import LAYERS, PLACEHOLDERS
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.summary import Guess, Summary
-from retrain_tools.graphdef.tensors import Tensor, graph_outputs, list_tensors
+from retrain_tools.graphdef.tensors import (
+    Tensor,
+    consumers_by_tensor,
+    graph_outputs,
+    list_tensors,
+)
 from retrain_tools.graphdef.training_parts import part_counts
 from retrain_tools.graphdef.versions import (
     deprecated_ops,
@@ -178,12 +183,12 @@ def _outputs(
     offered = [(key, name) for key, name in known.items() if name in by_name]
     for key, name in sorted(offered, key=lambda end: not _is_softmax(by_name[end[1]], nodes)):
         found.setdefault(name, f"what {known_by} calls {key!r}")
-    # The statistics that batch norm gives beside its result are for training.
-    ends = [
-        tensor
-        for tensor in graph_outputs(graph_def, list(by_name.values()))
-        if not tensor.op.startswith("FusedBatchNorm") or tensor.name.endswith(":0")
-    ]
+    ends = graph_outputs(graph_def, list(by_name.values()))
+    # What a node makes beside what others take, as the state of a loop, is seldom a result; nor are
+    # the statistics that batch norm gives beside its own, which are for training.
+    used = {node_name(name) for name in consumers_by_tensor(graph_def)}
+    results = [tensor for tensor in ends if node_name(tensor.name) not in used] or ends
+    ends = [t for t in results if not t.op.startswith("FusedBatchNorm") or t.name.endswith(":0")]
     fed = [images.pixels] if images else [node.name for node in graph_def.node if _is_fed(node)]
     depends = downstream(successors(graph_def), fed)
     ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))

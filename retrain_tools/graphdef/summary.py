@@ -174,7 +174,8 @@ def _cells(found: Candidate) -> tuple[str, ...]:
 
 def _size(summary: Summary) -> list[tuple[str, ...]]:
     unknown = summary.unmeasured_layers
-    measured = "for one image: two for each multiply-add of convolutions and matrix products"
+    one = "image" if summary.bottlenecks or summary.image_size else "example"
+    measured = f"for one {one}: two for each multiply-add of convolutions and matrix products"
     if unknown:
         measured += f", without {counted(unknown, 'layer')} of unknown size"
     return [

@@ -127,22 +127,29 @@ class Model:
         """
         return self.freeze(_size(self.overrides), self.overrides.feeds)
 
-    @functools.cached_property
+    @property
     def _frozen(self) -> Frozen | None:
         """The frozen graph that is looked at; None where the model cannot be frozen.
 
         It may lack the values of large variables.
         """
+        return self._tried[0]
+
+    @functools.cached_property
+    def _tried(self) -> tuple[Frozen | None, str]:
+        """The same, and why it cannot be frozen."""
+        if self.freezer is None and self.stored is None:
+            return None, self.why_not_frozen
         try:
             if self.light_freezer is None:
-                return self.usual
-            return self._fed(self.light_freezer(), self.overrides.feeds)
+                return self.usual, ""
+            return self._fed(self.light_freezer(), self.overrides.feeds), ""
         except InputError as error:
             if self.choices != Choices():  # what the user chose is not there
                 raise
             if self.stored is not None:
                 log.warning("%s What follows is the graph as it is stored.", error)
-            return None
+            return None, str(error)
 
     @functools.cached_property
     def view(self) -> GraphView | None:
@@ -234,8 +241,10 @@ class Model:
         if self.view is None:
             why = self.why_not_frozen
             raise InputError(f"{self.path} ({self.description}) has no graph to sum up: {why}")
-        outputs = self._frozen.outputs if self.signatures and self._frozen else {}
+        is_keras = self.kind in (Kind.KERAS, Kind.HDF5)
+        outputs = self._frozen.outputs if self._frozen and (is_keras or self.signatures) else {}
         is_function = all(signature.is_function for signature in self.signatures.values())
+        known_by = "the function" if is_function else "the signature"
         return summarize(
             self.view,
             self.path,
@@ -244,7 +253,7 @@ class Model:
             self.overrides.input_layer,
             self.description,
             outputs,
-            "the function" if is_function else "the signature",
+            "the model" if is_keras else known_by,
             self.overrides.feeds,
         )
 
@@ -275,8 +284,8 @@ class Model:
                 ends = [by_name[name] for name in names]
                 lines += [(side, f"{t.name}  {t.dtype}  {t.shape_text}") for t in ends]
         lines += held
-        if self.why_not_frozen:
-            lines.append(("Frozen", f"cannot be: {self.why_not_frozen}"))
+        if self._tried[1]:
+            lines.append(("Frozen", f"cannot be: {self._tried[1]}"))
         return aligned(lines, Style(), heading=False)
 
     def __repr__(self) -> str:
