@@ -46,7 +46,9 @@ graph_flags.define_path("output", None, "File for the labels, .csv or .json, ins
 flags.DEFINE_boolean(
     "evaluate", False, "Compare with the folders in --image_dir, each named after its label."
 )
-graph_flags.define_path("metrics", None, "File for the figures of --evaluate, as JSON.")
+graph_flags.define_path(
+    "metrics", "metrics.json", "File for the figures of --evaluate; none is written if it is empty."
+)
 flags.DEFINE_string("output_layer", None, "Tensor that gives the scores. Default: the graph's own.")
 FLAGS = flags.FLAGS
 
@@ -85,9 +87,9 @@ def _check_flags(words: list[str]) -> None:
         if FLAGS["format"].present and not FLAGS.evaluate and ending != f".{FLAGS.format}":
             raise InputError(f"--output={FLAGS.output} says the form; leave out --format.")
         files.check_file(FLAGS.output)
-    if FLAGS.metrics:
-        if not FLAGS.evaluate:
-            raise InputError("--metrics is for the figures of --evaluate.")
+    if FLAGS["metrics"].present and not FLAGS.evaluate:
+        raise InputError("--metrics is for the figures of --evaluate.")
+    if FLAGS.evaluate and FLAGS.metrics:
         files.check_file(FLAGS.metrics)
     if FLAGS.evaluate and (words or FLAGS.image or FLAGS.image_list or not FLAGS.image_dir):
         raise InputError(
@@ -113,13 +115,11 @@ def _evaluate() -> list[Labelled]:
     result = evaluate_graph(frozen, _labels_for(frozen), images, **_options())
     figures = result.as_dict()
     text = json.dumps(figures, indent=1) + "\n"
-    is_text = FLAGS.format == "text"
-    print(evaluation_text(result.labels, figures["test"]) if is_text else text, end="")
+    told = evaluation_text(result.labels, figures["test"]) if FLAGS.format == "text" else text
+    print(told, end="")
     if FLAGS.metrics:
         files.write_text(FLAGS.metrics, text)
         print(f"Figures: {FLAGS.metrics}", file=sys.stderr)
-    elif is_text:
-        print("--metrics=metrics.json writes these figures as JSON.", file=sys.stderr)
     return result.labelled
 
 

@@ -137,7 +137,11 @@ def test_folders_of_classes_give_the_figures_of_the_graph(root, tmp_path):
     before = files_in(root)
     metrics, output = tmp_path / "metrics.json", tmp_path / "rows.csv"
     text, as_json = run_commands(
-        SCRIPT, [[*ALL, f"--metrics={metrics}", f"--output={output}"], [*ALL, "--format=json"]],
+        SCRIPT,
+        [
+            [*ALL, f"--metrics={metrics}", f"--output={output}"],
+            [*ALL, "--format=json", "--metrics="],
+        ],
         cwd=root,
     )  # fmt: skip
     assert (text.status, as_json.status) == (0, 0)
@@ -163,11 +167,16 @@ def test_folders_of_classes_give_the_figures_of_the_graph(root, tmp_path):
     assert len(list(csv.DictReader(output.open()))) == 12 * 5 + 1
 
 
-def test_figures_go_into_a_file_only_where_one_is_named(root):
+def test_figures_go_into_metrics_json_unless_another_file_or_none_is_named(root, tmp_path):
+    graph, photos = root / "noted.pb", root / "photos"
+    command = [f"--graph={graph}", f"--image_dir={photos}", "--evaluate", "--format=json"]
     before = files_in(root)
-    result = run_script(SCRIPT, *ALL, cwd=root)
-    assert result.status == 0
-    assert "--metrics=metrics.json writes these figures as JSON.\n" in result.err
+    nothing, default = run_commands(SCRIPT, [[*command, "--metrics="], command], cwd=tmp_path)
+    assert (nothing.status, default.status) == (0, 0)
+    assert "Figures: metrics.json\n" in default.err
+    assert "Figures" not in nothing.err
+    assert list(tmp_path.iterdir()) == [tmp_path / "metrics.json"]
+    assert (tmp_path / "metrics.json").read_text() == default.out == nothing.out
     assert files_in(root) == before
 
 
