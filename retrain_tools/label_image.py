@@ -13,8 +13,6 @@ are scores; else classes are numbers. The flags of the old label_image.py work a
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import sys
 from pathlib import Path
@@ -30,6 +28,7 @@ from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import check_labels_file, labels_of
 from retrain_tools.images.folders import find_images
 from retrain_tools.listing.evaluation_text import evaluation_text
+from retrain_tools.listing.labelled_text import FORMS
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
@@ -41,7 +40,7 @@ graph_flags.define_path(
 )
 graph_flags.define_path("image", None, "An image; more can follow the flags.")
 flags.DEFINE_integer("top_k", 5, "How many labels to show for each image.", lower_bound=1)
-flags.DEFINE_enum("format", "text", ["text", "json", "csv"], "Form of what is printed.")
+flags.DEFINE_enum("format", "text", list(FORMS), "Form of what is printed.")
 graph_flags.define_path("output", None, "File for the labels, .csv or .json, instead of printing.")
 flags.DEFINE_boolean(
     "evaluate", False, "Compare with the folders in --image_dir, each named after its label."
@@ -66,10 +65,10 @@ def main(words: list[str]) -> None:
         results = label_images(frozen, _labels_for(frozen), images, **_options())
     failed = [result for result in results if result.error is not None]
     if FLAGS.output:
-        files.write_text(FLAGS.output, _FORMS[Path(FLAGS.output).suffix[1:].lower()](results))
+        files.write_text(FLAGS.output, FORMS[Path(FLAGS.output).suffix[1:].lower()](results))
         print(f"{len(results) - len(failed)} labelled, {len(failed)} failed: {FLAGS.output}")
     elif not FLAGS.evaluate:
-        print(_FORMS[FLAGS.format](results), end="")
+        print(FORMS[FLAGS.format](results), end="")
     for result in failed:
         print(f"warning: {result.image} {result.error}", file=sys.stderr)
     if len(failed) == len(results):
@@ -121,38 +120,6 @@ def _evaluate() -> list[Labelled]:
         files.write_text(FLAGS.metrics, text)
         print(f"Figures: {FLAGS.metrics}", file=sys.stderr)
     return result.labelled
-
-
-def _text(results: list[Labelled]) -> str:
-    lines = []
-    for result in results:
-        if len(results) > 1 and result.error is None:
-            lines.append(f"{result.image}\n")
-        lines += [f"{label} {score:.5f}\n" for label, score in result.best]
-    return "".join(lines)
-
-
-def _json(results: list[Labelled]) -> str:
-    def as_dict(result: Labelled) -> dict[str, Any]:
-        best = [{"label": label, "score": score} for label, score in result.best]
-        return {"image": result.image, "labels": best, "error": result.error}
-
-    return json.dumps([as_dict(r) for r in results], indent=1, ensure_ascii=False) + "\n"
-
-
-def _csv(results: list[Labelled]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "rank", "label", "score", "error"])
-    for result in results:
-        if result.error is not None:
-            writer.writerow([result.image, "", "", "", result.error])
-        for rank, (label, score) in enumerate(result.best, start=1):
-            writer.writerow([result.image, rank, label, score, ""])
-    return text.getvalue()
-
-
-_FORMS = {"text": _text, "json": _json, "csv": _csv}
 
 
 def script() -> None:
