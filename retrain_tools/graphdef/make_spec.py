@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 from retrain_tools import catalog
@@ -210,6 +211,6 @@ def _scaling(
         advice = "If that is wrong, give input_mean and input_std."
         if source is None:
             log.warning("%s is not in the catalogue; %s. %s", where, taken, advice)
-        elif is_look_alike:
+        elif is_look_alike and not catalog.is_published(Path(where), source):
             log.info("%s has the structure of %s; %s. %s", where, source.name, taken, advice)
     return mean, std
