@@ -140,7 +140,7 @@ def fill_cache(
     folder, suffix = Path(options.bottleneck_dir), options.bottleneck_suffix
     if suffix is None:
         suffix = find_suffix(folder, images, options.preferred_suffix)
-    tensor = frozen.spec.bottleneck
+    tensor, graph = frozen.spec.bottleneck, str(frozen.path)
     identity = _identity(frozen, options.pooling)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
@@ -160,11 +160,10 @@ def fill_cache(
         elif found.other_depths and not found.good:
             refuse_other_depth(cache, found.other_depths, tensor)
         else:
-            wanted = Manifest(identity, depth, str(frozen.path))
-            now = _settle(cache, before, found, wanted, options.trust_cache, extractor)
+            now = _settle(cache, before, found, identity, graph, options.trust_cache, extractor)
         waiting = {image.path: image for image in found.waiting}
         soon = [image.relative for image in found.waiting]
-        now = now.with_computed(identity, str(frozen.path), soon)
+        now = now.with_computed(identity, graph, soon)
         _record(cache, before, now, found.others)
         done = Outcome()
         if waiting:
@@ -186,12 +185,20 @@ def _settle(
     cache: Cache,
     before: Manifest | None,
     found: _Found,
-    wanted: Manifest,
+    identity: Identity,
+    graph: str,
     trust: bool,
     extractor: Callable[[], Extractor],
 ) -> Manifest:
     """Return the manifest of a cache that has none yet, or one of which it is not known whose."""
-    own = before.own(wanted.identity) if before and wanted.identity else set()
+    if before is None:
+        # Another run may have begun meanwhile; its manifest was there before its bottlenecks.
+        before = read_manifest(cache.folder, cache.suffix)
+        refuse_another(before, cache.folder, cache.suffix, identity)
+        if before is not None and before.identity is not None:
+            return before
+    wanted = Manifest(identity, cache.depth, graph)
+    own = before.own(identity) if before else set()
     unknown = [image for image in found.good if image.relative not in own]
     if unknown:
         return adopt(cache, before, unknown, wanted, trust, extractor)
