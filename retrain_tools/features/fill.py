@@ -137,11 +137,9 @@ def fill_cache(
     """
     check_options(options)
     images = _without_repeats(images)
-    folder, suffix = Path(options.bottleneck_dir), options.bottleneck_suffix
-    if suffix is None:
-        suffix = find_suffix(folder, images, options.preferred_suffix)
+    folder, suffix = Path(options.bottleneck_dir), _naming(options, images)
     tensor, graph = frozen.spec.bottleneck, str(frozen.path)
-    identity = _identity(frozen, options.pooling)
+    identity = identity_of(frozen, options.pooling)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
     with contextlib.ExitStack() as stack:
@@ -162,9 +160,7 @@ def fill_cache(
         else:
             now = _settle(cache, before, found, identity, graph, options.trust_cache, extractor)
         waiting = {image.path: image for image in found.waiting}
-        soon = [image.relative for image in found.waiting]
-        now = now.with_computed(identity, graph, soon)
-        _record(cache, before, now, found.others)
+        now = _record(cache, before, now, found, identity, graph)
         done = Outcome()
         if waiting:
 
@@ -208,9 +204,16 @@ def _settle(
 
 
 def _record(
-    cache: Cache, before: Manifest | None, now: Manifest, others: Mapping[ImageFile, str]
-) -> None:
-    """Write the manifest before the files that it tells of; those of `others` are made again."""
+    cache: Cache,
+    before: Manifest | None,
+    now: Manifest,
+    found: _Found,
+    identity: Identity,
+    graph: str,
+) -> Manifest:
+    """Write the manifest before the files that it tells of, and return it."""
+    now = now.with_computed(identity, graph, [image.relative for image in found.waiting])
+    others = found.others
     if others:
         log.info(
             "%d bottlenecks in %s were computed by another graph (%s) and are computed again",
@@ -220,6 +223,7 @@ def _record(
         cache.path(image).unlink(missing_ok=True)
     if now != before:
         write_manifest(cache.folder, cache.suffix, now)
+    return now
 
 
 def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
@@ -231,7 +235,14 @@ def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
         )  # fmt: skip
 
 
-def _identity(frozen: FrozenGraph, pooling: str) -> Identity:
+def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
+    if options.bottleneck_suffix is not None:
+        return options.bottleneck_suffix
+    return find_suffix(Path(options.bottleneck_dir), images, options.preferred_suffix)
+
+
+def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
+    """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
     shape = tensor_shapes(frozen.graph_def).get(tensor)
     is_vector = shape is not None and len(shape) <= 2

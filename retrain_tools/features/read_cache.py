@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,7 +74,9 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     elif bottleneck_suffix not in by_suffix:
         hint = did_you_mean(bottleneck_suffix, by_suffix)
         raise InputError(f"No bottlenecks of naming {bottleneck_suffix!r} in {folder}.{hint}")
-    found = _of_one_graph(folder, bottleneck_suffix, by_suffix[bottleneck_suffix])
+    found = by_suffix[bottleneck_suffix]
+    others = made_by_others(folder, bottleneck_suffix, (image for image, _ in found))
+    found = [pair for pair in found if pair[0] not in others]
     vectors: list[Vector] = []
     for _, file in found:
         try:
@@ -90,27 +93,27 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     return Bottlenecks(np.stack(vectors), labels, images)
 
 
-def _of_one_graph(
-    folder: Path, suffix: str, found: list[tuple[str, Path]]
-) -> list[tuple[str, Path]]:
-    """Leave out what another graph computed into the folder; say so where that is not known."""
+def made_by_others(folder: Path, suffix: str, images: Iterable[str]) -> set[str]:
+    """Return those of the images whose bottlenecks another graph computed than the others.
+
+    A warning counts them; or says that they cannot be told, where nobody checked the others.
+    """
     manifest = None
     with contextlib.suppress(InputError):  # a file of another program
         manifest = read_manifest(folder, suffix)
     if manifest is None or not manifest.computed:
-        return found
+        return set()
     path = manifest_path(folder, suffix)
     if manifest.identity is None:
         log.warning(
             "the bottlenecks in %s may be of several graphs: some were taken unchecked, others "
             "computed (%s)", folder, path,
         )  # fmt: skip
-        return found
-    others = manifest.others(manifest.identity)
-    kept = [pair for pair in found if pair[0] not in others]
-    if len(kept) < len(found):
+        return set()
+    others = set(images).intersection(manifest.others(manifest.identity))
+    if others:
         log.warning(
             "%d bottlenecks in %s were computed by another graph than the others (%s) and are "
-            "left out", len(found) - len(kept), folder, path,
+            "left out", len(others), folder, path,
         )  # fmt: skip
-    return kept
+    return others
