@@ -17,10 +17,11 @@ list `labels` has the name of that folder for row i. The end of --output chooses
   .pkl      a pickled dict {image path: array}, or {image path: {tensor: array}} for several
             tensors, and STEM.labels.pkl, {image path: label}
 
-A run that was stopped goes on when it is started again. A second run computes what is new or has
-changed, and keeps the rows of images that it does not name: they stay where they are, new ones come
-after them. (A .pkl is never read: one that holds other images is refused.) An output of another
-graph, other tensors or other settings is refused. --overwrite replaces it, and drops other rows.
+A run that was stopped goes on when it is started again; what it has fetched gets into the output
+whatever images are named then. A second run computes what is new or has changed, and keeps the rows
+of images that it does not name: they stay where they are, new ones come after them. (A .pkl is
+never read: one that holds other images is refused.) An output of another graph, other tensors or
+other settings is refused. --overwrite replaces it, and drops the rows of images that are not named.
 """
 
 from __future__ import annotations

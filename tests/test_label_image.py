@@ -276,7 +276,8 @@ def test_the_2015_label_maps_can_be_given_as_labels(done, root):
         ("no image", "Name images with --image_dir, with --image_list, or after the flags."),
         (
             "empty folder",
-            "No images in maps: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp.",
+            "No images in maps: no file ends in .jpg, .jpeg, .png, .gif, .bmp, .webp; there are "
+            "files of other kinds: .pbtxt 1, .txt 1.",
         ),
         ("missing labels", "No such label file: no.txt"),
         (

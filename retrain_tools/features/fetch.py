@@ -10,21 +10,13 @@ from pathlib import Path
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument, did_you_mean
+from retrain_tools.features import unfinished
 from retrain_tools.features.cache import Identity, fingerprint
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch_record import Record, read_record, write_record
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
-from retrain_tools.features.unfinished import (
-    empty,
-    hold,
-    leave,
-    mark_writing,
-    open_rows,
-    unfinished_folder,
-    was_writing,
-)
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import MAX_PIXELS, ImageError
@@ -83,7 +75,7 @@ def check_options(options: FetchOptions) -> None:
     """
     store_format(options.output)
     files.check_file(options.output)
-    files.check_writable(unfinished_folder(options.output))
+    files.check_writable(unfinished.folder_of(options.output))
 
 
 def named_tensor(frozen: FrozenGraph, name: str) -> str:
@@ -137,9 +129,9 @@ def fetch_tensors(
     paths = list(dict.fromkeys(paths))
     check_contents(output, list(tensors), paths)
     identities = _identities(frozen, tensors, options)
-    with hold(output) as part:
+    with unfinished.hold(output) as part:
         # An output that this very job was stopped at is ours, whatever its record says of it.
-        ours = was_writing(part, identities)
+        ours = unfinished.was_writing(part, identities)
         old = read_record(output, identities, options.overwrite or ours)
         sources = [Source.of(path, (labels or {}).get(path, "")) for path in paths]
         there = old.sources if old else []
@@ -187,8 +179,8 @@ def _fetch(
         opened = Extractor(frozen, tensors, options.pooling, options.max_image_pixels)
         extractor = stack.enter_context(opened)
         columns = list(map(Column, identities, extractor.shapes))
-        rows = open_rows(part, identities, columns)
-        stack.callback(leave, part, rows)
+        rows = unfinished.open_rows(part, identities, columns)
+        stack.callback(unfinished.leave, part, rows)
         wanted = _rows_to_be(sources, [*there, *rows], options)
         others = [source for source in wanted if source.path not in asked]
         if store_format(output).read is None:
@@ -207,12 +199,12 @@ def _fetch(
             again = _compute(extractor, rows, columns, rest, options.on_error)
             done = [source for source in target if source in rows]
             if done:
-                mark_writing(part)
+                unfinished.mark_writing(part)
                 _write(output, rows, columns, done)
                 write_record(output, Record(identities, columns, done), str(frozen.path))
         if done or known.issuperset(rows):  # else they are of a stopped run, and in no output yet
             rows.delete()
-            empty(part)
+            unfinished.empty(part)
     failed, computed = {**first.failed, **again.failed}, first.computed + again.computed
     return FetchedTensors(
         computed=computed,

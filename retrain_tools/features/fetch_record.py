@@ -71,7 +71,7 @@ def read_record(
     except (ValueError, KeyError, TypeError, AttributeError):
         paths, difference = [], "has a record that cannot be read"
     else:
-        difference = _difference(identities, wanted)
+        difference = _difference(identities, wanted, content.get("graph"))
         if not difference and made != [_as_it_is(path) for path in paths]:
             difference = "was changed since it was written"
     paths += store_format(output).files(output, [Column(name, ()) for name in wanted])
@@ -90,10 +90,13 @@ def _as_it_is(path: Path) -> Source:
     return dataclasses.replace(Source.of(str(path)), path=path.name)
 
 
-def _difference(found: Mapping[str, Identity], wanted: Mapping[str, Identity]) -> str:
+def _difference(
+    found: Mapping[str, Identity], wanted: Mapping[str, Identity], graph: object
+) -> str:
     if list(found) != list(wanted):
         return f"holds {', '.join(found)}, not {', '.join(wanted)}"
     for name, identity in wanted.items():
         if other := found[name].differing(identity):
-            return f"was made in another way: {name!r} differs in {' and '.join(other)}"
+            how = f"by another graph ({graph})" if "fingerprint" in other else "in another way"
+            return f"was made {how}: {name!r} differs in {' and '.join(other)}"
     return ""

@@ -139,10 +139,8 @@ def fill_cache(
     check_options(options)
     check_fed(frozen, [frozen.spec.bottleneck])
     images = _without_repeats(images)
-    folder, suffix = Path(options.bottleneck_dir), options.bottleneck_suffix
-    if suffix is None:
-        suffix = find_suffix(folder, images, options.preferred_suffix)
-    tensor = frozen.spec.bottleneck
+    folder, suffix = Path(options.bottleneck_dir), _naming(options, images)
+    tensor, graph = frozen.spec.bottleneck, str(frozen.path)
     identity = identity_of(frozen, options.pooling)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
@@ -157,13 +155,14 @@ def fill_cache(
         depth = before.depth if before and is_known else extractor().shapes[0][0]
         cache = Cache(folder, suffix, depth)
         found = _read_cached(cache, images, before.others(identity) if before else {}, keep)
-        wanted = Manifest(identity, depth, str(frozen.path))
-        now = before if before and is_known else None
-        now = now or _settle(cache, before, found, wanted, options.trust_cache, extractor)
+        if before and is_known:
+            now = before
+        elif found.other_depths and not found.good:
+            refuse_other_depth(cache, found.other_depths, tensor)
+        else:
+            now = _settle(cache, before, found, identity, graph, options.trust_cache, extractor)
         waiting = {image.path: image for image in found.waiting}
-        soon = [image.relative for image in found.waiting]
-        now = now.with_computed(identity, str(frozen.path), soon)
-        _record(cache, before, now, found.others)
+        now = _record(cache, before, now, found, identity, graph)
         done = Outcome()
         if waiting:
 
@@ -185,14 +184,20 @@ def _settle(
     cache: Cache,
     before: Manifest | None,
     found: _Found,
-    wanted: Manifest,
+    identity: Identity,
+    graph: str,
     trust: bool,
     extractor: Callable[[], Extractor],
 ) -> Manifest:
     """Return the manifest of a cache that has none yet, or one of which it is not known whose."""
-    if found.other_depths and not found.good and wanted.identity:
-        refuse_other_depth(cache, found.other_depths, wanted.identity.tensor)
-    own = before.own(wanted.identity) if before and wanted.identity else set()
+    if before is None:
+        # Another run may have begun meanwhile; its manifest was there before its bottlenecks.
+        before = read_manifest(cache.folder, cache.suffix)
+        refuse_another(before, cache.folder, cache.suffix, identity)
+        if before is not None and before.identity is not None:
+            return before
+    wanted = Manifest(identity, cache.depth, graph)
+    own = before.own(identity) if before else set()
     unknown = [image for image in found.good if image.relative not in own]
     if unknown:
         return adopt(cache, before, unknown, wanted, trust, extractor)
@@ -202,9 +207,16 @@ def _settle(
 
 
 def _record(
-    cache: Cache, before: Manifest | None, now: Manifest, others: Mapping[ImageFile, str]
-) -> None:
-    """Write the manifest before the files that it tells of; those of `others` are made again."""
+    cache: Cache,
+    before: Manifest | None,
+    now: Manifest,
+    found: _Found,
+    identity: Identity,
+    graph: str,
+) -> Manifest:
+    """Write the manifest before the files that it tells of, and return it."""
+    now = now.with_computed(identity, graph, [image.relative for image in found.waiting])
+    others = found.others
     if others:
         log.info(
             "%d bottlenecks in %s were computed by another graph (%s) and are computed again",
@@ -214,6 +226,7 @@ def _record(
         cache.path(image).unlink(missing_ok=True)
     if now != before:
         write_manifest(cache.folder, cache.suffix, now)
+    return now
 
 
 def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
@@ -223,6 +236,12 @@ def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
             "%d bottlenecks were computed into %s, whose other bottlenecks were never checked; "
             "%s lists those of this graph", computed, cache.folder, path,
         )  # fmt: skip
+
+
+def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
+    if options.bottleneck_suffix is not None:
+        return options.bottleneck_suffix
+    return find_suffix(Path(options.bottleneck_dir), images, options.preferred_suffix)
 
 
 def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:

@@ -25,7 +25,7 @@ _MADE_BY = "identity.json"
 _WRITING = "writing"
 
 
-def unfinished_folder(output: str | Path) -> Path:
+def folder_of(output: str | Path) -> Path:
     """Return the folder of the unfinished run of an output, whether there is one or not."""
     return Path(f"{output}.part")
 
@@ -33,7 +33,7 @@ def unfinished_folder(output: str | Path) -> Path:
 @contextlib.contextmanager
 def hold(output: Path) -> Iterator[Path]:
     """Hold the folder of the unfinished run, made if need be; it goes when it holds nothing."""
-    part = unfinished_folder(output)
+    part = folder_of(output)
     while True:
         part.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(part / "lock")

@@ -264,6 +264,23 @@ def test_other_images_do_not_give_a_cache_of_old_to_a_graph(
     assert counts(run(frozen, more, legacy)) == (1, 0, 0, 0)
 
 
+def test_a_run_beside_another_one_on_other_images_keeps_its_manifest(
+    frozen, images, folder, monkeypatch
+):
+    """The other began after this one had looked for a manifest, and has computed some by now."""
+    opened = fill.Extractor
+
+    def slowly(*arguments):
+        monkeypatch.setattr(fill, "Extractor", opened)
+        assert counts(run(frozen, images[6:], folder)) == (6, 0, 0, 0)
+        return opened(*arguments)
+
+    monkeypatch.setattr(fill, "Extractor", slowly)
+    assert counts(run(frozen, images[:6], folder)) == (6, 0, 0, 0)
+    assert manifest_of(folder)["identity"] is not None
+    assert manifest_of(folder)["adopted"] is None
+
+
 def test_a_run_that_is_stopped_leaves_nothing_under_another_graph_s_name(
     frozen, open_wrong, images, legacy, trusted, monkeypatch
 ):

@@ -204,7 +204,7 @@ def another_graph(path: Path, folder: Path) -> Path:
         ),
         (
             {"graph": "another"},
-            "was made in another way: 'pool/_reshape:0' differs in fingerprint",
+            "was made by another graph ({graph}): 'pool/_reshape:0' differs in fingerprint",
         ),
     ],
 )
@@ -216,6 +216,7 @@ def test_an_output_made_in_another_way(frozen, graph_2015, paths, output, change
         frozen = tiny.opened(another_graph(graph_2015, tmp_path), tiny.BOTTLENECK_2015)
     if change.pop("raw_pixels", None):
         frozen = tiny.fed_raw(frozen)
+    reason = reason.replace("{graph}", str(graph_2015))
     assert refusal(frozen, paths[:2], output, **change) == f"{output} {reason}. {WAY_OUT}"
     assert seen(output.parent) == before
     assert counts(fetch(frozen, paths[:2], output, overwrite=True, **change)) == (2, 0, 0)
