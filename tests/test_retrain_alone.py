@@ -14,6 +14,7 @@ import tensorflow as tf
 from head.graphs import DEPTH, drawn_image, graph_2015, jpeg, pixel_graph, read_graph, run
 from head.photos import write_photos
 from head.scripts import run_commands, run_script
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SCRIPT = "retrain_tools.retrain"
 MODULE = "_https~tfhub.dev~google~imagenet~mobilenet_v2~feature_vector~3"
@@ -174,6 +175,10 @@ def test_the_naming_that_the_command_says_is_taken(home, tmp_path):
         done = run_script(SCRIPT, "--bottleneck_dir=old", flag, out, STEPS, cwd=tmp_path)
         assert done.status == 0, done.err
         assert np.load(tmp_path / f"out{number}/head.npz")["weights"].shape == (depth, 3)
+        events = EventAccumulator(str(tmp_path / f"out{number}/logs/train"))
+        events.Reload()
+        hub = "final_retrain_ops/weights/summaries/mean_1" in events.Tags()["scalars"]
+        assert hub == ("tfhub_module" in flag)
 
 
 def test_the_naming_whose_length_is_the_graphs_is_taken(home, tmp_path):
