@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.edges import Edges
-from retrain_tools.graphdef.navigate import is_variable_read, nodes_by_op, reached
+from retrain_tools.graphdef.navigate import attribute, is_variable_read, nodes_by_op, reached
 from retrain_tools.graphdef.op_sets import LAYERS, VARIABLES
 from retrain_tools.graphdef.training_gradients import add_gradients, fills_of_ones, siblings
 from retrain_tools.graphdef.training_ops import (
@@ -101,7 +101,7 @@ def _saving_functions(graph: GraphView) -> set[str]:
 
 def _of_op(node: Any, functions: Collection[str]) -> str | None:
     if node.op in CALLS and functions:
-        return "saving" if node.attr["f"].func.name in functions else None
+        return "saving" if attribute(node, "f").func.name in functions else None
     found = PART_OF_OP.fullmatch(node.op)
     return None if found is None else found.lastgroup
 
