@@ -263,7 +263,8 @@ def _is_pivot(graph: Edges, name: str) -> bool:
 
 def _kept(graph: Edges, serving: set[str], back: Collection[str]) -> set[str]:
     """Return what is a network all the same, though only its training uses what it makes."""
-    trained = {graph.before[n][0] for n in back if UPDATES.fullmatch(graph.nodes[n].op)}
+    updates = [name for name in back if UPDATES.fullmatch(graph.nodes[name].op)]
+    trained = {variable for name in updates for variable in graph.before[name][:1]}
     starts = {n for n in trained if n in serving}
     starts |= {n for op in LAYERS for n in _names(graph, op) if n in serving & graph.from_data}
     ones = [name for name in fills_of_ones(graph) if name in serving]
