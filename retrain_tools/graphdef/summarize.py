@@ -27,7 +27,7 @@ from retrain_tools.graphdef.tensors import (
     graph_outputs,
     list_tensors,
 )
-from retrain_tools.graphdef.training_parts import part_counts
+from retrain_tools.graphdef.training_parts import part_counts, training_parts
 from retrain_tools.graphdef.versions import (
     deprecated_ops,
     op_counts,
@@ -186,14 +186,16 @@ def _outputs(
     ends = graph_outputs(graph_def, list(by_name.values()))
     # What a node makes beside what others take, as the state of a loop, is seldom a result; nor are
     # the statistics that batch norm gives beside its own, which are for training.
-    used = {node_name(name) for name in consumers_by_tensor(graph_def)}
-    results = [tensor for tensor in ends if node_name(tensor.name) not in used] or ends
+    parts, taken = training_parts(graph_def), consumers_by_tensor(graph_def)
+    used = {node_name(name) for name, takers in taken.items() if not parts.keys() >= set(takers)}
+    results = [t for t in ends if t.name in taken or node_name(t.name) not in used] or ends
     ends = [t for t in results if not t.op.startswith("FusedBatchNorm") or t.name.endswith(":0")]
     fed = [images.pixels] if images else [node.name for node in graph_def.node if _is_fed(node)]
     depends = downstream(successors(graph_def), fed)
     ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
     for tensor in ends:
-        found.setdefault(tensor.name, _why_output(tensor, nodes))
+        taker = "nothing but the training takes" if tensor.name in taken else "no node takes"
+        found.setdefault(tensor.name, f"{_kind_of_output(tensor, nodes)} that {taker}")
     return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
 
 
@@ -213,6 +215,6 @@ def _is_softmax(tensor: Tensor, nodes: dict[str, Any]) -> bool:
     return node.op == "Softmax"
 
 
-def _why_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
+def _kind_of_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
     what = "softmax" if _is_softmax(tensor, nodes) else tensor.op
-    return f"{'an' if what[0] in 'AEIO' else 'a'} {what} that no node takes"
+    return f"{'an' if what[0] in 'AEIO' else 'a'} {what}"

@@ -32,7 +32,7 @@ _OPS = {
 }
 PART_OF_OP = re.compile("|".join(f"(?P<{part}>{ops})" for part, ops in _OPS.items()))
 WITH_GRADIENT = re.compile(r"(Sparse)?SoftmaxCrossEntropyWithLogits|CTCLoss(V2)?")
-UPDATES = re.compile(r"(Resource)?(Sparse)?Apply[A-Z].*")
+UPDATES = re.compile(r"(Resource)?(Sparse)?Apply[A-Z].*|.*AccumulatorApplyGradient")
 ASSIGNS = ("Assign", "AssignVariableOp")
 CHANGES = re.compile(
     r"Assign(Add|Sub)(VariableOp)?|(Resource)?Scatter(Nd)?(Add|Sub|Update|Mul|Div)"
