@@ -148,6 +148,8 @@ def _value(
         shape = () if usual else _by_matrix_product(graph_def, nodes, by_name, tensor.name)
     shape = tuple(1 if size is None else size for size in shape)
     value = {"false": "False", None: "0"}.get(usual, usual)
+    if shape == () and "int" in tensor.dtype:
+        value = "1"  # most often the number of rows
     if tensor.dtype == "string":
         value = '""'
     if shape == ():
