@@ -46,7 +46,7 @@ def summarize(
     kind: str = "frozen GraphDef",
     known_outputs: Mapping[str, str] | None = None,
     known_by: str = "the signature",
-    feeds: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Return the graph in short; nothing is run.
 
@@ -59,7 +59,7 @@ def summarize(
         kind: what kind of file it comes from.
         known_outputs: tensors by the keys of the signature, or function, that was frozen.
         known_by: what calls them so.
-        feeds: the user's values for placeholders, by name, which are constants of the graph now.
+        said: what the next commands have to say, by the names of `retrain_tools.load`'s arguments.
 
     Raises:
         InputError: there is no tensor `input_layer`, or it cannot take images.
@@ -77,7 +77,7 @@ def summarize(
         named = known_tensor(source, "bottleneck", nodes), who_named_it(source, is_same)
         bottlenecks = bottleneck_candidates(graph_def, images.pixels, *named, shapes)
     outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {}, known_by)
-    given, ops = Given(path, input_layer, feeds or {}, source is not None), op_counts(graph_def)
+    given, ops = Given(path, said or {}, source is not None), op_counts(graph_def)
     return Summary(
         path=path,
         file_bytes=_size_of(path),
