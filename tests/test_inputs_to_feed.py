@@ -92,13 +92,43 @@ def test_an_lstm_that_takes_rows_is_offered_python_and_the_line_runs() -> None:
         "python -c 'import numpy as np, retrain_tools as rt; print(rt.run(rt.load("
         f'"{path}"), ["output:0"], {{"X:0": np.zeros((1, 784)), "keep_prob:0": 1.0}}))\''
     )
+    exact = session_run(path, "output:0", {"X:0": np.zeros((1, 784)), "keep_prob:0": 1.0})
+    np.testing.assert_allclose(printed_row(command), exact[0], atol=1e-4)
+
+
+def printed_row(command: str) -> list[float]:
+    """Run a line of Python as it was printed and return the one row that it prints."""
     python, *rest = shlex.split(command)
     assert python == "python"
     line = [sys.executable, *rest]
     done = subprocess.run(line, capture_output=True, text=True, check=True)
-    exact = session_run(path, "output:0", {"X:0": np.zeros((1, 784)), "keep_prob:0": 1.0})
-    printed = done.stdout.split("[[")[1].split("]]")[0]
-    np.testing.assert_allclose([float(n) for n in printed.split(",")], exact[0], atol=1e-4)
+    return [float(n) for n in done.stdout.split("[[")[1].split("]]")[0].split(",")]
+
+
+def test_the_line_says_again_what_was_chosen(tmp_path: Path) -> None:
+    class Sums(tf.Module):  # type: ignore[misc]
+        @tf.function
+        def add(self, a: Any, scale: Any) -> Any:
+            return {"sum": (a + 5.0) * scale}
+
+    module, folder = Sums(), tmp_path / "it's"
+    rows, scale = tf.TensorSpec([None, 3]), tf.TensorSpec([])
+    signatures = {
+        "plus": module.add.get_concrete_function(rows, scale),
+        "times": module.add.get_concrete_function(scale, scale),
+    }
+    tf.saved_model.save(module, str(folder), signatures)
+    done = run("list_tensors", folder, "--summary", "--signature=plus", cwd=tmp_path)
+    assert done.status == 0, done.err
+    [command] = [line.strip() for line in done.out.splitlines() if "python -c" in line]
+    assert ', signature="plus")' in command
+    assert printed_row(command) == [0.0, 0.0, 0.0]
+    scale_name = next(name for name in command.split('"') if "scale" in name)
+    feed = f"--feed={scale_name}=2"
+    done = run("list_tensors", folder, "--summary", "--signature=plus", feed, cwd=tmp_path)
+    [command] = [line.strip() for line in done.out.splitlines() if "python -c" in line]
+    assert f', signature="plus", feed={{"{scale_name}": 2}})' in command
+    assert printed_row(command) == [10.0, 10.0, 10.0]
 
 
 def test_a_graph_without_images_is_offered_no_command_for_images(

@@ -13,7 +13,10 @@ import numpy.typing as npt
 from retrain_tools.engine.plan import plan_body
 from retrain_tools.engine.session import EngineError, TensorFlowEngine, usable_cores
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.navigate import attribute, node_name, nodes_by_name
+from retrain_tools.graphdef.shapes.call import shape_in
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.graphdef.tensors import shape_text
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +58,9 @@ class Body(contextlib.AbstractContextManager["Body"]):
             try:
                 alone = self._run_exactly(images[:1])
             except EngineError as error:
-                raise InputError(f"The graph cannot be run: {error}") from error
+                raise InputError(
+                    f"The graph cannot be run: {error}{_other_batch(frozen)}"
+                ) from error
             self.shapes = [value.shape[1:] for value in alone]
             for fetch, shape in zip(fetches, self.shapes, strict=True):
                 if 0 in shape:
@@ -127,6 +132,17 @@ class Body(contextlib.AbstractContextManager["Body"]):
             return self._run_exactly(pixels)
         except EngineError:
             return []
+
+
+def _other_batch(frozen: FrozenGraph) -> str:
+    """Say that a graph was made for batches of another size than one; nothing where it was not."""
+    spec = frozen.spec
+    node = nodes_by_name(frozen.graph_def)[node_name(spec.pixel_input)]
+    shape = shape_in(attribute(node, "shape").shape)
+    if not shape or shape[0] in (None, 1):
+        return ""
+    fed = shape_text((1, *spec.image_size, spec.channels))
+    return f". {spec.pixel_input!r} takes {shape_text(shape)}, and images are fed as {fed}."
 
 
 def _agree(found: Values, wanted: Values, relative: float) -> bool:

@@ -60,7 +60,7 @@ def make_spec(
     if overrides.bottleneck_tensor is not None:
         bottleneck = checked(overrides.bottleneck_tensor)
     else:
-        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, entry, where)
+        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, where)
         bottleneck = found[0].tensor
     check_shape(images, where)
     final = known_tensor(note or entry, "final", nodes)
@@ -100,7 +100,8 @@ def find_bottlenecks(
     nodes = nodes_by_name(graph_def)
     images = find_inputs(graph_def, nodes, where, input_layer)
     known = find_source(graph_def, nodes, images, entry)
-    return _bottlenecks(graph_def, nodes, images.pixels, known, entry, where)
+    is_same = isinstance(known, CatalogEntry) and is_entry_itself(known, entry, Path(where))
+    return _bottlenecks(graph_def, nodes, images.pixels, known, where, is_same)
 
 
 def find_source(
@@ -120,6 +121,11 @@ def _same_structure(
     return catalog.match_entry(set(nodes), size) if channels == 3 else None  # all take colours
 
 
+def is_entry_itself(found: CatalogEntry, asked_for: CatalogEntry | None, path: Path) -> bool:
+    """Tell whether a graph is the one that an entry is of: by its name, or the file's checksum."""
+    return asked_for is not None or catalog.is_published(path, found)
+
+
 def known_tensor(
     source: Note | CatalogEntry | None, what: str, nodes: dict[str, Any]
 ) -> str | None:
@@ -128,14 +134,16 @@ def known_tensor(
     return name if name is not None and node_name(name) in nodes else None
 
 
-def who_named_it(source: Note | CatalogEntry | None, asked_for: CatalogEntry | None) -> str:
+def who_named_it(source: Note | CatalogEntry | None, is_same: bool) -> str:
     """Say where a known tensor comes from, for a reader.
 
-    The graph is that of an entry for sure only if it was `asked_for` by name.
+    Args:
+        source: the note or the entry that names it.
+        is_same: whether the graph is that of the entry for sure, and not only of its structure.
     """
     if isinstance(source, Note):
         return "what its note names"
-    networks = "networks of this structure" if asked_for is None else "this network"
+    networks = "this network" if is_same else "networks of this structure"
     if source is not None and source.aliases:  # the names that retrain.py had for it
         return f"what retrain.py cached for {networks}"
     return f"what the catalogue names for {networks}"
@@ -146,11 +154,11 @@ def _bottlenecks(
     nodes: dict[str, Any],
     pixels: str,
     source: Note | CatalogEntry | None,
-    entry: CatalogEntry | None,
     where: str,
+    is_same: bool = False,
 ) -> list[Candidate]:
     known = known_tensor(source, "bottleneck", nodes)
-    why = who_named_it(source, entry)
+    why = who_named_it(source, is_same)
     candidates = bottleneck_candidates(graph_def, pixels, known, why)
     if not candidates:
         raise InputError(

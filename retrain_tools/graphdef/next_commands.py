@@ -23,6 +23,7 @@ from retrain_tools.graphdef.versions import op_counts, unavailable_ops
 
 # What most networks take, and what whoever runs the command has to look at.
 _PIXELS_UNKNOWN = " --input_mean=127.5 --input_std=127.5"
+_SCALING = {"input_mean", "input_std", "preprocess"}
 
 _OUTPUTS_FETCHED = 3
 # Parts of the names of ops whose state is not in the graph.
@@ -31,25 +32,33 @@ _STATES = ("Queue", "Iterator", "Dataset", "Table", "Reader", "Barrier", "Stagin
 
 @dataclasses.dataclass(frozen=True)
 class Given:
-    """What the user said of a graph that a next command has to say again.
+    """What a next command has to say of a graph.
 
     Attributes:
         path: its file.
-        input_layer: the tensor that takes the image.
-        feeds: values for placeholders by name.
+        said: what the user said of it, by the names of `retrain_tools.load`'s arguments.
         is_known: whether the scaling of pixels need not be said.
     """
 
     path: Path
-    input_layer: str | None
-    feeds: Mapping[str, Any]
+    said: Mapping[str, Any]
     is_known: bool
 
     def flags(self) -> str:
-        """Return the graph, the input layer and the values as flags."""
-        layer = f" --input_layer={shlex.quote(self.input_layer)}" if self.input_layer else ""
-        feeds = [f"{name}={json.dumps(value)}" for name, value in self.feeds.items()]
-        return f"--graph={shlex.quote(str(self.path))}{layer}{_feed_flags(feeds)}"
+        """Return the graph and what was said of it as flags."""
+        flags = f"--graph={shlex.quote(str(self.path))}"
+        for name, value in self.said.items():
+            if name == "feed":
+                flags += _feed_flags([f"{key}={json.dumps(fed)}" for key, fed in value.items()])
+            else:
+                text = ",".join(value) if name == "tags" else str(value)
+                flags += f" --{name}={shlex.quote(text)}"
+        return flags
+
+    def load(self) -> str:
+        """Return the Python that opens the graph."""
+        said = "".join(f", {name}={_literal(value)}" for name, value in self.said.items())
+        return f"rt.load({_literal(str(self.path))}{said})"
 
 
 def next_commands(
@@ -84,8 +93,9 @@ def _for_images(
     graph_def: Any, given: Given, images: ImageInput, outputs: Sequence[Guess], best: str
 ) -> tuple[str, ...]:
     nodes, graph = nodes_by_name(graph_def), given.flags()
-    pixels = "" if given.is_known or images.encoded is not None else _PIXELS_UNKNOWN
-    if images.size is None and not given.is_known:
+    scaled = given.is_known or images.encoded is not None or _SCALING & set(given.said)
+    pixels = "" if scaled else _PIXELS_UNKNOWN
+    if images.size is None and not given.is_known and "input_height" not in given.said:
         pixels += " --input_height=HEIGHT --input_width=WIDTH"
 
     def fed(tensor: str) -> str:
@@ -122,20 +132,25 @@ def _in_python(
     if not names or has_state or needed & set(unavailable):
         return None
     feeds = [
-        f"{_quoted(name)}: {_value(graph_def, nodes, by_name, by_name[name])}"
+        f"{_literal(name)}: {_value(graph_def, nodes, by_name, by_name[name])}"
         for name in unfed(nodes, names, ())
     ]
     imports = "numpy as np, retrain_tools as rt"
-    folded = f", feed={given.feeds!r}".replace("'", '"') if given.feeds else ""
-    model = f"rt.load({_quoted(str(given.path))}{folded})"
-    fetched = f"[{', '.join(map(_quoted, names))}]"
-    run = f"rt.run({model}, {fetched}, {{{', '.join(feeds)}}})"
+    run = f"rt.run({given.load()}, {_literal(names)}, {{{', '.join(feeds)}}})"
     return f"python -c {shlex.quote(f'import {imports}; print({run})')}"
 
 
-def _quoted(text: str) -> str:
-    """Return Python's literal of a text in double quotes, which a shell's single ones can hold."""
-    return json.dumps(text, ensure_ascii=False)
+def _literal(value: Any) -> str:
+    """Return a value in Python, texts in double quotes, which a shell's single ones can hold."""
+    match value:
+        case str():
+            return json.dumps(value, ensure_ascii=False)
+        case list() | tuple():
+            return f"[{', '.join(map(_literal, value))}]"
+        case dict():
+            return f"{{{', '.join(f'{_literal(k)}: {_literal(v)}' for k, v in value.items())}}}"
+        case _:
+            return repr(value)
 
 
 def _value(
@@ -148,6 +163,8 @@ def _value(
         shape = () if usual else _by_matrix_product(graph_def, nodes, by_name, tensor.name)
     shape = tuple(1 if size is None else size for size in shape)
     value = {"false": "False", None: "0"}.get(usual, usual)
+    if shape == () and "int" in tensor.dtype:
+        value = "1"  # most often the number of rows
     if tensor.dtype == "string":
         value = '""'
     if shape == ():

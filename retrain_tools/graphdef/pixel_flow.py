@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.navigate import attribute, full_name, node_name, upstream
@@ -25,7 +25,8 @@ from retrain_tools.graphdef.walks import downstream, successors
 CHANNELS = (3, 1)  # of the images that can be fed: RGB, grey
 
 # The values stay what they are, and lie in another shape.
-_SHAPING = (*PASS_THROUGH, "Reshape", "Transpose", "ExpandDims")
+_RANK_CHANGING = ("Reshape", "Transpose", "ExpandDims")
+_SHAPING = (*PASS_THROUGH, *_RANK_CHANGING)
 # What may stand between the pixels and the first layer.
 _PREPARING = (
     *(*_SHAPING, *PADDINGS, *RESIZERS, *CONCATENATIONS, OLD_BATCH_NORM, "Cast", "BiasAdd"),
@@ -34,6 +35,7 @@ _PREPARING = (
     *("Split", "SplitV", "Unpack", "Pack", "Reverse", "ReverseV2", "StridedSlice", "Slice"),
     *("FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxArgs", "SpaceToBatchND", "GatherV2"),
 )
+_KEEPING_RANK = tuple(op for op in _PREPARING if op not in _RANK_CHANGING)
 _KERNELS = (*CONVOLUTIONS, *DEPTHWISE_CONVOLUTIONS)
 # They take feature maps, [N, h, w, channels], as their first input.
 _IMAGE_LAYERS = (*_KERNELS, "MaxPool", "MaxPoolV2", "AvgPool", "LRN", "SpaceToDepth")
@@ -70,9 +72,10 @@ def find_entry(
     """Return where images enter by a placeholder; None if it is not seen to take any.
 
     A placeholder of four dimensions takes images if the last says 1 or 3 channels, or nothing, or
-    if a convolution or pooling comes after it; one of unknown rank needs such a layer. Rows of
-    pixels, and images whose channels come first, enter where the graph makes [N, h, w, channels]
-    of them: the pixels are the same there, in the order that images have.
+    if a convolution or pooling comes after it; one of unknown rank needs such a layer. What is one
+    pixel high or wide is a series of measurements, and grey images without a layer need a size:
+    masks have that shape, too. Rows of pixels, and images whose channels come first, enter where
+    the graph makes [N, h, w, channels] of them: it is the same pixels there, in images' order.
 
     Args:
         graph_def: the graph.
@@ -81,7 +84,8 @@ def find_entry(
         placeholder: the full name of a tensor that is fed.
     """
     shape = shapes.get(placeholder)
-    layers = list(_layers(graph_def, nodes, placeholder))
+    ops = _PREPARING if shape is not None else _KEEPING_RANK
+    layers = list(_layers(graph_def, nodes, placeholder, ops))
     found = _entry(shapes, placeholder, placeholder, layers)
     if found is not None and found.problem is None:
         return found
@@ -111,7 +115,9 @@ def _entry(shapes: Shapes, placeholder: str, pixels: str, layers: list[Any]) -> 
     shape = shapes.get(pixels)
     if shape is None and not layers:
         return None
-    if shape is not None and len(shape) != 4:
+    if shape is not None and (len(shape) != 4 or 1 in shape[1:3]):
+        return None
+    if shape is not None and shape[3] == 1 and not layers and None in shape[1:3]:
         return None
     channels = shape[3] if shape is not None else None
     if channels is None:
@@ -143,11 +149,13 @@ def _kernel_depth(shapes: Shapes, layers: list[Any]) -> int | None:
     return None
 
 
-def _layers(graph_def: Any, nodes: dict[str, Any], start: str) -> Iterator[Any]:
+def _layers(
+    graph_def: Any, nodes: dict[str, Any], start: str, through: Collection[str] = _PREPARING
+) -> Iterator[Any]:
     """Yield the layers that take images and that the values of a tensor come to, nearest first.
 
-    A walk through what prepares pixels, as long as nothing else that is fed is mixed in: the rate
-    of a dropout divides images, and is none.
+    A walk through ops that prepare pixels, as long as nothing else that is fed is mixed in: the
+    rate of a dropout divides images, and is none.
     """
     users = consumers_by_tensor(graph_def)
     others = _Others(nodes, start)
@@ -159,7 +167,7 @@ def _layers(graph_def: Any, nodes: dict[str, Any], start: str) -> Iterator[Any]:
             if node.op in _IMAGE_LAYERS:
                 if data[0] == tensor:
                     yield node
-            elif node.op in _PREPARING and not others.in_any_of(set(data) - seen):
+            elif node.op in through and not others.in_any_of(set(data) - seen):
                 made = [f"{name}:{index}" for index in range(_output_count(node))]
                 waiting += [one for one in made if one not in seen]
                 seen.update(made)

@@ -7,14 +7,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from retrain_tools import catalog
 from retrain_tools.catalog_entry import CatalogEntry
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.graphdef.constants import constant_size
 from retrain_tools.graphdef.flops import multiply_adds
 from retrain_tools.graphdef.image_inputs import ImageInput, find_inputs
-from retrain_tools.graphdef.make_spec import find_source, known_tensor, who_named_it
+from retrain_tools.graphdef.make_spec import (
+    find_source,
+    is_entry_itself,
+    known_tensor,
+    who_named_it,
+)
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op
 from retrain_tools.graphdef.next_commands import Given, next_commands
 from retrain_tools.graphdef.note import Note
@@ -48,7 +52,7 @@ def summarize(
     kind: str = "frozen GraphDef",
     known_outputs: Mapping[str, str] | None = None,
     known_by: str = "the signature",
-    feeds: Mapping[str, Any] | None = None,
+    said: Mapping[str, Any] | None = None,
 ) -> Summary:
     """Return the graph in short; nothing is run.
 
@@ -61,8 +65,7 @@ def summarize(
         kind: what kind of file it comes from.
         known_outputs: tensors by the keys of the signature, or function, that was frozen.
         known_by: what calls them so.
-        feeds: the values that the user gave for placeholders, by name; they are constants of the
-            graph by now.
+        said: what the next commands have to say, by the names of `retrain_tools.load`'s arguments.
 
     Raises:
         InputError: there is no tensor `input_layer`, or it cannot take images.
@@ -74,17 +77,18 @@ def summarize(
     shapes = {name: tensor.shape for name, tensor in by_name.items()}
     images = _image_inputs(graph_def, nodes, path, input_layer, shapes)
     source = find_source(graph_def, nodes, images, entry) if images else None
-    bottlenecks: tuple[Candidate, ...] = ()
+    is_same = isinstance(source, CatalogEntry) and is_entry_itself(source, entry, path)
+    bottlenecks: Sequence[Candidate] = ()
     if images is not None:
-        named = known_tensor(source, "bottleneck", nodes), who_named_it(source, entry)
-        bottlenecks = tuple(bottleneck_candidates(graph_def, images.pixels, *named, shapes))
+        named = known_tensor(source, "bottleneck", nodes), who_named_it(source, is_same)
+        bottlenecks = bottleneck_candidates(graph_def, images.pixels, *named, shapes)
     outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {}, known_by)
-    given = Given(path, input_layer, feeds or {}, source is not None)
+    given = Given(path, said or {}, source is not None)
     return Summary(
         path=path,
         file_bytes=_size_of(path),
         kind=kind,
-        network=_network(source, entry, path, images),
+        network=_network(source, is_same, images),
         nodes=len(graph_def.node),
         functions=len(graph_def.library.function),
         tensors=len(tensors),
@@ -93,7 +97,7 @@ def summarize(
         inputs=inputs_told(graph_def, nodes, by_name, images, outputs),
         outputs=outputs,
         image_size=images.size if images else None,
-        bottlenecks=bottlenecks,
+        bottlenecks=tuple(bottlenecks),
         commands=next_commands(graph_def, by_name, given, images, outputs, bottlenecks),
         **_sizes(graph_def, shapes),
         **_ops(graph_def),
@@ -148,17 +152,14 @@ def _image_inputs(
 
 
 def _network(
-    source: Note | CatalogEntry | None,
-    asked_for: CatalogEntry | None,
-    path: Path,
-    images: ImageInput | None,
+    source: Note | CatalogEntry | None, is_same: bool, images: ImageInput | None
 ) -> str | None:
     if isinstance(source, Note):
         return f"{source.source}, as the note in it says"
     if source is None:
         return None
     known = f"{source.name} of the catalogue"
-    if asked_for is not None or catalog.is_published(path, source):
+    if is_same:
         return f"{known}: {source.description}"
     like = f"same structure as {known} ({source.description})"
     if images is not None and images.encoded is not None:  # it scales pixels itself

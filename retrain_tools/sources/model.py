@@ -254,8 +254,19 @@ class Model:
             self.description,
             outputs,
             "the model" if is_keras else known_by,
-            self.overrides.feeds,
+            self._said(),
         )
+
+    def _said(self) -> dict[str, Any]:
+        """Return what the user said of the file, by the names of `load`'s arguments."""
+        choices, overrides = self.choices, self.overrides
+        preprocess = "none" if overrides.raw_pixels else choices.preprocess
+        said: dict[str, Any] = {"tags": choices.tags, "signature": choices.signature}
+        said["preprocess"] = preprocess
+        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std")
+        said |= {name: getattr(overrides, name) for name in names}
+        said["feed"] = overrides.feeds or None
+        return {name: value for name, value in said.items() if value is not None}
 
     def held_beside_the_graph(self) -> list[tuple[str, str]]:
         """Return what the file holds beside its graph, and the flag that lists it."""

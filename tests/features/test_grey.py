@@ -136,6 +136,46 @@ def test_an_array_of_another_shape_is_refused_by_both_shapes(pixel_graph: Path) 
     )
 
 
+def test_a_graph_made_for_a_batch_of_four_says_so(tmp_path: Path) -> None:
+    def make() -> None:
+        pixels = tf.compat.v1.placeholder(tf.float32, [4, SIZE, SIZE, 3], "pixels")
+        x = tf.nn.conv2d(pixels, tf.ones((3, 3, 3, 2)), 2, "SAME")
+        tf.reshape(x, [4, 32], name="scores")
+
+    graph = write(tmp_path / "g.pb", make)
+    with pytest.raises(rt.InputError) as error:
+        rt.fetch(rt.load(graph, **SCALED), "scores", RGBA[:, :, :3])
+    assert str(error.value) == (
+        "The graph cannot be run: Input to reshape is a tensor with 32 values, but the requested "
+        "shape has 128. 'pixels:0' takes [4, 8, 8, 3], and images are fed as [1, 8, 8, 3]."
+    )
+
+
+@pytest.mark.parametrize("size", [{"input_height": 9}, {"input_width": 16}])
+def test_a_size_that_the_placeholder_forbids_is_refused(
+    pixel_graph: Path, size: dict[str, int]
+) -> None:
+    with pytest.raises(rt.InputError) as error:
+        rt.load(pixel_graph, **size).frozen()
+    height, width = size.get("input_height", SIZE), size.get("input_width", SIZE)
+    assert str(error.value) == (
+        f"'pixels:0' of {pixel_graph} takes [?, 8, 8, 1], not [?, {height}, {width}, 1]; leave "
+        "input_height and input_width out."
+    )
+
+
+def test_rows_of_pixels_are_fed_as_the_images_that_they_are(tmp_path: Path) -> None:
+    def make() -> None:
+        rows = tf.compat.v1.placeholder(tf.float32, [None, SIZE * SIZE], "rows")
+        body(tf.reshape(rows, [-1, SIZE, SIZE, 1]))
+
+    graph = write(tmp_path / "g.pb", make)
+    grey = RGBA[:SIZE, :SIZE, 0]
+    found = rt.fetch(rt.load(graph, **SCALED), "scores", grey).values["scores"]
+    exact = rt.run(rt.load(graph), "scores", {"rows": grey.reshape(1, -1) / 255.0})["scores"]
+    np.testing.assert_allclose(found, exact, atol=1e-5)
+
+
 @pytest.mark.parametrize("channels", [1, 0])
 def test_a_graph_with_a_grey_decoder_of_its_own(tmp_path: Path, channels: int) -> None:
     graph = decoding_graph(tmp_path / "g.pb", channels)

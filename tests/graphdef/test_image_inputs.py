@@ -118,6 +118,30 @@ def test_rows_that_become_images_enter_as_images(side: int | None, made: str) ->
     assert found(make, "x").pixels == made
 
 
+def test_a_shapeless_placeholder_is_judged_by_what_is_made_of_it() -> None:
+    entry = found(lambda: conv(tf.reshape(fed(None), [-1, 28, 28, 1]), 1))
+    assert (entry.pixels, entry.size) == ("Reshape:0", (28, 28))
+    assert refused(lambda: tf.nn.conv1d(fed(None), tf.ones((3, 9, 2)), 1, "SAME")) == NOT_SEEN
+
+
+@pytest.mark.parametrize("shape", [[None, 1, 90, 3], [None, 90, 3]])
+def test_measurements_over_time_are_no_images(shape: list[int | None]) -> None:
+    def make() -> None:
+        x = fed(shape)
+        conv(x if len(shape) == 4 else tf.expand_dims(x, 1), 3)
+
+    assert refused(make) == NOT_SEEN
+
+
+def test_a_mask_of_any_size_is_no_image() -> None:
+    assert refused(lambda: fed([None, None, None, 1]) * 2.0) == NOT_SEEN
+
+    def product() -> None:
+        tf.matmul(tf.reshape(fed([None, 28, 28, 1]), [-1, 784]), tf.ones((784, 2)))
+
+    assert found(product).channels == 1
+
+
 def test_rows_that_are_changed_before_they_become_images_cannot_be_fed() -> None:
     def make() -> None:
         conv(tf.reshape(fed([None, 784]) / 255.0, [-1, 28, 28, 1]), 1)

@@ -134,6 +134,18 @@ def test_the_catalogue_is_asked_about_a_file(
     assert not log_lines.messages
 
 
+def test_a_graph_of_the_same_structure_says_whose_scaling_is_taken(
+    own_entry: None, log_lines: pytest.LogCaptureFixture
+) -> None:
+    log_lines.set_level(logging.INFO)
+    spec_of(pixels_graph())
+    spec_of(pixels_graph(), input_mean=1.0, input_std=2.0)
+    assert log_lines.messages == [
+        "g.pb has the structure of toy; its pixels are taken as (x - 10) / 20. "
+        "If that is wrong, give input_mean and input_std."
+    ]
+
+
 def test_the_user_overrules_the_catalogue(own_entry: None) -> None:
     spec = spec_of(
         pixels_graph(),

@@ -107,7 +107,8 @@ def test_real_graphs(
     if file != MOBILENET:
         called = f"same structure as {network} of the catalogue ("
     assert (summary.network or "").startswith(called)
-    assert summary.bottlenecks[0].why == "what retrain.py cached for networks of this structure"
+    networks = "this network" if file == MOBILENET else "networks of this structure"
+    assert summary.bottlenecks[0].why == f"what retrain.py cached for {networks}"
     assert summary.unavailable == {}
     assert summary.unmeasured_layers == 0
     assert summary.file_bytes == path.stat().st_size

@@ -85,7 +85,7 @@ def test_names_of_nodes_are_text_and_nothing_else(name: str) -> None:
     assert table.tags == {"table", "tr", "th", "td"}
     rows = {tuple(row) for row in table.rows}
     assert ("file", f"{Path(f'/{name}<i>.pb')} (0 bytes)") in rows
-    assert ("input", f"{name}:0 int32 unknown: a placeholder") in rows
+    assert ("input", f"{name}:0 int32 unknown: data that has to be fed") in rows
     assert ("not in TensorFlow", "<b>Mystery</b>, 1") in rows
     assert any(key == "deprecated" and text.startswith("BatchNorm") for key, text in rows)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -153,6 +154,15 @@ def test_a_catalogued_name(kinds: Mapping[str, Path], tmp_path: Path, monkeypatc
     assert (network.path, network.entry.name) == (tmp_path / "toy.pb", "toy")
     assert network.summary().network == "toy of the catalogue: toy"
     assert network.summary().bottlenecks[0].tensor == "Conv2D:0"
+    assert rt.load(kinds["graph"]).summary().network == (
+        "same structure as toy of the catalogue (toy); its pixels are taken as that network's, "
+        "(x - 0) / 1"
+    )
+    known = tmp_path / "toy.toml"
+    checksum = hashlib.sha256(kinds["graph"].read_bytes()).hexdigest()
+    member = f'{{path = "toy.pb", bytes = {kinds["graph"].stat().st_size}, sha256 = "{checksum}"}}'
+    known.write_text(known.read_text().replace('{path = "toy.pb"}', member))
+    assert rt.load(kinds["graph"]).summary().network == "toy of the catalogue: toy"
 
 
 def test_a_plain_graph_needs_neither_tensorflow_nor_numpy(kinds: Mapping[str, Path]) -> None:

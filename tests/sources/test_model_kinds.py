@@ -128,6 +128,17 @@ def told(network: rt.Model) -> tuple[str, list[str], str | None]:
     return summary.inputs[0].tensor.name, [o.tensor.name for o in summary.outputs], best
 
 
+def test_a_signature_is_only_spoken_of_where_there_is_one(kinds: Mapping[str, Path]) -> None:
+    def reasons(kind: str) -> list[str]:
+        return [guess.why for guess in rt.load(kinds[kind]).summary().outputs]
+
+    for kind in ("saved model 1", "saved model 2", "hub 1"):
+        assert any(why.startswith("what the signature calls '") for why in reasons(kind))
+    assert any(why.startswith("what the function calls '") for why in reasons("hub 2"))
+    for kind in ("graph", "meta", "keras", "keras h5", "slim v2"):
+        assert not any("calls" in why for why in reasons(kind))
+
+
 def test_the_table_has_every_kind(kinds: Mapping[str, Path]) -> None:
     assert list(KINDS) == list(kinds)
 
