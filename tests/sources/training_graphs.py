@@ -256,7 +256,7 @@ def train_and_test_towers() -> None:
 GRAPHS: dict[Callable[[], None], tuple[set[str], set[str]] | None] = {
     softmax_regression: ({"y:0"}, {"Placeholder:0"}),
     logits_only: ({"logits/add:0"}, {"x:0"}),
-    logits_and_best: ({"logits/add:0", "ArgMax:0"}, {"x:0"}),
+    logits_and_best: ({"logits/add:0"}, {"x:0"}),
     cnn_with_dropout: ({"prediction:0"}, {"x:0", "keep_prob:0"}),
     lstm: ({"prediction:0"}, {"X:0"}),
     autoencoder: ({"decoder/Sigmoid:0"}, {"x:0"}),

@@ -34,7 +34,7 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     Args:
         place: the file; the checkpoint has its name without `.meta`.
         choices: `signature` says which of its signatures to freeze; most MetaGraphs have none, and
-            are frozen from the images to the results.
+            are frozen from the data to the prediction, or to `outputs`.
 
     Raises:
         InputError: it is no MetaGraph, or its graph is inconsistent.
@@ -51,7 +51,8 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     values = graph_values(meta_graph, prefix, where, restored)
 
     def freeze(_: ImageSize = (None, None), light: bool = False) -> Frozen:
-        chosen = choose_signature(signatures, choices.signature, graph_def, where)[1]
+        wanted, outputs = choices.signature, choices.outputs
+        chosen = choose_signature(signatures, wanted, graph_def, where, outputs)[1]
         return freeze_signature(
             graph_def, chosen, values, where, info_of=values.info if light else None
         )
