@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_op, reached
 from retrain_tools.graphdef.op_sets import LAYERS, PLACEHOLDERS, VARIABLES
+from retrain_tools.graphdef.training_ops import SHAPE_TAKERS
 from retrain_tools.graphdef.view import GraphView
 
 _SOURCES = re.compile(
@@ -21,7 +22,7 @@ class Edges:
         nodes, by_op: the nodes by name, and those of each op.
         before, after: the nodes that each one takes data from, and gives data to.
         waits, released: the same for control edges.
-        from_data: what is computed from data that are fed.
+        from_data: what is computed from data that are fed, not only from their shapes.
         results: what is computed from data and by layers or variables.
     """
 
@@ -39,8 +40,10 @@ class Edges:
                     (self.waits if is_control else self.before)[node.name].append(name)
                     (self.released if is_control else self.after)[name].append(node.name)
         learned = [n.name for op in (*VARIABLES, *LAYERS) for n in self.by_op.get(op, ())]
-        self.from_data = self.downstream(n for n in self.nodes if self.is_source(n))
-        self.results = self.from_data & self.downstream(learned)
+        shapes = {n.name for op in SHAPE_TAKERS for n in self.by_op.get(op, ())}
+        sources = [name for name in self.nodes if self.is_source(name)]
+        self.from_data = self.downstream(sources, stop=shapes) - shapes
+        self.results = self.from_data & self.downstream(learned, stop=shapes)
 
     def is_source(self, name: str) -> bool:
         """Tell whether data come in here."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from retrain_tools.graphdef.bottleneck import Candidate
 from retrain_tools.graphdef.tensors import Tensor, shape_text
-from retrain_tools.graphdef.training_parts import MEANINGS
+from retrain_tools.graphdef.training_ops import MEANINGS
 from retrain_tools.graphdef.versions import Deprecated, Versions
 from retrain_tools.text_tables import Style, aligned, counted
 

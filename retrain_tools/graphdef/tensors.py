@@ -159,7 +159,12 @@ def consumers_by_tensor(graph_def: Any) -> dict[str, list[str]]:
 
 
 def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
-    """Return what a caller may feed: placeholders, and constants that hold an encoded image."""
+    """Return what a caller may feed: placeholders, and constants that hold an encoded image.
+
+    What a placeholder of a training graph is for is in `training_parts`; those that take the names
+    of checkpoints are left out.
+    """
+    parts = training_parts(graph_def)
     by_op = nodes_by_op(graph_def)
     decoders = [node for op in by_op if op.startswith("Decode") for node in by_op[op]]
     decoded = {node_name(node.input[0]) for node in decoders if node.input}
@@ -167,7 +172,8 @@ def graph_inputs(graph_def: Any, tensors: Sequence[Tensor]) -> list[Tensor]:
     def is_input(tensor: Tensor) -> bool:
         if tensor.op == "Const":
             return bool(decoded) and node_name(tensor.name) in decoded
-        return tensor.op in PLACEHOLDERS
+        is_for_saving = bool(parts) and parts.get(node_name(tensor.name)) == "saving"
+        return tensor.op in PLACEHOLDERS and not is_for_saving
 
     return [tensor for tensor in tensors if is_input(tensor)]
 

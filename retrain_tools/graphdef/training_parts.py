@@ -6,50 +6,28 @@ They are told by what they do, not by the name scopes that they lie in.
 from __future__ import annotations
 
 import collections
-import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.edges import Edges
-from retrain_tools.graphdef.navigate import constant_node, is_variable_read, nodes_by_op, reached
+from retrain_tools.graphdef.navigate import is_variable_read, nodes_by_op, reached
 from retrain_tools.graphdef.op_sets import LAYERS, VARIABLES
+from retrain_tools.graphdef.training_gradients import add_gradients, fills_of_ones, siblings
+from retrain_tools.graphdef.training_ops import (
+    ASSIGNS,
+    CALLS,
+    CHANGES,
+    MEANINGS,
+    PART_OF_OP,
+    SAVING,
+    SHAPE_TAKERS,
+    UPDATES,
+    WITH_GRADIENT,
+)
 from retrain_tools.graphdef.view import GraphView, once_for_a_view, view_of
 
-MEANINGS = {
-    "loss": "the loss and the accuracy, with the labels",
-    "gradients": "the way back, and what changes variables",
-    "queues": "queues, readers and datasets, with what fills them",
-    "summaries": "what is written for TensorBoard",
-    "saving": "writing and reading checkpoints",
-    "initialising": "first values of variables and tables",
-    "checks": "assertions",
-}
-"""All parts, in words for a reader; what serves several belongs to the first of them."""
-
-_SAVING = ("Save", "SaveSlices", "SaveV2", "Restore", "RestoreSlice", "RestoreV2")
-_OPS = {
-    "loss": r"(?:Sparse)?SoftmaxCrossEntropyWithLogits|L2Loss|CTCLoss(?:V2)?|InTopK(?:V2)?",
-    # Stacks keep what a loop made for the way back. StopGradient is part of the way forward.
-    "gradients": r"(?:Resource)?(?:Sparse)?Apply[A-Z].*|(?!Stop|Debug).*Grad.*"
-    r"|.*BackpropFilter(?:V2)?|Stack(?:Push|Pop|Close)?(?:V2)?|.*ConditionalAccumulator",
-    "queues": r".*Queue(?:V2)?|Queue(?:Enqueue|Dequeue|Close|Size|IsClosed).*|Reader[A-Z].*"
-    r"|.*Reader(?:V2)?|.*Dataset(?:V\d)?|.*Iterator.*|Barrier(?:[A-Z].*)?|(?:Ordered)?(?:Map)?(?:Uns|S)tage.*",
-    "summaries": r"(?:Audio|Image|Histogram|Scalar|Tensor|Merge|Write\w*)Summary(?:V2)?"
-    r"|\w*SummaryWriter|CreateSummary\w+",
-    "saving": "|".join((*_SAVING, "ShardedFilename", "ShardedFilespec", "MergeV2Checkpoints")),
-    "initialising": r"IsVariableInitialized|VarIsInitializedOp|InitializeTable.*",
-    "checks": r"Assert",
-}
-_PART_OF_OP = re.compile("|".join(f"(?P<{part}>{ops})" for part, ops in _OPS.items()))
-_WITH_GRADIENT = re.compile(r"(Sparse)?SoftmaxCrossEntropyWithLogits|CTCLoss(V2)?")
-_UPDATES = re.compile(r"(Resource)?(Sparse)?Apply[A-Z].*")
-_ASSIGNS = ("Assign", "AssignVariableOp")
-_CHANGES = re.compile(
-    r"Assign(Add|Sub)(VariableOp)?|(Resource)?Scatter(Nd)?(Add|Sub|Update|Mul|Div)"
-)
-# These do not look at the values that they are given.
-_SHAPE_TAKERS = ("Shape", "ShapeN", "Size", "Rank", "ZerosLike", "OnesLike", "VariableShape")
-_CALLS = ("PartitionedCall", "StatefulPartitionedCall")
+_GROUPS = ("NoOp", "ControlTrigger")  # they only wait for others
+_EXITS = ("Exit", "RefExit")  # a loop has one for each of its values, needed or not
 
 Parts = dict[str, str]
 
@@ -59,7 +37,7 @@ def training_parts(graph_def: Any) -> Mapping[str, str]:
     """Return the part that each node of a training graph belongs to, by the node's name.
 
     Nodes of the network itself, and all nodes that nothing speaks of, are not in the result. The
-    parts are those of `MEANINGS`:
+    parts are those of `training_ops.MEANINGS`:
 
     - `loss`: the loss and the figures that compare results with labels, and what only they use;
     - `gradients`: the way back from the loss, optimisers, and all else that changes variables;
@@ -87,15 +65,17 @@ def training_parts(graph_def: Any) -> Mapping[str, str]:
     library = _saving_functions(view)
     parts: Parts = {}
     for op, nodes in nodes_by_op(view).items():
-        for node in nodes if op in _CALLS or _PART_OF_OP.fullmatch(op) else ():
+        for node in nodes if op in CALLS or PART_OF_OP.fullmatch(op) else ():
             if part := _of_op(node, library):
                 parts[node.name] = part
-    if not parts and not any(op in nodes_by_op(view) for op in (*_ASSIGNS, "Equal")):
+    if not parts and not any(op in nodes_by_op(view) for op in (*ASSIGNS, "Equal")):
         return parts  # as of nearly every frozen graph, and there are large ones
     graph = Edges(view)
+    if any(UPDATES.fullmatch(op) or CHANGES.fullmatch(op) for op in graph.by_op):
+        add_gradients(graph, parts)
+    else:  # gradients that nothing is trained by are results, as a saliency map
+        parts = {name: part for name, part in parts.items() if part != "gradients"}
     _add_assignments(graph, parts)
-    starts = [name for name, part in parts.items() if part == "gradients"]
-    _add_gradients_after(graph, parts, [*starts, *_takers_of_loss_gradients(graph)])
     _add_followers(graph, parts)
     _add_groups(graph, parts)
     barriers = _add_barriers(graph, parts)
@@ -115,27 +95,27 @@ def _saving_functions(graph: GraphView) -> set[str]:
     return {
         function.signature.name
         for function in graph.library.function
-        if any(node.op in _SAVING for node in function.node_def)
+        if any(node.op in SAVING for node in function.node_def)
     }
 
 
 def _of_op(node: Any, functions: Collection[str]) -> str | None:
-    if node.op in _CALLS and functions:
+    if node.op in CALLS and functions:
         return "saving" if node.attr["f"].func.name in functions else None
-    found = _PART_OF_OP.fullmatch(node.op)
+    found = PART_OF_OP.fullmatch(node.op)
     return None if found is None else found.lastgroup
 
 
 def _add_assignments(graph: Edges, parts: Parts) -> None:
     restored = graph.downstream(
-        n.name for op in _SAVING if op.startswith("Restore") for n in graph.by_op.get(op, ())
+        n.name for op in SAVING if op.startswith("Restore") for n in graph.by_op.get(op, ())
     )
     for node in graph.nodes.values():
         if graph.after[node.name]:  # its result is a value of the network, as in a stateful layer
             continue
-        if _CHANGES.fullmatch(node.op):
+        if CHANGES.fullmatch(node.op):
             parts[node.name] = "gradients"
-        elif node.op in _ASSIGNS and len(graph.before[node.name]) > 1:
+        elif node.op in ASSIGNS and len(graph.before[node.name]) > 1:
             target, value = graph.before[node.name][:2]
             if value in restored:
                 parts[node.name] = "saving"
@@ -143,49 +123,6 @@ def _add_assignments(graph: Edges, parts: Parts) -> None:
                 parts[node.name] = "gradients"
             else:
                 parts[node.name] = "initialising"
-
-
-def _takers_of_loss_gradients(graph: Edges) -> list[str]:
-    """Return what takes the second result of an op that gives a loss and its gradient at once."""
-    ops = [op for op in graph.by_op if _WITH_GRADIENT.fullmatch(op)]
-    both = {f"{node.name}:1" for op in ops for node in graph.by_op[op]}
-    return [n.name for n in graph.nodes.values() if both and not both.isdisjoint(n.input)]
-
-
-def _members(graph: Edges, name: str) -> list[str]:
-    """Return the tensors of a `tf.tuple`, each of which waits for a node that waits for all."""
-    waits = set(graph.waits[name])
-    return [
-        follower
-        for follower in graph.released[name]
-        if graph.nodes[follower].op == "Identity" and waits.intersection(graph.before[follower])
-    ]
-
-
-def _siblings(graph: Edges, name: str) -> list[str]:
-    """Return the tensors of the same `tf.tuple` that something takes."""
-    groups = [group for group in graph.waits[name] if graph.nodes[group].op == "NoOp"]
-    tuples = [_members(graph, group) for group in groups]
-    return [
-        other for members in tuples if name in members for other in members if graph.after[other]
-    ]
-
-
-def _add_gradients_after(graph: Edges, parts: Parts, names: Collection[str]) -> None:
-    """Follow the way back from ops that are only found on it."""
-    waiting = list(names)
-    done: set[str] = set()
-    while waiting:
-        name = waiting.pop()
-        if name in done:
-            continue
-        done.add(name)
-        parts.setdefault(name, "gradients")
-        if not _UPDATES.fullmatch(graph.nodes[name].op):  # what it gives on is the variable
-            waiting += graph.after[name]
-        waiting += [n for n in graph.released[name] if graph.nodes[n].op == "NoOp"]
-        if graph.nodes[name].op == "NoOp":
-            waiting += _members(graph, name)
 
 
 def _add_followers(graph: Edges, parts: Parts) -> None:
@@ -202,21 +139,26 @@ def _add_followers(graph: Edges, parts: Parts) -> None:
     asked = [n for n, part in parts.items() if part == "initialising" and graph.after[n]]
     for part, starts in (("loss", losses), ("initialising", asked)):
         others = {n for n, found in parts.items() if found != part}
-        others |= {n for n, node in graph.nodes.items() if node.op in _SHAPE_TAKERS}
+        others |= {n for n, node in graph.nodes.items() if node.op in SHAPE_TAKERS}
         for name in graph.downstream(starts, stop=others) - others:
             if part == "loss" or name not in graph.from_data:
                 parts.setdefault(name, part)
 
 
 def _add_groups(graph: Edges, parts: Parts) -> None:
-    """Add the nodes without data that wait for nodes of a part only."""
-    waiting = [node.name for node in graph.by_op.get("NoOp", ())]
-    while waiting:
-        name = waiting.pop()
-        found = [parts.get(before) for before in graph.waits[name]]
-        if name not in parts and found and None not in found:
-            parts[name] = str(collections.Counter(found).most_common(1)[0][0])
-            waiting += [n for n in graph.released[name] if graph.nodes[n].op == "NoOp"]
+    """Add the nodes without data that wait for nodes of a part only, or let only such wait."""
+    groups = {name for op in _GROUPS for name in _names(graph, op)}
+    empty = {name for name in groups if not graph.waits[name]}
+    for ends, beyond, waiting in (
+        (graph.waits, graph.released, list(groups - empty)),
+        (graph.released, graph.waits, list(empty)),
+    ):
+        while waiting:
+            name = waiting.pop()
+            found = [parts.get(end) for end in ends[name] if end not in empty]
+            if name not in parts and found and None not in found:
+                parts[name] = str(collections.Counter(found).most_common(1)[0][0])
+                waiting += [n for n in beyond[name] if n in groups]
 
 
 def _add_barriers(graph: Edges, parts: Parts) -> set[str]:
@@ -237,36 +179,18 @@ def _add_barriers(graph: Edges, parts: Parts) -> set[str]:
 def _add_what_only_serves(graph: Edges, parts: Parts, barriers: Collection[str]) -> None:
     """Add the nodes from which data flow to nodes of parts only."""
     back = {n for n, part in parts.items() if part == "gradients"}
-
-    def is_use(name: str, user: str) -> bool:
-        """Tell whether a node's value is used up by a user, or only looked at."""
-        if graph.nodes[user].op in _SHAPE_TAKERS:
-            return False
-        if name not in graph.results:
-            return True
-        only_looks = parts.get(user) == "loss" or user in barriers
-        # A scalar that is only written for TensorBoard is a figure, and no result.
-        is_written = parts.get(user) == "summaries" and graph.nodes[user].op != "ScalarSummary"
-        return not (only_looks or is_written)
-
-    quiet = ("Const", "NoOp", *_SHAPE_TAKERS, *VARIABLES)
-    ends = [
-        name
-        for name, node in graph.nodes.items()
-        if name not in parts
-        and node.op not in quiet
-        and not any(is_use(name, user) for user in graph.after[name])
-        and not is_variable_read(graph.nodes, name)
-    ]
-    loose = {name: others for name in ends if (others := _siblings(graph, name))}
+    compared = set(_compared_with_labels(graph))
+    ends = [name for name in _ends(graph, parts, barriers) if name not in compared]
+    loose = {name: others for name in ends if (others := siblings(graph, name))}
     network = graph.upstream((name for name in ends if name not in loose), stop=parts)
     for name, others in loose.items():
-        if network.isdisjoint(
-            others
-        ):  # a gradient that nobody asked for, beside those that are used
+        if network.isdisjoint(others):  # a gradient that nobody asked for, beside those in use
             parts[name] = "gradients"
         else:
             network |= graph.upstream([name])
+    network |= graph.upstream(
+        (_unshaped(graph, name) for name in compared & graph.results), stop=parts
+    )
     serving = {name for name in graph.nodes if name not in network and name not in parts}
     serving -= graph.upstream(_kept(graph, serving, back))
     _add_measured(graph, parts, serving, back)
@@ -276,20 +200,78 @@ def _add_what_only_serves(graph: Edges, parts: Parts, barriers: Collection[str])
             is_kept = graph.nodes[name].op in VARIABLES and part in ("saving", "initialising")
             if name not in parts and not is_kept:
                 parts[name] = part
+    # What nothing takes of a part, as a loop's counter.
+    waiting = [name for name in serving if name not in parts]
+    while waiting:
+        name = waiting.pop()
+        found = {parts.get(source) for source in graph.before[name]}
+        if name not in parts and len(found) == 1 and None not in found:
+            parts[name] = str(found.pop())
+            waiting += [user for user in graph.after[name] if user in serving]
     _add_unused(graph, parts)
+
+
+def _compared_with_labels(graph: Edges) -> list[str]:
+    """Return what goes into ops that make a loss of logits and labels; both, for all are alike."""
+    ops = [op for op in graph.by_op if WITH_GRADIENT.fullmatch(op)]
+    return [source for op in ops for name in _names(graph, op) for source in graph.before[name]]
+
+
+def _unshaped(graph: Edges, name: str) -> str:
+    """Return the node whose values a node only reshapes, as losses do before they compare."""
+    while graph.nodes[name].op == "Reshape" and graph.before[name]:
+        name = graph.before[name][0]
+    return name
+
+
+def _ends(graph: Edges, parts: Mapping[str, str], barriers: Collection[str]) -> list[str]:
+    """Return the nodes in no part whose values nothing uses up, though something may look at them.
+
+    What the network computes from its data is only looked at by the loss and by its gradients, and
+    by summaries; but a scalar that is only written for TensorBoard is a figure, and no result.
+    """
+
+    def is_use(name: str, user: str) -> bool:
+        if graph.nodes[user].op in SHAPE_TAKERS:
+            return False
+        if name not in graph.results or user not in parts:
+            return True
+        if parts[user] == "summaries":
+            return bool(graph.nodes[user].op == "ScalarSummary")
+        return parts[user] != "loss" and user not in barriers
+
+    has_gradients = "gradients" in parts.values()
+    unused = ("Const", *SHAPE_TAKERS, *_GROUPS, *VARIABLES, *(_EXITS if has_gradients else ()))
+    return [
+        name
+        for name, node in graph.nodes.items()
+        if name not in parts
+        and node.op not in unused
+        and not any(is_use(name, user) for user in graph.after[name])
+        and not is_variable_read(graph.nodes, name)
+        and not _is_pivot(graph, name)
+    ]
+
+
+def _is_pivot(graph: Edges, name: str) -> bool:
+    """Tell whether a node only stands for one side of a conditional, for others to wait for."""
+    if graph.nodes[name].op != "Identity" or len(graph.before[name]) != 1:
+        return False
+    switch = graph.before[name][0]
+    return graph.nodes[switch].op == "Switch" and len(set(graph.before[switch])) == 1
 
 
 def _kept(graph: Edges, serving: set[str], back: Collection[str]) -> set[str]:
     """Return what is a network all the same, though only its training uses what it makes."""
-    trained = {graph.before[n][0] for n in back if _UPDATES.fullmatch(graph.nodes[n].op)}
+    trained = {graph.before[n][0] for n in back if UPDATES.fullmatch(graph.nodes[n].op)}
     starts = {n for n in trained if n in serving}
     starts |= {n for op in LAYERS for n in _names(graph, op) if n in serving & graph.from_data}
-    ones = [n.name for n in graph.by_op.get("Fill", ()) if n.name in serving and _is_one(graph, n)]
+    ones = [name for name in fills_of_ones(graph) if name in serving]
     back = graph.downstream(ones).union(back)
 
     def onwards(name: str) -> list[str]:
         users = (user for user in graph.after[name] if user in serving and user not in back)
-        return [user for user in users if graph.nodes[user].op not in _SHAPE_TAKERS]
+        return [user for user in users if graph.nodes[user].op not in SHAPE_TAKERS]
 
     kept = reached(starts, onwards, ())
     figures = [n for n in kept if not any(u in kept or u in back for u in graph.after[n])]
@@ -305,25 +287,35 @@ def _kept(graph: Edges, serving: set[str], back: Collection[str]) -> set[str]:
     }
 
 
-def _is_one(graph: Edges, node: Any) -> bool:
-    """Tell whether a Fill may be what `tf.gradients` starts from: ones."""
-    given = graph.before[node.name]
-    value = constant_node(graph.nodes, given[-1]) if given else None
-    return value is not None and list(value.attr["value"].tensor.float_val) == [1.0]
-
-
 def _add_unused(graph: Edges, parts: Parts) -> None:
-    """Add reads of a part's variables, and shapes that the way back did not need in the end."""
-    for name, node in graph.nodes.items():
-        if name in parts or graph.after[name]:
-            continue
-        before = {parts.get(source) for source in graph.before[name]}
-        if (is_variable_read(graph.nodes, name) or node.op in _SHAPE_TAKERS) and len(before) == 1:
-            found = before.pop()
-            if found is None and node.op in _SHAPE_TAKERS and "gradients" in parts.values():
-                found = "gradients"
-            if found is not None:
-                parts[name] = found
+    """Add what nothing takes: shapes, and constants among a part's nodes."""
+    unused = [name for name in graph.nodes if name not in parts and not graph.after[name]]
+    if "gradients" in parts.values():  # the way back asks for shapes that it does not need then
+        shapes = [name for name in unused if graph.nodes[name].op in SHAPE_TAKERS]
+        parts.update(dict.fromkeys(shapes, "gradients"))
+    _add_by_scope(graph, parts, {n for n in unused if n not in parts})
+
+
+def _add_by_scope(graph: Edges, parts: Parts, unused: Collection[str]) -> None:
+    """Add constants and groups that do nothing to the part of the scope they were left in."""
+    idle = {name for name in unused if graph.nodes[name].op in ("Const", "NoOp")}
+    inside: dict[str, set[str | None]] = {}
+    for name in graph.nodes.keys() - idle:
+        for scope in _scopes(name):
+            inside.setdefault(scope, set()).add(parts.get(name))
+    for name in idle:
+        found = next((inside[scope] for scope in _scopes(name) if scope in inside), set())
+        if len(found) == 1 and None not in found:
+            parts[name] = str(next(iter(found)))
+
+
+def _scopes(name: str) -> list[str]:
+    """Return the scopes around a node, inner ones first."""
+    found = []
+    while "/" in name:
+        name = name.rpartition("/")[0]
+        found.append(name)
+    return found
 
 
 def _add_measured(graph: Edges, parts: Parts, serving: set[str], back: set[str]) -> None:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.dtypes import dtype_names
-from retrain_tools.graphdef.navigate import check_tensor, node_name, nodes_by_name, upstream
-from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs
-from retrain_tools.graphdef.walks import downstream, shortest_path, successors
+from retrain_tools.graphdef.tensors import Tensor
+from retrain_tools.graphdef.walks import downstream, shortest_path
+from retrain_tools.listing.wiring import Wiring, wiring_of
 
 if TYPE_CHECKING:
     from retrain_tools.catalog_entry import CatalogEntry
@@ -68,7 +68,7 @@ Extra = dict[str, dict[str, Any]]
 
 
 def of_kind(
-    graph_def: Any,
+    graph: Any,
     tensors: Sequence[Tensor],
     kinds: Kinds,
     path: Path,
@@ -76,8 +76,8 @@ def of_kind(
 ) -> tuple[Sequence[Tensor], Extra]:
     """Return the tensors of the kinds asked for, and depth and reason of bottlenecks.
 
-    The graph's file, `path`, is for error messages; `entry` is its catalogue entry, if it was asked
-    for by name.
+    The graph is one that `wiring_of` takes; for bottlenecks, a GraphDef. Its file, `path`, is for
+    error messages; `entry` is its catalogue entry, if it was asked for by name.
 
     Raises:
         InputError: no tensor is seen to take images, or nothing is computed from it.
@@ -86,13 +86,14 @@ def of_kind(
         from retrain_tools.graphdef.make_spec import find_bottlenecks  # with the catalogue
 
         by_name = {tensor.name: tensor for tensor in tensors}
-        found = find_bottlenecks(graph_def, str(path), entry, kinds.input_layer)
+        found = find_bottlenecks(graph, str(path), entry, kinds.input_layer)
         extra: Extra = {c.tensor: {"depth": c.depth, "why": c.why} for c in found}
         return [by_name[name] for name in extra], extra
     if not kinds.inputs and not kinds.outputs:
         return tensors, {}
-    inputs = graph_inputs(graph_def, tensors) if kinds.inputs else []
-    outputs = graph_outputs(graph_def, tensors) if kinds.outputs else []
+    wiring = wiring_of(graph)
+    inputs = wiring.inputs(tensors) if kinds.inputs else []
+    outputs = wiring.outputs(tensors) if kinds.outputs else []
     return inputs + [tensor for tensor in outputs if tensor not in inputs], {}
 
 
@@ -100,7 +101,7 @@ Test = Callable[[Tensor], bool]
 
 
 def chosen(
-    graph_def: Any, tensors: Sequence[Tensor], filters: Filters, known: Sequence[Tensor], path: Path
+    graph: Any, tensors: Sequence[Tensor], filters: Filters, known: Sequence[Tensor], path: Path
 ) -> list[Tensor]:
     """Return the tensors that pass the filters: in their order, or in that of the path asked for.
 
@@ -113,23 +114,21 @@ def chosen(
     if filters == Filters():
         return list(tensors)
     tests = _tests(filters, known, path)
-    nodes, where = nodes_by_name(graph_def), str(path)
-    areas = [upstream(nodes, [check_tensor(name, nodes, where)]) for name in filters.upstream or ()]
+    wiring, where = wiring_of(graph), str(path)
+    areas = [wiring.upstream(wiring.find(name, where)) for name in filters.upstream or ()]
+    for name in filters.downstream or ():
+        areas.append(downstream(wiring.after, [wiring.step(wiring.find(name, where))]))
     places: dict[str, int] = {}  # on the path asked for
-    if filters.downstream or filters.path:
-        after = successors(graph_def)
-        for name in filters.downstream or ():
-            areas.append(downstream(after, [check_tensor(name, nodes, where)]))
-        if filters.path is not None:
-            steps = _path(filters.path, nodes, after, where)
-            places = {name: place for place, name in enumerate(steps)}
-            areas.append(set(places))
+    if filters.path is not None:
+        steps = _path(filters.path, wiring, where)
+        places = {name: place for place, name in enumerate(steps)}
+        areas.append(set(places))
     if areas:
         inside = set.intersection(*areas)
-        tests.append(lambda tensor: node_name(tensor.name) in inside)
+        tests.append(lambda tensor: wiring.step(tensor.name) in inside)
     found = [tensor for tensor in tensors if all(test(tensor) for test in tests)]
     if places:
-        found.sort(key=lambda tensor: places[node_name(tensor.name)])
+        found.sort(key=lambda tensor: places[wiring.step(tensor.name)])
     return found
 
 
@@ -194,11 +193,12 @@ def _tests(filters: Filters, known: Sequence[Tensor], path: Path) -> list[Test]:
     return tests
 
 
-def _path(ends: Sequence[str], nodes: dict[str, Any], after: Any, where: str) -> list[str]:
-    start, end = (check_tensor(name, nodes, where) for name in ends)
-    steps = shortest_path(after, start, end)
+def _path(ends: Sequence[str], wiring: Wiring, where: str) -> list[str]:
+    start, end = (wiring.find(name, where) for name in ends)
+    first, last = wiring.step(start), wiring.step(end)
+    steps = shortest_path(wiring.after, first, last)
     if steps is None:
-        reverse = shortest_path(after, end, start) is not None
+        reverse = shortest_path(wiring.after, last, first) is not None
         hint = f"; the way leads from {end!r} to {start!r}" if reverse else ""
         raise InputError(f"No way leads from {start!r} to {end!r} in {where}{hint}.")
     return steps

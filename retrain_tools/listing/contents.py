@@ -9,7 +9,7 @@ from typing import Any
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.tensors import Tensor
 from retrain_tools.listing.tables import Lines
-from retrain_tools.sources.contents import Array, ReadValue, Signature, TensorInfo
+from retrain_tools.sources.contents import Array, OwnGraph, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.model import Model
 
 STATISTICS = ("min", "max", "mean", "zeros", "nans")
@@ -44,12 +44,13 @@ def statistics(values: Array) -> tuple[Any, ...]:
 
 
 def tensor_statistics(
-    model: Model, graph_def: Any, tensors: Sequence[Tensor]
+    model: Model, graph: Any, tensors: Sequence[Tensor]
 ) -> dict[str, dict[str, Any]]:
     """Return the figures of those tensors that are constants or variables, by name and column."""
     from retrain_tools.graphdef.constants import array
 
-    constants = {f"{node.name}:0": node for node in graph_def.node if node.op == "Const"}
+    nodes = () if isinstance(graph, OwnGraph) else graph.node
+    constants = {f"{node.name}:0": node for node in nodes if node.op == "Const"}
     found = {}
     for tensor in tensors:
         figures = _NO_FIGURES

@@ -8,10 +8,12 @@ from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
+from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.listing.choose import Filters, Kinds, chosen, named, of_kind
 from retrain_tools.listing.tables import lines_text, tensor_lines
+from retrain_tools.listing.wiring import wiring_of
+from retrain_tools.sources.contents import OwnGraph
 from retrain_tools.sources.model import Model
 from retrain_tools.text_tables import Style, aligned, counted
 
@@ -61,7 +63,8 @@ def list_text(
         InputError: a filter names what is not there, or the file has no graph for what is asked.
     """
     graph_def, tensors = _graph(model, part)
-    if not graph_def.node and (form.tree or kinds.bottlenecks):
+    has_nodes = not isinstance(graph_def, OwnGraph) and len(graph_def.node)
+    if not has_nodes and (form.tree or kinds.bottlenecks):
         raise InputError(f"{model.path} has no graph: it is a {model.description}.")
     candidates, extra = of_kind(graph_def, tensors, kinds, model.path, model.entry)
     found = chosen(graph_def, candidates, filters, tensors, model.path)
@@ -76,10 +79,13 @@ def list_text(
         with_values = graph_def if is_stored or model.view is None else model.graph
         for name, figures in tensor_statistics(model, with_values, found).items():
             extra[name] = {**extra.get(name, {}), **figures}
-    consumers, parts = consumers_by_tensor(graph_def), training_parts(graph_def)
-    if form.kind == "table" and not any(node_name(tensor.name) in parts for tensor in found):
-        parts = {}  # an empty column says nothing
-    lines = tensor_lines(found, consumers, form.kind, columns, extra, parts)
+    wiring = wiring_of(graph_def)
+    steps = {tensor.name: wiring.step(tensor.name) for tensor in found} if wiring.parts else {}
+    parts = {n: wiring.parts[step] for n, step in steps.items() if step in wiring.parts}
+    # In a table an empty column says nothing; programs find it in all lists of one graph.
+    is_told = bool(parts) if form.kind == "table" else bool(wiring.parts)
+    told = parts if is_told else None
+    lines = tensor_lines(found, wiring.consumers, form.kind, columns, extra, told)
     return lines_text(lines, form.kind, form.style, "?"), len(found), len(tensors)
 
 
@@ -96,6 +102,8 @@ def _graph(model: Model, part: Part) -> tuple[Any, list[Tensor]]:
     elif model.view is None:
         from retrain_tools.graphdef import schema
 
+        if model.own_graph is not None:
+            return model.own_graph, model.all_tensors
         return schema.GraphDef(), model.all_tensors
     elif not part.infer:
         return model.view, model.all_tensors
@@ -185,6 +193,7 @@ def _also(model: Model, style: Style) -> str:
 
 
 def _about_json(model: Model) -> str:
+    graph = model.own_graph
     content = {
         "path": str(model.path),
         "kind": model.description,
@@ -192,6 +201,7 @@ def _about_json(model: Model) -> str:
         "variables": len(model.variables),
         "tensors": len(model.all_tensors),
         "signatures": list(model.signatures),
+        **({} if graph is None else {"inputs": graph.inputs, "outputs": graph.outputs}),
         "why_not_frozen": model.why_not_frozen,
     }
     return json.dumps(content, indent=1) + "\n"

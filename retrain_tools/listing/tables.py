@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, shape_text
 from retrain_tools.text_tables import Style, aligned
 
@@ -46,10 +45,10 @@ def tensor_lines(
     if columns:
         more = (extra[tensor.name].values() for tensor in tensors)
         cells = [(*cell, *figures) for cell, figures in zip(cells, more, strict=True)]
-    if parts:
-        columns = (*columns, "part")
+    if parts is not None:
+        columns, unsaid = (*columns, "part"), None if form == "json" else ""
         cells = [
-            (*cell, parts.get(node_name(tensor.name), None if form == "json" else ""))
+            (*cell, parts.get(tensor.name, unsaid))
             for tensor, cell in zip(tensors, cells, strict=True)
         ]
     return Lines(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 import webbrowser
+from collections.abc import Sequence
 from pathlib import Path
 
 from retrain_tools import files
@@ -74,4 +76,23 @@ def page(model: Model) -> str:
         path,
         bottleneck,
         {label: text for label, text in facts.items() if text},
+        summary.commands,
+        _of_tensor(model, summary.commands),
+    )
+
+
+def _of_tensor(model: Model, commands: Sequence[str]) -> tuple[str, str]:
+    """Return what stands before and after the name in the command for a tensor of the page.
+
+    It fetches the tensor for images, where the graph takes any; else it lists what the tensor is
+    computed from.
+    """
+    graph = f"--graph={model.path}"
+    words = next((shlex.split(c) for c in commands if "--image_dir=" in c), None)
+    if words is None:
+        return f"retrain_tools.list_tensors {shlex.quote(graph)} --upstream=", ""
+    pixels = [word for word in words if word.startswith("--input_")]
+    return (
+        f"retrain_tools.fetch_tensors {shlex.join([graph, *pixels])} --tensors=",
+        " --image_dir=FOLDER --output=features.npz",
     )

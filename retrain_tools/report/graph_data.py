@@ -9,11 +9,14 @@ from retrain_tools.graphdef.attributes import attribute_texts
 from retrain_tools.graphdef.constants import UnreadableConstantError, read_constant
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Shape, shape_text
+from retrain_tools.graphdef.training_ops import MEANINGS
+from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.graphdef.walks import Successors, consumers, downstream
 from retrain_tools.report.constants import summary
 from retrain_tools.report.kernels import first_layer_constant, kernel_tiles
 from retrain_tools.report.scopes import Scope, flow_order, scope_tree
 
+NO_PART = -1
 CONTROL = -1  # stands for the output number of a control input
 
 
@@ -39,8 +42,10 @@ def graph_data(
     more than constants); `inputs` (a number of a node for its output 0, [node, output] for others
     with output -1 for control, and the text as it stands for an input without a producer);
     `outputs` ([output, dtype and shape] each, the latter a number in `texts`); `attributes` (key
-    and value, numbers in `texts`, one after the other); `device` (number in `texts`).
+    and value, numbers in `texts`, one after the other); `device` (number in `texts`); `part`
+    (number in `parts`, -1 for a node of the network).
 
+    `parts` has name and meaning of each part that only serves training (`training_parts`).
     `scopes` has [label, parent, prefix, 1 for a page] each, `constants` and `kernels` are by number
     of the node, `path` and `bottleneck` are numbers of nodes.
 
@@ -54,6 +59,8 @@ def graph_data(
     ops, texts = _Numbered(), _Numbered()
     outputs = _outputs(numbers, shapes, dtypes, texts)
     users = consumers(graph_def)
+    parts = training_parts(graph_def)
+    shown = [part for part in MEANINGS if part in parts.values()]
     places, scopes = _places(nodes, numbers, on_path, users)
     columns = {
         "name": [node.name for node in nodes],
@@ -63,6 +70,7 @@ def graph_data(
         "outputs": [outputs.get(number, []) for number in range(len(nodes))],
         "attributes": [_attributes(node, texts) for node in nodes],
         "device": [texts[node.device] for node in nodes],
+        "part": [shown.index(parts[n.name]) if n.name in parts else NO_PART for n in nodes],
     }
     return {
         "nodes": columns,
@@ -72,6 +80,7 @@ def graph_data(
         "constants": _constants(nodes),
         "kernels": _kernels(nodes, numbers, path, users),
         "functions": _functions(graph_def),
+        "parts": [[part, MEANINGS[part]] for part in shown],
         "path": on_path,
         "bottleneck": numbers.get(node_name(bottleneck)) if bottleneck is not None else None,
     }

@@ -14,7 +14,10 @@ from typing import Any
 from retrain_tools.report.graph_data import graph_data
 
 # In the order in which they build on each other.
-_SCRIPTS = ("model", "flow", "layout", "drawing", "viewport", "panel", "values", "search", "main")
+_SCRIPTS = (
+    *("model", "flow", "layout", "drawing", "viewport"),
+    *("copy", "panel", "values", "search", "main"),
+)
 # dist/dagre.min.js of the npm package @dagrejs/dagre 3.1.3 (MIT), under a line that says so and
 # without the reference to a source map that is not shipped. Its licence lies beside it.
 _LIBRARY = "dagre.min.js"
@@ -28,6 +31,8 @@ def graph_page(
     path: Sequence[str] = (),
     bottleneck: str | None = None,
     facts: Mapping[str, str] | None = None,
+    commands: Sequence[str] = (),
+    of_tensor: tuple[str, str] | None = None,
 ) -> str:
     """Return a page that shows a graph; the browser needs no network and no other file for it.
 
@@ -45,10 +50,13 @@ def graph_page(
             in the graph are ignored.
         bottleneck: tensor or node name.
         facts: short label to text, shown in the overview: inputs, outputs, kind of file.
+        commands: what to run next, to be copied.
+        of_tensor: the same for the tensor that is selected: what stands before and after its name.
     """
     title = title.encode("utf-8", "replace").decode("utf-8")  # a file's name may be any bytes
     data = graph_data(graph_def, shapes, dtypes, path, bottleneck)
     data |= {"title": title, "facts": list((facts or {}).items())}
+    data |= {"commands": list(commands), "ofTensor": of_tensor}
     style = _asset("page.css")
     script = _script()
     return Template(_asset("page.html")).substitute(

@@ -10,6 +10,7 @@ from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.navigate import attribute
 from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.shapes.call import Shape, shape_in
+from retrain_tools.graphdef.tensors import Tensor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,6 +74,35 @@ class Signature:
 
     inputs: Mapping[str, TensorInfo]
     outputs: Mapping[str, TensorInfo]
+
+
+class Operator(NamedTuple):
+    """An operator of a graph that is no GraphDef.
+
+    Attributes:
+        op: what it does.
+        inputs, outputs: the names of the tensors that it takes and makes, each once.
+    """
+
+    op: str
+    inputs: Sequence[str]
+    outputs: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnGraph:
+    """A graph that is no GraphDef, as TensorFlow Lite has them.
+
+    Attributes:
+        tensors: all of them; each has a name of its own, which may be any text.
+        operators: what makes them of each other, in the order in which they run.
+        inputs, outputs: the names of what is fed and what comes out.
+    """
+
+    tensors: Sequence[Tensor]
+    operators: Sequence[Operator]
+    inputs: Sequence[str]
+    outputs: Sequence[str]
 
 
 ReadValue = Callable[[str], Array]

@@ -23,6 +23,7 @@ from retrain_tools.sources.contents import (
     Choices,
     Frozen,
     ImageSize,
+    OwnGraph,
     ReadValue,
     Signature,
     TensorInfo,
@@ -44,7 +45,7 @@ class Model:
         stored: the graph as the file has it, with variables and functions; None without a graph.
         variables: what the file stores.
         signatures: what it offers, by name.
-        own_tensors: the tensors of a graph that is no GraphDef (TensorFlow Lite), without `:0`.
+        own_graph: a graph that is no GraphDef (TensorFlow Lite).
         slim_network: the name of the slim network that a checkpoint is of; None for anything else.
         details: what else is worth knowing: label and text.
         why_not_frozen: why it cannot be frozen, and what to do: completes "… cannot be frozen: ".
@@ -64,7 +65,7 @@ class Model:
     stored: GraphView | None = None
     variables: Sequence[TensorInfo] = ()
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
-    own_tensors: Sequence[Tensor] = ()
+    own_graph: OwnGraph | None = None
     slim_network: str | None = None
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
     why_not_frozen: str = ""
@@ -80,6 +81,11 @@ class Model:
     def stored_graph(self) -> Any | None:
         """The GraphDef as the file has it, with variables and functions; None without a graph."""
         return None if self.stored is None else self.stored.proto
+
+    @property
+    def own_tensors(self) -> Sequence[Tensor]:
+        """The tensors of a graph that is no GraphDef, by the names that the file has for them."""
+        return () if self.own_graph is None else self.own_graph.tensors
 
     @property
     def can_freeze(self) -> bool:
@@ -239,6 +245,12 @@ class Model:
         details = {k: text for k, text in self.details.items() if k not in told}
         lines = [("File", str(self.path)), ("Kind", self.description)]
         lines += [(f"{k[:1].upper()}{k[1:]}", text) for k, text in details.items()]
+        if self.own_graph is not None:
+            sides = {"Input": self.own_graph.inputs, "Output": self.own_graph.outputs}
+            by_name = {tensor.name: tensor for tensor in self.own_graph.tensors}
+            for side, names in sides.items():
+                ends = [by_name[name] for name in names]
+                lines += [(side, f"{t.name}  {t.dtype}  {t.shape_text}") for t in ends]
         lines += held
         if self.why_not_frozen:
             lines.append(("Frozen", f"cannot be: {self.why_not_frozen}"))

@@ -84,6 +84,7 @@ function classesOf(box) {
   const classes = ["box", isLive(box) ? "live" : "fixed"];
   if (isScope(box)) classes.push("scope", isPage(box) ? "page" : "named");
   else classes.push("node", `kind-${kindOf(box)}`);
+  if (isPart(box)) classes.push("part");
   if (pathBoxes.has(box)) classes.push("path");
   if (box === data.bottleneck) classes.push("bottleneck");
   if (box === state.selected) classes.push("selected");

@@ -120,21 +120,27 @@ function kindOf(node) {
   return KINDS.find(([, , pattern]) => pattern.test(op))?.[0] ?? "other";
 }
 
+// What only serves training belongs to a part: its name, or undefined. All of a scope may.
+const partOf = (node) => data.parts[nodes.part[node]]?.[0];
+const isPart = (box) => (isScope(box) ? summaryOf(box).isPart : nodes.part[box] >= 0);
+
 // For a scope: its number of nodes, whether anything in it is more than constants, and its ops.
 const summaries = new Map();
 function summaryOf(scope) {
   if (!summaries.has(scope)) {
     const counts = new Map();
     let live = false;
+    let isPart = begin.get(scope) < end.get(scope);
     let parameters = 0;
     for (let index = begin.get(scope); index < end.get(scope); index++) {
       const node = inside[index];
       counts.set(opOf(node), (counts.get(opOf(node)) ?? 0) + 1);
       live ||= nodes.live[node] === 1;
+      isPart &&= nodes.part[node] >= 0;
       parameters += data.constants[node]?.count ?? 0;
     }
     const ops = [...counts].sort((a, b) => b[1] - a[1]);
-    summaries.set(scope, { size: end.get(scope) - begin.get(scope), live, ops, parameters });
+    summaries.set(scope, { size: end.get(scope) - begin.get(scope), live, isPart, ops, parameters });
   }
   return summaries.get(scope);
 }

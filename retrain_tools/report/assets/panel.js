@@ -66,6 +66,9 @@ function overview() {
   const summary = summaryOf(ROOT);
   const rows = [...data.facts, ["Nodes", number(summary.size)], ["Values in constants", number(summary.parameters)]];
   shown.push(table(rows.map(([key, value]) => [key, html("span", { class: "value" }, breakable(value))])));
+  shown.push(terms(rows.map(([key]) => key)));
+  if (data.parts.length) shown.push(heading("Only for training"), partLegend());
+  if (data.commands.length) shown.push(heading("Next"), html("ul", { class: "commands" }, ...data.commands.map(command)));
   if (data.path.length) {
     const hint = "From the image to the bottleneck";
     shown.push(html("p", { class: "legend-path" }, html("span", { class: "path-sample" }), hint));
@@ -86,6 +89,32 @@ function overview() {
   ];
   shown.push(heading("Keys"), table(keys));
   return shown;
+}
+
+// What the words in the overview's table mean.
+const TERMS = [
+  ["Parameters", "the weights of the network: the values of its constants, without single numbers and without whole numbers that say shapes or places"],
+  ["Values in constants", "all values of all constants, those that say shapes, axes or sizes too"],
+  ["Operations", "multiplications and additions of convolutions and matrix products for one image"],
+  ["Bottleneck", "what the last layer classifies: the values that are worth caching"],
+];
+
+function terms(shown) {
+  const known = TERMS.filter(([term]) => shown.includes(term));
+  const list = html("dl", {}, ...known.flatMap(([term, text]) => [html("dt", {}, term), html("dd", {}, `${text}.`)]));
+  return html("details", { class: "terms" }, html("summary", {}, "What these words mean"), list);
+}
+
+// The grey nodes, by what they are for.
+function partLegend() {
+  const counts = data.parts.map(() => 0);
+  for (const part of nodes.part) if (part >= 0) counts[part] += 1;
+  const row = ([part, text], index) => {
+    const button = html("button", { type: "button", title: `Search for nodes of ${part}`, onclick: () => searchFor(`part:${part}`) });
+    button.append(html("span", { class: "part-sample" }), html("span", { class: "name" }, part), html("span", { class: "count" }, number(counts[index])));
+    return html("li", {}, button, html("div", { class: "meaning" }, text));
+  };
+  return html("ul", { class: "parts" }, ...data.parts.map(row));
 }
 
 function opBars(ops) {
@@ -165,10 +194,19 @@ function nodePanel(node) {
   const tags = html("p", { class: "tags" }, op);
   if (node === data.bottleneck) tags.append(html("span", { class: "tag path" }, "bottleneck"));
   else if (onPath.has(node)) tags.append(html("span", { class: "tag path" }, "on the way to the bottleneck"));
+  if (partOf(node)) tags.append(html("span", { class: "tag part" }, `only for training: ${partOf(node)}`));
   shown.push(tags);
   const outputs = outputsOf(node);
   if (outputs.length) {
-    shown.push(heading("Outputs"), table(outputs.map(([output, text]) => [`:${output}`, html("code", {}, text)])));
+    const row = ([output, text]) => {
+      const name = `${nodes.name[node]}:${output}`;
+      return [`:${output}`, html("div", { class: "copied" }, html("code", {}, text), copyButton(name, name))];
+    };
+    shown.push(heading("Outputs"), table(outputs.map(row)));
+    if (data.ofTensor && isLive(node) && !isPart(node)) {
+      const next = commandFor(`${nodes.name[node]}:${outputs[0][0]}`);
+      shown.push(html("ul", { class: "commands" }, command(next)));
+    }
   }
   if (data.constants[node]) shown.push(...constantPart(node));
   const inputs = inputsOf(node);

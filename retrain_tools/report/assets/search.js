@@ -10,17 +10,18 @@ const opCounts = summaryOf(ROOT).ops;
 let limit = MOST_RESULTS;
 let chosen = -1;
 
-// "op:Conv2D mixed" are the nodes of op Conv2D with "mixed" in their names. Words without "op:" must
-// all be in the name; a node is also found by its op alone.
+// "op:Conv2D mixed" are the nodes of op Conv2D with "mixed" in their names, "part:queues" those that
+// only serve queues. Other words must all be in the name; a node is also found by its op alone.
 function found(text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
   const ops = words.filter((word) => word.startsWith("op:")).map((word) => word.slice(3));
-  const parts = words.filter((word) => !word.startsWith("op:"));
+  const serve = words.filter((word) => word.startsWith("part:")).map((word) => word.slice(5));
+  const parts = words.filter((word) => !/^(op|part):/.test(word));
   const byName = [];
   const byOp = [];
   for (let node = 0; node < NODES; node++) {
     const op = opOf(node).toLowerCase();
-    if (!ops.every((wanted) => op === wanted)) continue;
+    if (!ops.every((wanted) => op === wanted) || !serve.every((wanted) => partOf(node) === wanted)) continue;
     if (parts.every((part) => lowerNames[node].includes(part))) byName.push(node);
     else if (parts.every((part) => op.includes(part))) byOp.push(node);
   }

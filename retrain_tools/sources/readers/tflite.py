@@ -5,14 +5,16 @@ from __future__ import annotations
 import functools
 import importlib.util
 import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.dtypes import UNKNOWN
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor
-from retrain_tools.sources.contents import Signature, TensorInfo
+from retrain_tools.sources.contents import Operator, OwnGraph, Signature, TensorInfo
 from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
 
@@ -44,15 +46,20 @@ def open_tflite(place: Place) -> Model:
     schema = _schema()
     try:
         model = schema.Model.GetRootAs(place.path.read_bytes(), 0)
-        numbers = range(model.SubgraphsLength())
-        tensors = [t for number in numbers for t in _subgraph_tensors(schema, model, number)]
+        graphs = _subgraphs(schema, model)
+        own_graph = OwnGraph(
+            tensors=[tensor for graph in graphs for tensor in graph.tensors],
+            operators=[operator for graph in graphs for operator in graph.operators],
+            inputs=graphs[0].inputs if graphs else (),
+            outputs=graphs[0].outputs if graphs else (),
+        )
         return Model(
             path=place.named,
             kind=Kind.TFLITE,
             description=f"TensorFlow Lite model, schema version {model.Version()}",
-            signatures=_signatures(schema, model),
-            own_tensors=tensors,
-            details=_details(model, tensors),
+            signatures=_signatures(model, graphs),
+            own_graph=own_graph,
+            details=_details(model, own_graph.tensors),
             why_not_frozen=_WHY_NOT,
         )
     except _DAMAGE as error:
@@ -85,24 +92,57 @@ def _names(enumeration: Any) -> dict[int, str]:
     return {v: k for k, v in vars(enumeration).items() if isinstance(v, int)}
 
 
-def _subgraph_tensors(schema: Any, model: Any, number: int) -> list[Tensor]:
-    subgraph = model.Subgraphs(number)
-    made_by = _made_by(schema, model, subgraph)
-    inputs = set(_each(subgraph, "Inputs"))
-    types = _names(schema.TensorType)
+def _subgraphs(schema: Any, model: Any) -> list[OwnGraph]:
+    """Return all subgraphs: the main one first, then other signatures', loops' and conditionals'.
+
+    A name stands for one tensor in all of them: what has none is called by its number, and what has
+    another's is told by its number as well.
+    """
+    ops, types, taken = _ops(schema, model), _names(schema.TensorType), set[str]()
     found = []
-    for index, tensor in enumerate(_each(subgraph, "Tensors")):
-        name = _text(tensor.Name()) or f"tensor {index}"
-        if number > 0:  # the bodies of loops and conditionals
-            name = f"{_text(subgraph.Name()) or number}/{name}"
-        dtype = types.get(tensor.Type(), "?").lower()
-        op = made_by.get(index) or ("Input" if index in inputs else "Const")
-        found.append(Tensor(name, dtype, _shape(tensor), op))
+    for number, subgraph in enumerate(_each(model, "Subgraphs")):
+        names = []
+        for index, tensor in enumerate(_each(subgraph, "Tensors")):
+            name = _text(tensor.Name()) or f"tensor {index}"
+            if number > 0:
+                name = f"{_text(subgraph.Name()) or number}/{name}"
+            names.append(f"{name} (tensor {index} of {number})" if name in taken else name)
+            taken.add(names[-1])
+        found.append(_subgraph(subgraph, names, ops, types))
     return found
 
 
-def _made_by(schema: Any, model: Any, subgraph: Any) -> dict[int, str]:
-    """Return the operator that makes each tensor, by the tensor's number."""
+def _subgraph(
+    subgraph: Any, names: Sequence[str], ops: Sequence[str], types: Mapping[int, str]
+) -> OwnGraph:
+    operators = [
+        Operator(
+            ops[operator.OpcodeIndex()],
+            _at(names, _each(operator, "Inputs")),
+            _at(names, _each(operator, "Outputs")),
+        )
+        for operator in _each(subgraph, "Operators")
+    ]
+    made_by = {output: operator.op for operator in operators for output in operator.outputs}
+    inputs = _at(names, _each(subgraph, "Inputs"))
+    tensors = []
+    for name, tensor in zip(names, _each(subgraph, "Tensors"), strict=True):
+        otherwise = "Variable" if tensor.IsVariable() else "Const"
+        op = made_by.get(name) or ("Input" if name in inputs else otherwise)
+        dtype = types.get(tensor.Type(), UNKNOWN).lower()
+        tensors.append(Tensor(name, dtype, _shape(tensor), op))
+    return OwnGraph(tensors, operators, inputs, _at(names, _each(subgraph, "Outputs")))
+
+
+def _at(names: Sequence[str], indices: Sequence[int]) -> tuple[str, ...]:
+    """Return the names of tensors, each once; -1 stands for an optional one that was left out."""
+    if any(index < -1 for index in indices):
+        raise IndexError
+    return tuple(dict.fromkeys(names[index] for index in indices if index != -1))
+
+
+def _ops(schema: Any, model: Any) -> list[str]:
+    """Return the kinds of operators that the model uses, by the numbers that its operators have."""
     builtin = _names(schema.BuiltinOperator)
     ops = []
     for code in _each(model, "OperatorCodes"):
@@ -110,11 +150,7 @@ def _made_by(schema: Any, model: Any, subgraph: Any) -> dict[int, str]:
         number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
         custom = _text(code.CustomCode())
         ops.append(custom or builtin.get(number, f"operator {number}"))
-    return {
-        output: ops[operator.OpcodeIndex()]
-        for operator in _each(subgraph, "Operators")
-        for output in _each(operator, "Outputs")
-    }
+    return ops
 
 
 def _text(data: bytes | None) -> str:
@@ -127,30 +163,24 @@ def _shape(tensor: Any) -> Shape | None:
     return tuple(None if dim < 0 else dim for dim in dims)
 
 
-def _signatures(schema: Any, model: Any) -> dict[str, Signature]:
-    if not model.SubgraphsLength():
-        return {}
-    main = _subgraph_tensors(schema, model, 0)
-    subgraph = model.Subgraphs(0)
-
-    def info(index: int) -> TensorInfo:
-        return TensorInfo(main[index].name, main[index].dtype, main[index].shape)
-
+def _signatures(model: Any, graphs: Sequence[OwnGraph]) -> dict[str, Signature]:
+    """Return the signatures that the model states, their ends in the interpreter's order."""
     found = {}
     for stated in _each(model, "SignatureDefs"):
-        if stated.SubgraphIndex() != 0:
-            continue
-        found[_text(stated.SignatureKey())] = Signature(
-            {_text(end.Name()): info(end.TensorIndex()) for end in _each(stated, "Inputs")},
-            {_text(end.Name()): info(end.TensorIndex()) for end in _each(stated, "Outputs")},
-        )
-    if found:
-        return found
-    ins, outs = map(info, _each(subgraph, "Inputs")), map(info, _each(subgraph, "Outputs"))
-    return {"main": Signature({i.name: i for i in ins}, {o.name: o for o in outs})}
+        tensors = graphs[stated.SubgraphIndex()].tensors
+
+        def ends(side: str, stated: Any = stated, tensors: Any = tensors) -> dict[str, TensorInfo]:
+            places = {_text(end.Name()): end.TensorIndex() for end in _each(stated, side)}
+            return {
+                key: TensorInfo(tensors[place].name, tensors[place].dtype, tensors[place].shape)
+                for key, place in sorted(places.items())
+            }
+
+        found[_text(stated.SignatureKey())] = Signature(ends("Inputs"), ends("Outputs"))
+    return found
 
 
-def _details(model: Any, tensors: list[Tensor]) -> dict[str, str]:
+def _details(model: Any, tensors: Sequence[Tensor]) -> dict[str, str]:
     details = {"subgraphs": str(model.SubgraphsLength()), "tensors": str(len(tensors))}
     if description := _text(model.Description()):
         details["description"] = description
