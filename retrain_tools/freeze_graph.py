@@ -11,6 +11,10 @@ the network was trained) or prepared pixels, in batches, at input:0.
 --graph takes whatever else has variables: a SavedModel or Hub module, a MetaGraph (.meta) with its
 checkpoint, a Keras model (.keras, .h5), an archive of one of these. Names stay as they are; where
 the scaling of pixels is known, the graph takes encoded images as well.
+
+Of a training graph (.meta) the prediction is frozen: what its loss and accuracy judge. Everything
+that has to be fed for it is printed. Where the prediction cannot be told, --output_node_names says
+what it is.
 """
 
 from __future__ import annotations
@@ -25,7 +29,9 @@ from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.sources.freezing.write import write_frozen
+from retrain_tools.sources.kinds import Kind
 from retrain_tools.sources.model import Model
+from retrain_tools.text_tables import Style, aligned
 
 graph_flags.define_graph_flags()
 graph_flags.define_path(
@@ -83,8 +89,17 @@ def _freeze_slim(model: Model, overrides: SpecOverrides) -> str:
 def _freeze(model: Model, overrides: SpecOverrides) -> str:
     if FLAGS.image_size is not None:
         raise InputError(f"{argument('image_size')} is for slim checkpoints.")
-    inputs, outputs = map(", ".join, write_frozen(model, FLAGS.output, overrides))
-    return f"{FLAGS.output}: {model.description}; {inputs} in, {outputs} out"
+    inputs, outputs = write_frozen(model, FLAGS.output, overrides)
+    taken, given = ", ".join(tensor.name for tensor in inputs), ", ".join(outputs)
+    said = f"{FLAGS.output}: {model.description}; {taken} in, {given} out"
+    if model.signatures or model.kind not in (Kind.META_GRAPH, Kind.CHECKPOINT):
+        return said
+    # Of a training graph, nothing but the graph says what its result needs.
+    lines = [(t.name, t.dtype, t.shape_text, _DEFAULTS.get(t.op, "")) for t in inputs]
+    return f"{said}\nTo feed:\n{aligned(lines, Style(), heading=False)}".rstrip("\n")
+
+
+_DEFAULTS = {"PlaceholderWithDefault": "or nothing, for its default"}
 
 
 def script() -> None:

@@ -56,6 +56,12 @@ def define_graph_flags() -> None:
         None,
         "Of a SavedModel or MetaGraph: what to take; see list_tensors --signatures.",
     )
+    flags.DEFINE_list(
+        "output_node_names",
+        None,
+        "Of a training graph (.meta): its results, by their nodes' names. Default: what its loss "
+        "and accuracy judge.",
+    )
     flags.DEFINE_enum(
         "preprocess",
         None,
@@ -104,7 +110,8 @@ def define_image_flags(loose: bool) -> None:
 def given_choices(**more: Any) -> Choices:
     """Return what the flags choose of a file."""
     preprocess = None if FLAGS.preprocess == "none" else FLAGS.preprocess
-    return Choices(FLAGS.tags, FLAGS.signature, preprocess, **more)
+    outputs = FLAGS.output_node_names
+    return Choices(FLAGS.tags, FLAGS.signature, preprocess, outputs=outputs, **more)
 
 
 def given_overrides(**more: Any) -> SpecOverrides:

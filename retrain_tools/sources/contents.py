@@ -35,6 +35,7 @@ class Choices:
         moving_averages: of a slim checkpoint: take the moving averages where there are any.
         keeps_frozen: of a slim checkpoint: keep the frozen graph in the model folder.
         must_be_slim: refuse anything but a slim checkpoint.
+        outputs: of a MetaGraph: the names of its results; None for those that it shows.
     """
 
     tags: Sequence[str] | None = None
@@ -44,6 +45,7 @@ class Choices:
     moving_averages: bool = True
     keeps_frozen: bool = True
     must_be_slim: bool = False
+    outputs: Sequence[str] | None = None
 
     @property
     def is_for_slim(self) -> bool:

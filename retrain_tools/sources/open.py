@@ -30,6 +30,7 @@ def load(
     model_dir: str | Path | None = None,
     tags: str | Sequence[str] | None = None,
     signature: str | None = None,
+    output_node_names: str | Sequence[str] | None = None,
     preprocess: str | None = None,
     input_layer: str | None = None,
     output_layer: str | None = None,
@@ -47,6 +48,7 @@ def load(
         model_dir: where catalogued networks are kept; None for the user's cache folder.
         tags: of a SavedModel: which of its graphs.
         signature: of a SavedModel or MetaGraph: what to take.
+        output_node_names: of a MetaGraph: what to take as its results, by their nodes' names.
         preprocess: `resize` or `slim` for a slim checkpoint; `none` feeds raw pixels of 0 to 255.
         input_layer: the tensor that takes the image, if the graph does not show it.
         output_layer: the tensor that gives the scores.
@@ -69,7 +71,10 @@ def load(
     """
     is_raw = preprocess == "none"
     choices = Choices(
-        [tags] if isinstance(tags, str) else tags, signature, None if is_raw else preprocess
+        tags=[tags] if isinstance(tags, str) else tags,
+        signature=signature,
+        preprocess=None if is_raw else preprocess,
+        outputs=[output_node_names] if isinstance(output_node_names, str) else output_node_names,
     )
     overrides = SpecOverrides(
         input_layer=input_layer,
@@ -203,6 +208,12 @@ def _refuse_absent(model: Model, choices: Choices) -> None:
         is_graph = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
         what = model.description if is_graph else model.kind.value
         raise InputError(f"{model.path} is a {what}, which has no signatures; leave them out.")
+    has_results = model.kind in (Kind.META_GRAPH, Kind.CHECKPOINT) and model.slim_network is None
+    if choices.outputs is not None and not has_results:
+        raise InputError(
+            f"{argument('output_node_names')} is for training graphs (.meta); {model.path} is a "
+            f"{model.description}."
+        )
     if choices.must_be_slim and model.slim_network is None:
         raise InputError(f"{model.path} is a {model.description}, not a slim checkpoint.")
     for name in ("preprocess", "architecture"):

@@ -17,6 +17,7 @@ from retrain_tools.graphdef.navigate import (
     full_name,
     node_name,
     nodes_by_name,
+    unique_name,
     upstream,
 )
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
@@ -24,7 +25,7 @@ from retrain_tools.graphdef.save import MAX_BYTES
 from retrain_tools.sources.contents import Frozen, ReadValue, Signature, TensorInfo
 from retrain_tools.sources.freezing.functions import inline_calls
 from retrain_tools.sources.freezing.layer_norms import keep_layer_norms
-from retrain_tools.sources.freezing.variables import variables_to_constants
+from retrain_tools.sources.freezing.variables import comes_from_outside, variables_to_constants
 
 # What tf.function adds at the end of a function for each result, under no name of its own.
 _ADDED_RESULT = re.compile(r"(.*/)?Identity(_\d+)*")
@@ -67,7 +68,7 @@ def freeze_signature(
             )
     needed = upstream(nodes, wanted)
     graph = copy_nodes(graph_def, lambda node: node.name in needed)
-    _make_placeholders(graph, signature.inputs.values())
+    named = _make_placeholders(graph, signature.inputs.values())
     inlined = inline_calls(graph, where)
     check_graph(inlined.graph_def, where)  # functions may hold cycles, too
     nodes = nodes_by_name(inlined.graph_def)
@@ -79,19 +80,36 @@ def freeze_signature(
     _fill(graph, empty, values, where, info_of)
     keep_layer_norms(graph)
     left = {node.name for node in graph.node}
-    inputs = {k: info.name for k, info in signature.inputs.items() if node_name(info.name) in left}
+    inputs = {k: named.get(info.name, info.name) for k, info in signature.inputs.items()}
+    inputs = {key: name for key, name in inputs.items() if node_name(name) in left}
     return Frozen(graph, inputs, outputs)
 
 
-def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> None:
+def _make_placeholders(graph_def: Any, inputs: Iterable[TensorInfo]) -> dict[str, str]:
+    """Make placeholders of inputs that are none; return the new names of those that change.
+
+    So does one whose default is a queue's or a data set's, which no frozen graph has.
+    """
     nodes = nodes_by_name(graph_def)
+    named = {}
     for info in inputs:
-        node = nodes.get(node_name(info.name))
-        dtype = dtype_number(info.dtype)
-        if node is None or node.op in PLACEHOLDERS or dtype is None:
+        tensor = full_name(info.name)
+        node, dtype = nodes.get(node_name(tensor)), dtype_number(info.dtype)
+        if node is None or dtype is None:
             continue
-        if full_name(info.name) == f"{node.name}:0":
-            node.CopyFrom(new_node(node.name, "Placeholder", dtype=dtype, shape=info.shape))
+        if node.op in PLACEHOLDERS:
+            before = upstream(nodes, [node.name]) - {node.name}
+            if not any(comes_from_outside(nodes[name]) for name in before):
+                continue
+        name = node.name
+        if tensor != f"{name}:0":  # the others of its outputs may be of use as well
+            name = unique_name(f"{name}_{tensor.rpartition(':')[2]}", nodes)
+            named[info.name] = f"{name}:0"
+            for other in graph_def.node:
+                other.input[:] = [name if source == tensor else source for source in other.input]
+            node = nodes[name] = graph_def.node.add()
+        node.CopyFrom(new_node(name, "Placeholder", dtype=dtype, shape=info.shape))
+    return named
 
 
 def valid_name(text: str) -> str:

@@ -51,19 +51,24 @@ def restored_places(meta_graph: Any, where: str) -> dict[str, VariablePlace]:
         InputError: a function that restores variables is missing or calls itself.
     """
     restoring = node_name(meta_graph.saver_def.restore_op_name)
-    graph_def = inline_calls(meta_graph.graph_def, where, only=[restoring]).graph_def
+    graph_def = meta_graph.graph_def
+    if graph_def.library.function:  # as TensorFlow 2 restores
+        graph_def = inline_calls(graph_def, where, only=[restoring]).graph_def
     nodes = nodes_by_name(graph_def)
+    strings = functools.cache(functools.partial(_strings, nodes))  # one list for many variables
     places: dict[str, VariablePlace] = {}
     for node in graph_def.node:
         if node.op in _ASSIGNING and len(node.input) > 1:
             variable = nodes.get(node_name(node.input[0]))
-            place = _read_place(nodes, node.input[1])
+            place = _read_place(nodes, node.input[1], strings)
             if variable is not None and variable.op in VARIABLES and place is not None:
                 places[variable.name] = place
     return places
 
 
-def _read_place(nodes: Mapping[str, Any], source: str) -> VariablePlace | None:
+def _read_place(
+    nodes: Mapping[str, Any], source: str, strings: Callable[[str], list[str]]
+) -> VariablePlace | None:
     """Follow what is assigned to a variable up to what reads a checkpoint."""
     node = nodes.get(node_name(source))
     for _ in range(len(nodes)):
@@ -77,8 +82,8 @@ def _read_place(nodes: Mapping[str, Any], source: str) -> VariablePlace | None:
     if not output.isdecimal():
         return None
     index = int(output)
-    keys = _strings(nodes, node.input[1])
-    parts = [""] if node.op == "Restore" else _strings(nodes, node.input[2])
+    keys = strings(node.input[1])
+    parts = [""] if node.op == "Restore" else strings(node.input[2])
     if index >= min(len(keys), len(parts)):
         return None
     return VariablePlace(keys[index], parse_part(parts[index]))

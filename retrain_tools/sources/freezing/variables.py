@@ -124,6 +124,11 @@ def _drop_control_edges(graph_def: Any, nodes: Mapping[str, Any]) -> None:
             node.input[:] = left
 
 
+def comes_from_outside(node: Any) -> bool:
+    """Tell whether a node has what no frozen graph can hold, as a queue or a table."""
+    return node.op in _UNFREEZABLE
+
+
 def changes_state(node: Any) -> bool:
     """Tell whether a node changes a variable, or reads or writes a checkpoint."""
     if node.op in _PLAIN:

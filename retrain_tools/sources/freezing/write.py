@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from retrain_tools.graphdef.image_side import add_image_side
 from retrain_tools.graphdef.make_spec import make_spec
-from retrain_tools.graphdef.navigate import copy_nodes
+from retrain_tools.graphdef.navigate import copy_nodes, full_name
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.sources.model import Model
 
 
 def write_frozen(
     model: Model, path: str, overrides: SpecOverrides | None = None
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Tensor], list[str]]:
     """Freeze a model into a file; a network of known scaling gets an encoded input where it lacks.
 
     Args:
@@ -22,7 +23,7 @@ def write_frozen(
         overrides: image size and the like; None for the model's own.
 
     Returns:
-        The full names of its inputs, the encoded image first, and of its outputs.
+        Its inputs, the encoded image first, and the full names of its outputs.
 
     Raises:
         InputError: it cannot be frozen, or would be larger than a GraphDef can be.
@@ -40,4 +41,5 @@ def write_frozen(
         if spec.encoded_input is not None and spec.encoded_input not in taken:
             taken.insert(0, spec.encoded_input)
     write_graph(path, graph_def)
-    return taken, list(outputs.values())
+    tensors = {tensor.name: tensor for tensor in list_tensors(graph_def)}
+    return [tensors[full_name(name)] for name in taken], list(outputs.values())

@@ -69,7 +69,7 @@ def open_checkpoint(place: Place, choices: Choices, model_dir: str | Path | None
     if not meta.path.is_file():
         why_not = f"{reason} {_WHY_NOT}"
         return model(description=description, details=details, why_not_frozen=why_not)
-    graph = open_meta_graph(meta, Choices(signature=choices.signature))
+    graph = open_meta_graph(meta, Choices(signature=choices.signature, outputs=choices.outputs))
     return model(
         signatures=graph.signatures,
         description=description,

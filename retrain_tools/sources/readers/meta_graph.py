@@ -19,6 +19,7 @@ from retrain_tools.sources.freezing.signatures import (
 )
 from retrain_tools.sources.freezing.variable_places import (
     StoredValues,
+    VariablePlace,
     places_by_name,
     restored_places,
 )
@@ -33,7 +34,7 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     Args:
         place: the file; the checkpoint has its name without `.meta`.
         choices: `signature` says which of its signatures to freeze; most MetaGraphs have none, and
-            are frozen from the images to the results.
+            are frozen from the data to the prediction, or to `outputs`.
 
     Raises:
         InputError: it is no MetaGraph, or its graph is inconsistent.
@@ -46,17 +47,19 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     signatures = stated_signatures(meta_graph) or bundle_signatures(meta_graph, where)
     if signatures:
         check_signature(choices.signature, signatures, where)
-    values = graph_values(meta_graph, prefix, where)
+    restored = restored_places(meta_graph, where)
+    values = graph_values(meta_graph, prefix, where, restored)
 
     def freeze(_: ImageSize = (None, None), light: bool = False) -> Frozen:
-        chosen = choose_signature(signatures, choices.signature, graph_def, where)[1]
+        wanted, outputs = choices.signature, choices.outputs
+        chosen = choose_signature(signatures, wanted, graph_def, where, outputs)[1]
         return freeze_signature(
             graph_def, chosen, values, where, info_of=values.info if light else None
         )
 
     variables = graph_variables(graph_def)
-    if there and (stored := restored_places(meta_graph, where)):
-        variables = tuple(variable for variable in variables if variable.name in stored)
+    if there and restored:
+        variables = tuple(variable for variable in variables if variable.name in restored)
     can_freeze = there or not variables
     what = "session bundle" if is_session_bundle(meta_graph) else "MetaGraph"
     version = meta_graph.meta_info_def.tensorflow_version
@@ -81,11 +84,18 @@ def open_meta_graph(place: Place, choices: Choices) -> Model:
     )
 
 
-def graph_values(meta_graph: Any, prefix: Place, where: str) -> StoredValues:
-    """Return what reads the values of a MetaGraph's variables from the checkpoint `prefix`."""
-    return StoredValues(
-        prefix, lambda _: places_by_name(meta_graph) | restored_places(meta_graph, where), where
-    )
+def graph_values(
+    meta_graph: Any, prefix: Place, where: str, restored: Mapping[str, VariablePlace]
+) -> StoredValues:
+    """Return what reads the values of a MetaGraph's variables from the checkpoint `prefix`.
+
+    Args:
+        meta_graph: a `schema.MetaGraphDef`.
+        prefix: the checkpoint's.
+        where: its file, for messages.
+        restored: its `restored_places`.
+    """
+    return StoredValues(prefix, lambda _: {**places_by_name(meta_graph), **restored}, where)
 
 
 def meta_details(meta_graph: Any, more: Mapping[str, str] | None = None) -> dict[str, str]:

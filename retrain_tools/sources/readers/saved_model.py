@@ -107,10 +107,10 @@ def _variables(
         find_places = functools.partial(object_places, meta_graph, called.objects)
         return graph_variables(called.graph_def), StoredValues(prefix, find_places, where)
     variables = graph_variables(meta_graph.graph_def)
-    if stored := restored_places(meta_graph, where):
+    if restored := restored_places(meta_graph, where):
         # Keras saves further copies of its variables, which have no values.
-        variables = tuple(variable for variable in variables if variable.name in stored)
-    return variables, graph_values(meta_graph, prefix, where)
+        variables = tuple(variable for variable in variables if variable.name in restored)
+    return variables, graph_values(meta_graph, prefix, where, restored)
 
 
 def _attach_note(

@@ -1,0 +1,296 @@
+"""What a training graph predicts, and from what: what is frozen where nothing states it."""
+
+from __future__ import annotations
+
+import collections
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+from retrain_tools.errors import InputError, argument
+from retrain_tools.graphdef.dtypes import dtype_name
+from retrain_tools.graphdef.edges import Edges
+from retrain_tools.graphdef.navigate import (
+    attribute,
+    check_tensor,
+    full_name,
+    is_variable_read,
+    node_name,
+)
+from retrain_tools.graphdef.op_sets import PLACEHOLDERS, VARIABLES
+from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.graphdef.tensors import Tensor, graph_outputs, list_tensors, shape_text
+from retrain_tools.graphdef.training_parts import training_parts
+from retrain_tools.graphdef.view import view_of
+from retrain_tools.sources.contents import Signature, TensorInfo
+
+# What losses and figures are written with: from their value back to what they judge.
+_ARITHMETIC = re.compile(
+    r"Mean|Sum|Prod|Max|Min|Neg|Square|SquaredDifference|Sub|Add|AddV2|AddN|Mul|MulNoNan|Div"
+    r"|RealDiv|DivNoNan|Abs|Log|Log1p|Exp|Expm1|Sqrt|Rsqrt|Pow|Maximum|Minimum|Select(V2)?|Cast"
+    r"|Greater(Equal)?|Less(Equal)?|Equal|NotEqual|ArgMax|ArgMin|Identity|L2Loss|ClipByValue"
+    r"|Softplus|Xlogy|Xdivy|Sign|CheckNumerics|Fill|All|Any|Round|LogicalAnd|LogicalNot"
+)
+_OF_SHAPES = re.compile(r"Shape(N)?|Size|Rank|ZerosLike|OnesLike|VariableShape")
+_CONTROL = re.compile(
+    r"(Ref)?(Switch|Merge|Enter|Exit|NextIteration)|LoopCond|(Stateless)?(While|If|Case)"
+)
+_ADDED_BEST = re.compile(r"(.*/)?ArgMax(_\d+)?")  # for the accuracy, under no name of its own
+_BATCHES = re.compile(r"IteratorGetNext(Sync)?|QueueDequeue(Many|UpTo)?(V2)?")
+_OUTPUT_NAMES = "output_node_names"
+
+
+class _Found(NamedTuple):
+    """Tensors that may be the prediction, and whether the graph shows that they are."""
+
+    tensors: list[str]
+    is_told: bool
+
+
+def forward_signature(
+    graph_def: Any, where: str, outputs: Sequence[str] | None = None
+) -> Signature:
+    """Return the path from the data to the prediction, in a graph that states no signature.
+
+    1. What the loss and the accuracy judge is a prediction: their arithmetic is followed back to
+       the first value that is more than arithmetic, or that a variable is added to.
+    2. So is what is computed from data and by variables, and goes nowhere else but to the training.
+    3. Of two of which one is computed from the other, the later is taken: the probabilities, not
+       the logits.
+    4. What placeholders feed comes before what queues and data sets feed.
+
+    The inputs are all placeholders that the results need. Where data come from a queue or a data
+    set, what is taken from it is the input.
+
+    Args:
+        graph_def: a `schema.GraphDef`, with or without its training.
+        where: its file, for messages.
+        outputs: the results by name, if the user says so; then nothing is guessed.
+
+    Raises:
+        InputError: nothing is computed from data, a named tensor does not exist, or there are
+            several predictions of different data, of which none can be said to be the one.
+    """
+    graph = _Graph(graph_def)
+    if outputs is not None:
+        tensors = [check_tensor(name, graph.edges.nodes, where) for name in outputs]
+    else:
+        found = graph.predictions()
+        if not found.tensors:
+            raise InputError(
+                f"{where} cannot be frozen: no result is computed from a placeholder, a queue or a "
+                f"data set; name the results with {argument(_OUTPUT_NAMES)}."
+            )
+        if not found.is_told:
+            listed = "; ".join(map(graph.described, found.tensors))
+            raise InputError(
+                f"{where} cannot be frozen: which of its results is meant cannot be told. Name one "
+                f"or more with {argument(_OUTPUT_NAMES)}: {listed}."
+            )
+        tensors = found.tensors
+    return Signature(
+        {tensor.removesuffix(":0"): graph.info(tensor) for tensor in graph.inputs(tensors)},
+        {tensor.removesuffix(":0"): TensorInfo(tensor, "?", None) for tensor in tensors},
+    )
+
+
+class _Graph:
+    """A graph, and what is asked of it here."""
+
+    def __init__(self, graph_def: Any) -> None:
+        view = view_of(graph_def)
+        self._view = view
+        self.edges = Edges(view)
+        self._parts = training_parts(view)
+        self._tensors: dict[str, Tensor] = {t.name: t for t in list_tensors(view)}
+        self._places = {name: place for place, name in enumerate(self._tensors)}
+        nodes = self.edges.nodes
+        apart = {n for n in nodes if _OF_SHAPES.fullmatch(nodes[n].op)} | self._parts.keys()
+        # What a queue hands out is data; what labels alone go into is the loss.
+        parts = self._parts
+        sources = {n for n in nodes if self.edges.is_source(n) and parts.get(n) != "loss"}
+        self._values = self.edges.downstream(sources, stop=apart - sources) - apart
+        self._values &= self.edges.results
+
+    def predictions(self) -> _Found:
+        """Return the tensors that may be the prediction."""
+        ends: list[str] = []
+        losses: list[str] = []
+        is_training = not {"gradients", "loss"}.isdisjoint(self._parts.values())
+        for tensor in graph_outputs(self._view, list(self._tensors.values())):
+            if node_name(tensor.name) in self._values and tensor.op != "ReadVariableOp":
+                is_loss = is_training and self._may_be_loss(tensor)
+                (losses if is_loss else ends).append(tensor.name)
+        judged = [tensor for taker in self._judges() for tensor in self._walked(taker)]
+        judged += [tensor for end in losses for tensor in self._back(end)]
+        found = self._last([*ends, *judged])
+        found = [t for t in found if not self._is_left_over(t, found)]
+        fed = [tensor for tensor in found if not self._is_queued(tensor)]
+        found = fed or found
+        data = [self._data(tensor) for tensor in found]
+        if not found or any(of == set().union(*data) for of in data):
+            return _Found(found, True)
+        return _Found(sorted({*found, *self._before_shared(found)}, key=self._place), False)
+
+    def _may_be_loss(self, tensor: Tensor) -> bool:
+        """Tell whether an end is one number, or may be one for all that is known of its shape."""
+        if tensor.shape is not None:
+            return tensor.shape == ()
+        return _ARITHMETIC.fullmatch(tensor.op) is not None
+
+    def _judges(self) -> Iterator[str]:
+        """Yield the nodes of losses and figures that take a value of the network."""
+        for name, part in self._parts.items():
+            is_shape = _OF_SHAPES.fullmatch(self.edges.nodes[name].op)
+            if part == "loss" and not is_shape and self._taken(name):
+                yield name
+
+    def _taken(self, name: str) -> list[str]:
+        return [t for t in _inputs(self.edges.nodes[name]) if node_name(t) in self._values]
+
+    def _walked(self, judge: str) -> Iterator[str]:
+        is_arithmetic = _ARITHMETIC.fullmatch(self.edges.nodes[judge].op)
+        for tensor in self._taken(judge):
+            yield from self._back(tensor) if is_arithmetic else [tensor]
+            op = self.edges.nodes[node_name(tensor)].op
+            if op in ("ArgMax", "ArgMin") and not _ADDED_BEST.fullmatch(node_name(tensor)):
+                yield tensor
+
+    def _back(self, tensor: str) -> Iterator[str]:
+        """Follow arithmetic back to the values that it judges."""
+        waiting, seen = [tensor], set()
+        while waiting:
+            tensor = waiting.pop()
+            if tensor in seen or node_name(tensor) not in self._values:
+                continue
+            seen.add(tensor)
+            if self._is_judged(tensor):
+                yield tensor
+            else:
+                waiting += _inputs(self.edges.nodes[node_name(tensor)])
+
+    def _is_judged(self, tensor: str) -> bool:
+        node = self.edges.nodes[node_name(tensor)]
+        if not _ARITHMETIC.fullmatch(node.op):
+            return True
+        before = self.edges.before[node.name]
+        if node.op in ("Identity", "Cast") and before:
+            return before[0] in self._values and self._is_judged(_inputs(node)[0])
+        return any(self._is_variable(name) for name in before)
+
+    def _is_variable(self, name: str) -> bool:
+        return self.edges.nodes[name].op in VARIABLES or is_variable_read(self.edges.nodes, name)
+
+    def _last(self, tensors: Iterable[str]) -> list[str]:
+        """Return the tensors that no other one is computed from, in file order.
+
+        A class that somebody gave a name is no reason to leave out its scores.
+        """
+        found = sorted(set(tensors), key=self._place)
+        classes = {t for t in found if self.edges.nodes[node_name(t)].op in ("ArgMax", "ArgMin")}
+        later = [node_name(tensor) for tensor in found if tensor not in classes]
+        before: set[str] = set()
+        for name in later:
+            before |= self.edges.upstream([name]) - {name}
+        scores = {node_name(t) for t in found if t not in classes}
+        return [
+            tensor
+            for tensor in found
+            if node_name(tensor) not in before
+            and (
+                tensor not in classes
+                or not _ADDED_BEST.fullmatch(node_name(tensor))
+                or scores.isdisjoint(self.edges.upstream([tensor]))
+            )
+        ]
+
+    def _is_left_over(self, tensor: str, found: Sequence[str]) -> bool:
+        """Tell whether it is a loop's or condition's result that nobody asked for."""
+        name = node_name(tensor)
+        node = self.edges.nodes[name]
+        before = self.edges.before[name]
+        source = before[0] if node.op == "Identity" and before else name
+        if not _CONTROL.fullmatch(self.edges.nodes[source].op):
+            return False
+        return any(_CONTROL.fullmatch(self._op_behind(t)) is None for t in found)
+
+    def _op_behind(self, tensor: str) -> str:
+        name = node_name(tensor)
+        before = self.edges.before[name]
+        is_passed = self.edges.nodes[name].op == "Identity" and before
+        return str(self.edges.nodes[before[0] if is_passed else name].op)
+
+    def _place(self, tensor: str) -> int:
+        return self._places.get(tensor, 0)
+
+    # From what it is computed
+
+    def inputs(self, tensors: Iterable[str]) -> list[str]:
+        """Return the tensors that have to be fed for these, in file order.
+
+        A batch of a queue or a data set is one; what has a default is as well.
+        """
+        edges = self.edges
+        ends = {n for n in edges.nodes if self._is_end(n)}
+        needed = edges.upstream([node_name(tensor) for tensor in tensors], stop=ends)
+        found = {f"{n}:0" for n in needed if edges.nodes[n].op in PLACEHOLDERS}
+        batches = {n for n in needed & ends if edges.nodes[n].op not in PLACEHOLDERS}
+        inner = (source for n in needed - ends for source in _inputs(edges.nodes[n]))
+        found |= {source for source in inner if node_name(source) in batches}
+        return sorted(found, key=self._place)
+
+    def _is_end(self, name: str) -> bool:
+        """Tell whether what comes before a node is not looked at, since it can be fed."""
+        op = self.edges.nodes[name].op
+        return op in PLACEHOLDERS or _BATCHES.fullmatch(op) is not None
+
+    def _is_queued(self, tensor: str) -> bool:
+        return any(
+            self.edges.nodes[node_name(source)].op not in PLACEHOLDERS
+            for source in self.inputs([tensor])
+        )
+
+    def _data(self, tensor: str) -> set[str]:
+        """Return the inputs that are data, and no switch or single number."""
+        return {source for source in self.inputs([tensor]) if not self._is_setting(source)}
+
+    def _is_setting(self, tensor: str) -> bool:
+        node = self.edges.nodes[node_name(tensor)]
+        if node.op not in PLACEHOLDERS:
+            return False
+        default = self.edges.before[node.name]
+        has_default = bool(default) and self.edges.nodes[default[0]].op == "Const"
+        info = self.info(tensor)
+        return has_default or info.dtype == "bool" or info.shape == ()
+
+    def info(self, tensor: str) -> TensorInfo:
+        """Return type and shape of an input."""
+        node, index = self.edges.nodes[node_name(tensor)], int(tensor.rpartition(":")[2])
+        if node.op in PLACEHOLDERS:
+            shape = shape_in(node.attr["shape"].shape) if "shape" in node.attr else None
+            return TensorInfo(tensor, dtype_name(attribute(node, "dtype").type), shape)
+        known = self._tensors.get(tensor)
+        shapes = attribute(node, "output_shapes").list.shape
+        shape = shape_in(shapes[index]) if index < len(shapes) else None
+        dtype = "?" if known is None else known.dtype
+        return TensorInfo(tensor, dtype, shape or (None if known is None else known.shape))
+
+    def described(self, tensor: str) -> str:
+        """Say of a candidate what it is computed from."""
+        known = self._tensors[tensor]
+        needed = ", ".join(source for source in self.inputs([tensor]))
+        return f"{tensor} ({known.op}, {known.dtype} {shape_text(known.shape)}, from {needed})"
+
+    def _before_shared(self, found: Sequence[str]) -> set[str]:
+        """Return what goes from one network into another that also takes something else."""
+        edges = self.edges
+        before = [edges.upstream([node_name(tensor)]) for tensor in found]
+        counts = collections.Counter(name for names in before for name in names)
+        shared = [n for n, count in counts.items() if count > 1 and self._is_variable(n)]
+        inside = edges.downstream(shared) & counts.keys()
+        sources = {source for name in inside for source in _inputs(edges.nodes[name])}
+        return {s for s in sources if node_name(s) in self._values - inside}
+
+
+def _inputs(node: Any) -> list[str]:
+    return [full_name(source) for source in node.input if source[:1] != "^"]
