@@ -115,8 +115,8 @@ def shapes():
     yield "RepeatVector", (4,), L.RepeatVector(3)
     yield "Flatten", IMAGE, L.Flatten()
     yield "Flatten_first", IMAGE, L.Flatten(data_format="channels_first")
-    yield "Resizing", IMAGE, lambda x: L.Resizing(4, 3)(x)
-    yield "CenterCrop", IMAGE, lambda x: L.CenterCrop(4, 4)(x)
+    yield "Resizing", IMAGE, lambda x: _image_layer("Resizing")(4, 3)(x)
+    yield "CenterCrop", IMAGE, lambda x: _image_layer("CenterCrop")(4, 4)(x)
 
 
 def activations():
@@ -149,7 +149,8 @@ def normalizations():
     yield "GroupNormalization", IMAGE, lambda x: L.GroupNormalization(groups=2)(x)
     yield "UnitNormalization", SEQUENCE, lambda x: L.UnitNormalization()(x)
     yield "Normalization", (3,), lambda x: L.Normalization(mean=0.3, variance=2.0)(x)
-    yield "Rescaling", IMAGE, lambda x: L.Rescaling(1 / 127.5, offset=-1)(x)
+    yield "Rescaling", IMAGE, lambda x: _image_layer("Rescaling")(1 / 127.5, offset=-1)(x)
+    yield "Normalization_adapted", (3,), lambda x: _adapted(L.Normalization())(x)
     for name in ("Dropout", "GaussianNoise", "GaussianDropout", "AlphaDropout"):
         yield name, (6,), [L.Dense(4), getattr(L, name)(0.4)]
     for rank, shape in enumerate((SEQUENCE, IMAGE, VOLUME), 1):
@@ -207,6 +208,16 @@ def networks():
     yield "compiled", (6,), [L.Dense(4), L.Dense(1)]
 
 
+def _image_layer(name):
+    """Return a layer that had another place in TensorFlow 2.3 to 2.5."""
+    return getattr(L, name, None) or getattr(L.experimental.preprocessing, name)
+
+
+def _adapted(layer):
+    layer.adapt(np.random.RandomState(3).rand(20, 3).astype("float32"))
+    return layer
+
+
 def build(name, shape, made):
     """Return a functional model of one case; a Sequential where it is a list of layers."""
     shapes_ = shape if isinstance(shape[0], tuple) else (shape,)
@@ -222,7 +233,8 @@ def build(name, shape, made):
     else:
         model = tf.keras.Model(inputs[0] if len(inputs) == 1 else inputs, made(*inputs))
     random = np.random.RandomState(zlib.crc32(name.encode()))
-    model.set_weights([_weight(random, v) for v in model.weights])
+    if not name.endswith("adapted"):
+        model.set_weights([_weight(random, v) for v in model.weights])
     if name == "compiled":
         model.compile("adam", "mse")
         model.fit(random.rand(4, 6), random.rand(4, 1), verbose=0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import json
 import shutil
 import tempfile
@@ -40,8 +41,8 @@ _WEIGHTS_ONLY = (
     "Keras, save that as .keras, and pass it."
 )
 _KERAS_1 = (
-    "the layers of Keras 1 have other arguments, and kernels in another order, than those of any "
-    "Keras that runs on this TensorFlow; load it with Keras 2.2 (pip install 'keras==2.2.5' "
+    "the layers of Keras 1 have other arguments, and often kernels in another order, than those of "
+    "any Keras that runs on this TensorFlow; load it with Keras 2.2 (pip install 'keras==2.2.5' "
     "'tensorflow<2' 'h5py<3' in Python 3.7), which translates it, save it again, and pass that."
 )
 _THEANO = (
@@ -217,7 +218,7 @@ def _traced(
             producer, colon, output = source.partition(":")
             node.input[index] = f"{names.get(producer, producer)}{colon}{output}"
     results = tf.nest.flatten(traced.structured_outputs)
-    keys = list(getattr(model, "output_names", None) or [])
+    keys = _distinct(list(getattr(model, "output_names", None) or []))
     if len(keys) != len(results):
         keys = [f"output_{number}" for number in range(len(results))]
     fed = traced.inputs[: len(specs)]
@@ -233,6 +234,15 @@ def _handle_and_name(variable: Any) -> tuple[int, str]:
     if hasattr(variable, "path"):
         return id(variable.value.handle), variable.path
     return id(variable.handle), node_name(variable.name)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names with numbers where Keras 3 has one for several outputs of a layer."""
+    made: dict[str, None] = {}
+    for name in names:
+        numbered = (f"{name}_{number}" for number in itertools.count(1))
+        made[next(n for n in itertools.chain([name], numbered) if n not in made)] = None
+    return list(made)
 
 
 def _info(tensor: Any) -> TensorInfo:

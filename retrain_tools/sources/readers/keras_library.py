@@ -25,9 +25,10 @@ from retrain_tools.sources.readers.keras_config import objects
 _KERAS_1 = {"border_mode", "dim_ordering", "inner_init", "nb_filter", "output_dim", "subsample"}
 # Where Keras's messages go over to what the message was made from, which may be pages long.
 _DETAILS = re.compile(r"\n(?:Call a|A)rguments received by|\s(?:Full object|Full) config:")
+_CLAUSE = " when allow_pickle=False"
 # Keras's advice to whoever calls it, which nobody does here.
 _ADVICE = re.compile(
-    r"custom_object|allow_pickle|safe_mode|register_keras_serializable|If you trust|"
+    r"custom_object|safe_mode|register_keras_serializable|If you trust|"
     r"Please ensure|Make sure|If they are already decorated|#registering_the_custom_object|"
     r"https?://|unsafe_deserialization|`compile=",
     re.IGNORECASE,
@@ -148,7 +149,7 @@ def reason_of(error: Exception) -> str:
         >>> reason_of(ValueError("Unknown layer: 'Mine'. Please ensure you are using a scope."))
         "Unknown layer: 'Mine'"
     """
-    _, _, cause = str(error).rpartition("Exception encountered: ")
+    _, _, cause = str(error).replace(_CLAUSE, "").rpartition("Exception encountered: ")
     text = " ".join(_DETAILS.split(cause, maxsplit=1)[0].split())
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`'\"])", text)
     told = " ".join(s for s in sentences if not _ADVICE.search(s)).strip().rstrip(".:")
