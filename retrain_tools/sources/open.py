@@ -70,12 +70,9 @@ def load(
         ['pool_3/_reshape:0', 'softmax:0']
     """
     is_raw = preprocess == "none"
-    choices = Choices(
-        tags=[tags] if isinstance(tags, str) else tags,
-        signature=signature,
-        preprocess=None if is_raw else preprocess,
-        outputs=[output_node_names] if isinstance(output_node_names, str) else output_node_names,
-    )
+    prepared = None if is_raw else preprocess
+    outputs = _listed(output_node_names)
+    choices = Choices(_listed(tags), signature, prepared, outputs=outputs)
     overrides = SpecOverrides(
         input_layer=input_layer,
         output_layer=output_layer,
@@ -88,6 +85,10 @@ def load(
         feeds=feed or {},
     )
     return dataclasses.replace(open_model(graph, model_dir, choices), overrides=overrides)
+
+
+def _listed(names: str | Sequence[str] | None) -> Sequence[str] | None:
+    return [names] if isinstance(names, str) else names
 
 
 def open_model(
