@@ -57,8 +57,7 @@ def load(
         input_width: the same.
         input_mean: subtracted from pixels of 0 to 255, for a graph of unknown scaling.
         input_std: what pixels are divided by after that.
-        feed: values for placeholders beside the images, as `{"keep_prob:0": 1.0}`: they become
-            constants of the graph.
+        feed: values for placeholders beside the images, made constants: `{"keep_prob:0": 1.0}`.
 
     Raises:
         InputError: there is no such file, or it cannot be read.
@@ -70,8 +69,7 @@ def load(
         ['pool_3/_reshape:0', 'softmax:0']
     """
     is_raw = preprocess == "none"
-    prepared = None if is_raw else preprocess
-    outputs = _listed(output_node_names)
+    prepared, outputs = None if is_raw else preprocess, _listed(output_node_names)
     choices = Choices(_listed(tags), signature, prepared, outputs=outputs)
     overrides = SpecOverrides(
         input_layer=input_layer,
