@@ -306,8 +306,8 @@ def _add_by_scope(graph: Edges, parts: Parts, unused: Collection[str]) -> None:
             inside.setdefault(scope, set()).add(parts.get(name))
     for name in idle:
         found = next((inside[scope] for scope in _scopes(name) if scope in inside), set())
-        if len(found) == 1 and None not in found:
-            parts[name] = str(next(iter(found)))
+        if found and None not in found:
+            parts[name] = next(part for part in MEANINGS if part in found)
 
 
 def _scopes(name: str) -> list[str]:
