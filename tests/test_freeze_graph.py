@@ -15,6 +15,8 @@ from retrain_tools.sources.readers.graph_def import read_graph_def
 from tests.features import tiny
 from tests.head.scripts import run_script
 from tests.sources.corpus import SIZE, Written, close, random_images
+from tests.sources.test_prediction import write
+from tests.sources.training_graphs import cnn_with_dropout, default_from_a_queue, gan
 
 SCRIPT = "retrain_tools.freeze_graph"
 # An entry without a published size, so that a small file may stand for the archive.
@@ -112,3 +114,53 @@ def test_mistakes(
     assert done.err.startswith(f"error: {named(message)}")
     assert done.err.count("\n") == 1
     assert not (tmp_path / "f.pb").exists()
+
+
+def test_a_training_graph_says_what_has_to_be_fed(tmp_path: Path) -> None:
+    path, fed, expected = write(cnn_with_dropout, tmp_path, resource=False)
+    done = run_script(SCRIPT, f"--graph={path}", "--output=f.pb", cwd=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    first, *lines = done.out.splitlines()
+    assert first.startswith("f.pb: MetaGraph of TensorFlow ")
+    assert first.endswith(", with its checkpoint; x:0, keep_prob:0 in, prediction:0 out")
+    assert lines == ["To feed:", "x:0          float32  [?, 64]", "keep_prob:0  float32  unknown"]
+    [found] = tiny.run_untouched(tmp_path / "f.pb", ["prediction:0"], fed)
+    assert np.allclose(found, expected["prediction:0"], atol=1e-6)
+
+
+def test_an_input_with_a_default_need_not_be_fed(tmp_path: Path) -> None:
+    path, _, _ = write(default_from_a_queue, tmp_path, resource=False)
+    done = run_script(SCRIPT, f"--graph={path}", "--output=f.pb", cwd=tmp_path)
+    assert done.out.splitlines()[1:] == [
+        "To feed:",
+        "x:0     float32  [?, 20]",
+        "keep:0  float32  []       or nothing, for its default",
+    ]
+
+
+def test_a_prediction_that_cannot_be_told_is_named(tmp_path: Path) -> None:
+    path, _, _ = write(gan, tmp_path, resource=False)
+    arguments = f"--graph={path}", "--output=f.pb"
+    done = run_script(SCRIPT, *arguments, cwd=tmp_path)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith(
+        f"error: {path} cannot be frozen: which of its results is meant cannot be told. Name one "
+        "or more with --output_node_names: make/out/Sigmoid:0 (Sigmoid, float32 [?, 12], from z:0)"
+    )
+    done = run_script(SCRIPT, *arguments, "--output_node_names=make/out/Sigmoid", cwd=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert done.out.splitlines()[0].endswith("; z:0 in, make/out/Sigmoid:0 out")
+    done = run_script(SCRIPT, *arguments, "--output_node_names=make/out/Sigmoit", cwd=tmp_path)
+    assert done.status == 2
+    assert "Did you mean 'make/out/Sigmoid:0'?" in done.err
+
+
+def test_results_are_named_of_training_graphs_only(frozen: Path, tmp_path: Path) -> None:
+    done = run_script(
+        SCRIPT, f"--graph={frozen}", "--output=f.pb", "--output_node_names=x", cwd=tmp_path
+    )
+    assert (done.status, done.err) == (
+        2,
+        "error: --output_node_names is for training graphs (.meta); "
+        f"{frozen} is a frozen GraphDef.\n",
+    )

@@ -19,9 +19,9 @@ from retrain_tools.graphdef.navigate import (
 )
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS, VARIABLES
 from retrain_tools.graphdef.shapes.call import shape_in
-from retrain_tools.graphdef.tensors import Tensor, graph_outputs, list_tensors, shape_text
+from retrain_tools.graphdef.tensors import Tensor, list_tensors, shape_text
 from retrain_tools.graphdef.training_parts import training_parts
-from retrain_tools.graphdef.view import view_of
+from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.sources.contents import Signature, TensorInfo
 
 # What losses and figures are written with: from their value back to what they judge.
@@ -35,7 +35,13 @@ _OF_SHAPES = re.compile(r"Shape(N)?|Size|Rank|ZerosLike|OnesLike|VariableShape")
 _CONTROL = re.compile(
     r"(Ref)?(Switch|Merge|Enter|Exit|NextIteration)|LoopCond|(Stateless)?(While|If|Case)"
 )
+_CHOOSING = re.compile(r"Gather(V2|Nd)?|(Batch)?MatMul(V2)?|DynamicPartition")
+_SUMS = ("Add", "AddV2", "AddN")
+# What TensorFlow itself puts before its losses, and people before they choose from all values.
+_ADDED_RESHAPE = re.compile(r"(.*/)?Reshape(_\d+)?")
+_ADDED_CAST = re.compile(r"(.*/)?(Cast|ToFloat|ToInt32)(_\d+)?")
 _ADDED_BEST = re.compile(r"(.*/)?ArgMax(_\d+)?")  # for the accuracy, under no name of its own
+_GRADIENTS = re.compile(r"(.*/)?gradients[^/]*/")
 _BATCHES = re.compile(r"IteratorGetNext(Sync)?|QueueDequeue(Many|UpTo)?(V2)?")
 _OUTPUT_NAMES = "output_node_names"
 
@@ -99,17 +105,17 @@ class _Graph:
 
     def __init__(self, graph_def: Any) -> None:
         view = view_of(graph_def)
-        self._view = view
         self.edges = Edges(view)
-        self._parts = training_parts(view)
         self._tensors: dict[str, Tensor] = {t.name: t for t in list_tensors(view)}
         self._places = {name: place for place, name in enumerate(self._tensors)}
+        self._known_data: dict[str, frozenset[str]] = {}
         nodes = self.edges.nodes
-        apart = {n for n in nodes if _OF_SHAPES.fullmatch(nodes[n].op)} | self._parts.keys()
+        self._parts = _parts_of(view, self.edges)
+        self._apart = {n for n in nodes if _OF_SHAPES.fullmatch(nodes[n].op)} | self._parts.keys()
         # What a queue hands out is data; what labels alone go into is the loss.
         parts = self._parts
         sources = {n for n in nodes if self.edges.is_source(n) and parts.get(n) != "loss"}
-        self._values = self.edges.downstream(sources, stop=apart - sources) - apart
+        self._values = self.edges.downstream(sources, stop=self._apart - sources) - self._apart
         self._values &= self.edges.results
 
     def predictions(self) -> _Found:
@@ -117,10 +123,11 @@ class _Graph:
         ends: list[str] = []
         losses: list[str] = []
         is_training = not {"gradients", "loss"}.isdisjoint(self._parts.values())
-        for tensor in graph_outputs(self._view, list(self._tensors.values())):
-            if node_name(tensor.name) in self._values and tensor.op != "ReadVariableOp":
+        for tensor in self._tensors.values():
+            if self._is_last(node_name(tensor.name)) and tensor.op != "ReadVariableOp":
                 is_loss = is_training and self._may_be_loss(tensor)
-                (losses if is_loss else ends).append(tensor.name)
+                name = self._before_shown(tensor.name) if is_training else tensor.name
+                (losses if is_loss else ends).append(name)
         judged = [tensor for taker in self._judges() for tensor in self._walked(taker)]
         judged += [tensor for end in losses for tensor in self._back(end)]
         found = self._last([*ends, *judged])
@@ -128,9 +135,19 @@ class _Graph:
         fed = [tensor for tensor in found if not self._is_queued(tensor)]
         found = fed or found
         data = [self._data(tensor) for tensor in found]
-        if not found or any(of == set().union(*data) for of in data):
+        if not found or frozenset().union(*data) in data:
             return _Found(found, True)
         return _Found(sorted({*found, *self._before_shared(found)}, key=self._place), False)
+
+    def _is_last(self, name: str) -> bool:
+        """Tell whether a value goes nowhere but to the training."""
+        return name in self._values and self._apart.issuperset(self.edges.after[name])
+
+    def _before_shown(self, tensor: str) -> str:
+        """Return what is made other numbers of, where these are only drawn."""
+        name = node_name(tensor)
+        is_shown = _ADDED_CAST.fullmatch(name) is not None and bool(self.edges.after[name])
+        return _inputs(self.edges.nodes[name])[0] if is_shown else tensor
 
     def _may_be_loss(self, tensor: Tensor) -> bool:
         """Tell whether an end is one number, or may be one for all that is known of its shape."""
@@ -149,9 +166,9 @@ class _Graph:
         return [t for t in _inputs(self.edges.nodes[name]) if node_name(t) in self._values]
 
     def _walked(self, judge: str) -> Iterator[str]:
-        is_arithmetic = _ARITHMETIC.fullmatch(self.edges.nodes[judge].op)
         for tensor in self._taken(judge):
-            yield from self._back(tensor) if is_arithmetic else [tensor]
+            is_followed = self._is_followed(judge)
+            yield from self._back(tensor) if is_followed else [tensor]
             op = self.edges.nodes[node_name(tensor)].op
             if op in ("ArgMax", "ArgMin") and not _ADDED_BEST.fullmatch(node_name(tensor)):
                 yield tensor
@@ -164,19 +181,36 @@ class _Graph:
             if tensor in seen or node_name(tensor) not in self._values:
                 continue
             seen.add(tensor)
-            if self._is_judged(tensor):
+            if not self._is_followed(node_name(tensor)):
                 yield tensor
             else:
                 waiting += _inputs(self.edges.nodes[node_name(tensor)])
 
-    def _is_judged(self, tensor: str) -> bool:
-        node = self.edges.nodes[node_name(tensor)]
-        if not _ARITHMETIC.fullmatch(node.op):
-            return True
-        before = self.edges.before[node.name]
-        if node.op in ("Identity", "Cast") and before:
-            return before[0] in self._values and self._is_judged(_inputs(node)[0])
-        return any(self._is_variable(name) for name in before)
+    def _is_followed(self, name: str) -> bool:
+        """Tell whether a node is a part of a loss or figure, and no value that these judge."""
+        node, before = self.edges.nodes[name], self.edges.before[name]
+        values = [tensor for tensor in _inputs(node) if node_name(tensor) in self._values]
+        if _CHOOSING.fullmatch(node.op):  # by labels, as the chance of the action that was taken
+            return any(self._data(tensor) != self._data(f"{name}:0") for tensor in values)
+        if node.op == "Reshape" and _ADDED_RESHAPE.fullmatch(name):
+            return all(
+                user in self._apart or _CHOOSING.fullmatch(self.edges.nodes[user].op)
+                for user in self.edges.after[name]
+            )
+        if not _ARITHMETIC.fullmatch(node.op) or any(map(self._is_variable, before)):
+            return False
+        if node.op in ("Identity", "Cast") and values:
+            return self._is_followed(node_name(values[0]))
+        return not self._is_residual(node, before)
+
+    def _is_residual(self, node: Any, before: Sequence[str]) -> bool:
+        """Tell whether a layer's result and what went into it are added, as in many networks."""
+        tensor = self._tensors.get(f"{node.name}:0")
+        if node.op not in _SUMS or tensor is None or len(tensor.shape or ()) < 2:
+            return False
+        is_layer = [name in self._values and not self._is_followed(name) for name in before]
+        data = {self._data(f"{name}:0") for name in before}
+        return any(is_layer) and len(data) == 1
 
     def _is_variable(self, name: str) -> bool:
         return self.edges.nodes[name].op in VARIABLES or is_variable_read(self.edges.nodes, name)
@@ -250,9 +284,12 @@ class _Graph:
             for source in self.inputs([tensor])
         )
 
-    def _data(self, tensor: str) -> set[str]:
+    def _data(self, tensor: str) -> frozenset[str]:
         """Return the inputs that are data, and no switch or single number."""
-        return {source for source in self.inputs([tensor]) if not self._is_setting(source)}
+        if tensor not in self._known_data:
+            found = (source for source in self.inputs([tensor]) if not self._is_setting(source))
+            self._known_data[tensor] = frozenset(found)
+        return self._known_data[tensor]
 
     def _is_setting(self, tensor: str) -> bool:
         node = self.edges.nodes[node_name(tensor)]
@@ -290,6 +327,26 @@ class _Graph:
         inside = edges.downstream(shared) & counts.keys()
         sources = {source for name in inside for source in _inputs(edges.nodes[name])}
         return {s for s in sources if node_name(s) in self._values - inside}
+
+
+def _parts_of(view: GraphView, edges: Edges) -> dict[str, str]:
+    """Return the parts of the training, without what the way back only looks at.
+
+    The way back is in a scope that TensorFlow calls `gradients`; what it looks at outside of that
+    is the network or its loss.
+    """
+    parts = dict(training_parts(view))
+    back = {name for name in parts if _GRADIENTS.match(name)}
+    forward = edges.upstream(back) - back
+    looked_at = {n for n, p in parts.items() if p in ("gradients", "summaries") and n in forward}
+    looked_at |= {
+        name
+        for name, part in parts.items()
+        if part == "summaries"
+        and name in edges.results
+        and _ARITHMETIC.fullmatch(edges.nodes[name].op)
+    }
+    return {n: p for n, p in parts.items() if n not in looked_at} | dict.fromkeys(back, "gradients")
 
 
 def _inputs(node: Any) -> list[str]:
