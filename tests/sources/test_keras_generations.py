@@ -26,7 +26,7 @@ VERSIONS = ("1.15", "2.4", "2.12", "2.21")
 REFUSED = {
     "2.21/Attention.h5": "Invalid value for argument score_mode. Expected one of {'dot', 'concat'}",
     "2.21/Attention_scaled.h5": "Invalid value for argument score_mode. Expected one of {'dot', ",
-    "2.21/LayerNormalization_axes.h5": "Weight expects shape (2,). Received saved weight with shape",
+    "2.21/LayerNormalization_axes.h5": "Weight expects shape (2,). Received saved weight with",
     "2.21/ThresholdedReLU.h5": ": Unknown layer: 'ThresholdedReLU'. Export it as a SavedModel (",
     "2.21/scaled.h5": ": Unknown layer: 'TrueDivide'. Export it as a SavedModel (model.export, or ",
     "2.21/shifted.h5": ": Only input tensors may be passed as positional arguments. The following",
