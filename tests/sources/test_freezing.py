@@ -280,3 +280,33 @@ def test_text_forms(training: Written, saved_model_1: Written, tmp_path: Path) -
     (folder / "saved_model.pbtxt").write_text(text_format.MessageToString(model))
     plain = open_model(saved_model_1.path).freeze()
     assert open_model(folder).freeze().graph_def == plain.graph_def
+
+
+@pytest.mark.parametrize(
+    ("axes", "shape", "dtype"),
+    [([1, 2], (1, 6, 6, 1), "float32"), ([3], (2,), "float64"), ([3], (2,), "float32")],
+)
+def test_layer_normalizations_keep_their_numbers(
+    axes: list[int], shape: tuple[int, ...], dtype: str, tmp_path: Path
+) -> None:
+    """TensorFlow 2.18 to 2.21 would replace the first by another one, and fail at the second."""
+    random = np.random.RandomState(3)
+    gamma, beta = random.uniform(0.1, 2, (2, *shape)).astype(dtype)
+    pixels = random.rand(2, 6, 6, 2).astype(dtype)
+    module = tf.Module()
+    module.gamma, module.beta = tf.Variable(gamma, name="gamma"), tf.Variable(beta, name="beta")
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 6, 6, 2], dtype, name="x")])
+    def normalized(x: Any) -> Any:
+        mean, variance = tf.nn.moments(x, axes, keepdims=True)
+        return tf.nn.batch_normalization(x, mean, variance, module.beta, module.gamma, 0.01)
+
+    tf.saved_model.save(module, str(tmp_path), signatures=normalized)
+    frozen = open_model(tmp_path).freeze()
+    (mine,) = run(frozen, pixels, list(frozen.outputs))
+    wide = pixels.astype("float64")
+    mean, variance = (f(wide, tuple(axes), keepdims=True) for f in (np.mean, np.var))
+    expected = (wide - mean) / np.sqrt(variance + 0.01) * gamma + beta
+    np.testing.assert_allclose(mine, expected, rtol=1e-5, atol=1e-5)
+    edges = sum(source.startswith("^") for node in frozen.graph_def.node for source in node.input)
+    assert edges == (0 if (axes, dtype) == ([3], "float32") else 1)

@@ -178,7 +178,7 @@ def test_nothing_is_printed_by_either_keras(tmp_path: Path) -> None:
         capture_output=True, text=True, check=False, cwd=tmp_path,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
-    assert "last/BiasAdd:0" in done.stdout
+    assert "/BiasAdd:0 out" in done.stdout
 
 
 # Messages
