@@ -6,6 +6,7 @@ import bisect
 import dataclasses
 import hashlib
 import json
+import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.navigate import nodes_by_name, upstream
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.folders import ImageFile
+
+log = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
 
@@ -115,6 +118,7 @@ class Cache:
 
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
+        log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         files.write_text(self.path(image), format_bottleneck(vector))
 
 
