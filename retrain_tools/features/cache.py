@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import hashlib
+import logging
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from retrain_tools.graphdef.navigate import nodes_by_name, upstream
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import ImageFile
+
+log = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
 
@@ -125,6 +128,7 @@ class Cache:
 
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
+        log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         files.write_text(self.path(image), format_bottleneck(vector))
 
 

@@ -168,7 +168,6 @@ def fill_cache(
 
             def write(path: str, values: list[Vector]) -> None:
                 cache.write(waiting[path], values[0])
-                log.debug("Creating bottleneck at %s", cache.path(waiting[path]))  # retrain.py's
                 keep(waiting[path], values[0])
 
             done = compute(extractor(), list(waiting), write, options.on_error)
