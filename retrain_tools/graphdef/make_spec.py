@@ -220,5 +220,5 @@ def _scaling(
         if source is None:
             log.warning("%s is not in the catalogue; %s. %s", where, taken, advice)
         elif is_look_alike and not catalog.is_published(Path(where), source):
-            log.info("%s has the structure of %s; %s. %s", where, source.name, taken, advice)
+            log.debug("%s has the structure of %s; %s. %s", where, source.name, taken, advice)
     return mean, std

@@ -80,7 +80,7 @@ def _reason(graph_def: Any, nodes: Mapping[str, Any], tensor: Tensor, unneeded_f
     if tensor.shape == () or (tensor.shape is None and use.text):
         what = "a scalar"
     else:
-        what = "text or bytes" if tensor.dtype == "string" else "data"
+        what = "data"
     if tensor.op == "PlaceholderWithDefault":
         must = "a placeholder that may be left alone"
     elif unneeded_for:

@@ -137,7 +137,7 @@ def test_the_catalogue_is_asked_about_a_file(
 def test_a_graph_of_the_same_structure_says_whose_scaling_is_taken(
     own_entry: None, log_lines: pytest.LogCaptureFixture
 ) -> None:
-    log_lines.set_level(logging.INFO)
+    log_lines.set_level(logging.DEBUG, "retrain_tools")
     spec_of(pixels_graph())
     spec_of(pixels_graph(), input_mean=1.0, input_std=2.0)
     assert log_lines.messages == [
