@@ -14,9 +14,11 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.open import open_model
 
-from .training_graphs import GRAPHS, gan, v1
+from .more_training_graphs import MORE
+from .training_graphs import GRAPHS, gan, siamese, v1
 
-TOLD = [make for make, right in GRAPHS.items() if right is not None]
+KNOWN = {**GRAPHS, **MORE}
+TOLD = [make for make, right in KNOWN.items() if right is not None]
 RESOURCE = [False, True]
 
 
@@ -39,7 +41,7 @@ def fed_values(session: Any, names: set[str]) -> dict[str, Any]:
 
 def write(make: Callable[[], None], folder: Path, resource: bool) -> tuple[Path, Any, Any]:
     """Write a graph with its checkpoint; return what is fed, and what its session computes."""
-    right = GRAPHS[make]
+    right = KNOWN[make]
     with tf.Graph().as_default(), v1.Session() as session:
         v1.set_random_seed(4)
         with v1.variable_scope("", use_resource=resource):
@@ -101,3 +103,36 @@ def test_where_it_cannot_be_told_the_candidates_are_listed(resource: bool, tmp_p
     assert frozen.outputs == {"make/out/Sigmoid": "make/out/Sigmoid:0"}
     both = open_model(path, choices=Choices(outputs=["judge/out/add:0", "judge_1/out/add"]))
     assert both.freeze().inputs == {"z": "z:0", "x": "x:0"}
+
+
+def test_two_inputs_through_one_network(tmp_path: Path) -> None:
+    path, _, _ = write(siamese, tmp_path, resource=False)
+    with pytest.raises(InputError) as error:
+        open_model(path).freeze()
+    assert str(error.value).endswith(
+        "net/out/add:0 (AddV2, float32 [?, 2], from one:0); "
+        "net_1/out/add:0 (AddV2, float32 [?, 2], from two:0)."
+    )
+
+
+def test_a_graph_without_data_has_no_prediction(tmp_path: Path) -> None:
+    with tf.Graph().as_default(), v1.Session() as session:
+        tf.matmul(v1.get_variable("w", [2, 2]), tf.ones([2, 2]))
+        session.run(v1.global_variables_initializer())
+        v1.train.Saver().save(session, str(tmp_path / "m"))
+    with pytest.raises(InputError) as error:
+        open_model(tmp_path / "m.meta").freeze()
+    assert str(error.value) == (
+        f"{tmp_path}/m.meta cannot be frozen: no result is computed from a placeholder, a queue or "
+        "a data set; name the results with output_node_names."
+    )
+
+
+def test_looking_at_what_cannot_be_told_shows_the_stored_graph(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, _, _ = write(gan, tmp_path, resource=False)
+    opened = open_model(path)
+    assert "save/RestoreV2:0" in {tensor.name for tensor in opened.all_tensors}
+    [line] = [m for m in caplog.messages if "What follows is the graph as it is stored." in m]
+    assert line.startswith(f"{path} cannot be frozen: which of its results is meant cannot be told")

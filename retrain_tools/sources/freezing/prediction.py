@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from retrain_tools.graphdef.tensors import Tensor, list_tensors, shape_text
 from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.sources.contents import Signature, TensorInfo
+from retrain_tools.sources.freezing.variables import comes_from_outside
 
 # What losses and figures are written with: from their value back to what they judge.
 _ARITHMETIC = re.compile(
@@ -264,8 +266,7 @@ class _Graph:
 
         A batch of a queue or a data set is one; what has a default is as well.
         """
-        edges = self.edges
-        ends = {n for n in edges.nodes if self._is_end(n)}
+        edges, ends = self.edges, self._ends
         needed = edges.upstream([node_name(tensor) for tensor in tensors], stop=ends)
         found = {f"{n}:0" for n in needed if edges.nodes[n].op in PLACEHOLDERS}
         batches = {n for n in needed & ends if edges.nodes[n].op not in PLACEHOLDERS}
@@ -273,9 +274,16 @@ class _Graph:
         found |= {source for source in inner if node_name(source) in batches}
         return sorted(found, key=self._place)
 
+    @functools.cached_property
+    def _ends(self) -> set[str]:
+        return {name for name in self.edges.nodes if self._is_end(name)}
+
     def _is_end(self, name: str) -> bool:
         """Tell whether what comes before a node is not looked at, since it can be fed."""
         op = self.edges.nodes[name].op
+        if op == "PlaceholderWithDefault":  # the default may be all of a network
+            before = self.edges.upstream(self.edges.before[name])
+            return any(comes_from_outside(self.edges.nodes[source]) for source in before)
         return op in PLACEHOLDERS or _BATCHES.fullmatch(op) is not None
 
     def _is_queued(self, tensor: str) -> bool:
