@@ -34,6 +34,7 @@ SCRIPTS = (
 )
 """The scripts, each a module of this package."""
 
+_OF_ABSL = ";\n    repeat this option to specify a list of values"  # told by each help text itself
 _HELP_FLAGS = frozenset({"-h", "-help", "--help", "--helpfull", "--helpshort"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """The values of retrain.py's --logging_verbosity."""
@@ -72,7 +73,8 @@ def describe_flags(main: Callable[[list[str]], None]) -> str:
         name = f"--[no]{flag.name}" if is_boolean else f"--{flag.name}"
         default = "" if flag.default is None else f" (default: {_shown_default(flag)})"
         lines.append(f"  {name}{default}")
-        lines.extend(textwrap.wrap(flag.help, 92, initial_indent=indent, subsequent_indent=indent))
+        text = flag.help.removesuffix(_OF_ABSL).rstrip()
+        lines.extend(textwrap.wrap(text, 92, initial_indent=indent, subsequent_indent=indent))
     return "\n".join(lines)
 
 

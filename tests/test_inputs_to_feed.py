@@ -184,7 +184,7 @@ def test_what_else_has_to_be_fed_is_said_before_anything_runs(photos: Path, tmp_
     path = wild("kisan_output_graph.pb")
     images = f"--image_dir={photos}"
     for script, tensor, flags in (
-        ("bottlenecks", "dropout_1/mul:0", [images]),
+        ("bottlenecks", "Relu_2:0", [images]),
         ("label_image", "logit:0", [images, "--output_layer=logit"]),
         ("fetch_tensors", "logit:0", [images, "--tensors=logit", "--output=out.npz"]),
     ):

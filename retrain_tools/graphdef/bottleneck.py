@@ -13,6 +13,7 @@ from retrain_tools.graphdef.op_sets import (
     PASS_THROUGH,
     RESHAPES_AND_POOLINGS,
 )
+from retrain_tools.graphdef.purposes import before_dropout
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor, graph_outputs, list_tensors
 from retrain_tools.graphdef.walks import downstream, successors
@@ -74,7 +75,9 @@ def bottleneck_candidates(
         why_last = "the graph's output"
         if classifier is not None:
             name = _skip(nodes, _source(classifier), _PASS_THROUGH)
-            found.setdefault(name, "what the last layer classifies")
+            dropped, name = name, _skip(nodes, before_dropout(nodes, name), _PASS_THROUGH)
+            without = ", before dropout" if name != dropped else ""
+            found.setdefault(name, f"what the last layer classifies{without}")
             for before in _chain(nodes, name):
                 found.setdefault(before, "the same before pooling or reshaping")
             if is_linear:

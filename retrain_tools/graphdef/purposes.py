@@ -83,6 +83,33 @@ def _is_random(nodes: Mapping[str, Any], tensor: str, steps: int = 4) -> bool:
     )
 
 
+def before_dropout(nodes: Mapping[str, Any], tensor: str) -> str:
+    """Return what dropout is applied to, if `tensor` is what dropout makes; else `tensor`.
+
+    The values are the same where nothing is dropped. Dropout multiplies by a mask of random
+    numbers, or chooses by one, what it has divided by the part to keep.
+    """
+    node = nodes[node_name(tensor)]
+    inputs = [full_name(name) for name in node.input if name[:1] != "^"]
+    if node.op == "Mul":
+        scaled, mask = inputs
+    elif node.op in ("Select", "SelectV2"):
+        mask, scaled, _ = inputs
+    else:
+        return tensor
+    if not _is_mask(nodes, mask):
+        return tensor
+    scaling = nodes[node_name(scaled)]
+    return full_name(scaling.input[0]) if scaling.op in ("RealDiv", "Div", "Mul") else scaled
+
+
+def _is_mask(nodes: Mapping[str, Any], tensor: str) -> bool:
+    node = nodes[node_name(tensor)]
+    if node.op in ("Cast", *PASS_THROUGH):
+        return _is_mask(nodes, node.input[0])
+    return node.op in ("Floor", *_COMPARISONS) and any(_is_random(nodes, i) for i in node.input)
+
+
 def feed_flags(graph_def: Any, nodes: Mapping[str, Any], placeholders: Sequence[str]) -> list[str]:
     """Return NAME=VALUE for each placeholder; `VALUE` stands where nothing shows what to feed."""
     found = [purpose(graph_def, nodes, name).value or "VALUE" for name in placeholders]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.bottleneck import Candidate, bottleneck_candidates
 from retrain_tools.quiet_tensorflow import tf
 from tests.opening import read_graph_def
@@ -141,3 +142,46 @@ def test_finding_candidates_does_not_change_the_graph() -> None:
 def test_real_networks(file: str, pixels: str, expected: list[tuple[str, int]]) -> None:
     found = bottleneck_candidates(read_graph_def(real(file)), pixels)
     assert [(c.tensor, c.depth) for c in found] == expected
+
+
+def _read(graph):
+    return schema.GraphDef.FromString(graph.as_graph_def().SerializeToString())
+
+
+def _old_dropout(x, keep):
+    """tf.nn.dropout until TensorFlow 1.12: floor(keep + random) of x / keep."""
+    return x / keep * tf.floor(keep + tf.random.uniform(tf.shape(x)))
+
+
+def _dropout_of_1_13(x, keep):
+    """tf.nn.dropout of TensorFlow 1.13 to 2.4: a product with a cast comparison."""
+    kept = tf.random.uniform(tf.shape(x)) >= 1 - keep
+    return x * (1 / keep) * tf.cast(kept, tf.float32)
+
+
+def _dropout_of_today(x, keep):
+    return tf.nn.dropout(x, rate=1 - keep)
+
+
+@pytest.mark.parametrize("dropout", [_old_dropout, _dropout_of_1_13, _dropout_of_today])
+def test_what_the_last_layer_classifies_is_named_before_dropout(dropout):
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="x")
+        keep = tf.compat.v1.placeholder(tf.float32, name="keep_prob")
+        pooled = tf.reduce_mean(tf.nn.relu(x, name="map"), [1, 2], name="pooled")
+        logits = tf.raw_ops.MatMul(a=dropout(pooled, keep), b=tf.ones([3, 5]))
+        tf.nn.softmax(logits, name="result")
+    found = bottleneck_candidates(_read(graph), "x:0")
+    assert (found[0].tensor, found[0].depth) == ("pooled:0", 3)
+    assert found[0].why == f"{CLASSIFIED}, before dropout"
+    assert found[1].tensor == "map:0"
+
+
+def test_a_product_with_a_value_that_is_not_random_is_no_dropout():
+    with tf.Graph().as_default() as graph:
+        x = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], name="x")
+        pooled = tf.reduce_mean(x, [1, 2], name="pooled")
+        gated = tf.multiply(pooled * 2, tf.floor(pooled), name="gated")
+        tf.matmul(gated, tf.ones([3, 5]), name="logits")
+    [first, *_] = bottleneck_candidates(_read(graph), "x:0")
+    assert (first.tensor, first.why) == ("gated:0", CLASSIFIED)
