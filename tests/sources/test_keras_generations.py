@@ -22,8 +22,9 @@ from retrain_tools.sources.open import open_model
 
 FOLDER = Path(__file__).with_name("keras_files")
 VERSIONS = ("1.15", "2.4", "2.12", "2.21")
-# What Keras 3 itself cannot read of its own HDF5 files.
+# What no later Keras can read of TensorFlow 2.4's, and Keras 3 of its own HDF5 files.
 REFUSED = {
+    "2.4/MultiHeadAttention.h5": "its description lacks 'query_shape', which this Keras looks for",
     "2.21/Attention.h5": "Invalid value for argument score_mode. Expected one of {'dot', 'concat'}",
     "2.21/Attention_scaled.h5": "Invalid value for argument score_mode. Expected one of {'dot', ",
     "2.21/LayerNormalization_axes.h5": "Weight expects shape (2,). Received saved weight with",

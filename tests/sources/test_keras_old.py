@@ -216,6 +216,11 @@ def test_what_keras_says_is_one_line_without_its_advice(message: str, said: str)
     assert reason_of(ValueError(message)) == said
 
 
+def test_what_is_missing_from_a_description_is_told() -> None:
+    lacks = "its description lacks 'query_shape', which this Keras looks for"
+    assert reason_of(KeyError("query_shape")) == lacks
+
+
 def test_a_layer_that_keras_cannot_build(tmp_path: Path) -> None:
     tf_keras = pytest.importorskip("tf_keras", reason="tf_keras is not installed")
     path = old_file(tmp_path / "m.h5", "2.2.4", dense(units=2, colour="red"))

@@ -149,6 +149,8 @@ def reason_of(error: Exception) -> str:
         >>> reason_of(ValueError("Unknown layer: 'Mine'. Please ensure you are using a scope."))
         "Unknown layer: 'Mine'"
     """
+    if isinstance(error, KeyError):
+        return f"its description lacks {error}, which this Keras looks for"
     _, _, cause = str(error).replace(_CLAUSE, "").rpartition("Exception encountered: ")
     text = " ".join(_DETAILS.split(cause, maxsplit=1)[0].split())
     sentences = re.split(r"(?<=[.!?])\s+(?=[A-Z`'\"])", text)
