@@ -76,10 +76,8 @@ def _takes(node: Any, tensor: str) -> bool:
 def _reason(graph_def: Any, nodes: Mapping[str, Any], tensor: Tensor, unneeded_for: str) -> str:
     """Say what a placeholder is for that takes no images."""
     use = purpose(graph_def, nodes, tensor.name)
-    if tensor.shape == () or (tensor.shape is None and use.text):
-        what = "a scalar"
-    else:
-        what = "data"
+    is_scalar = tensor.shape == () or (tensor.shape is None and use.text)
+    what = "a scalar" if is_scalar else "data"
     if tensor.op == "PlaceholderWithDefault":
         must = "a placeholder that may be left alone"
     elif unneeded_for:
