@@ -20,7 +20,13 @@ from retrain_tools.graphdef.note import Note
 from retrain_tools.graphdef.op_sets import LAYERS
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.summary import Guess, Summary
-from retrain_tools.graphdef.tensors import Tensor, graph_inputs, graph_outputs, list_tensors
+from retrain_tools.graphdef.tensors import (
+    Tensor,
+    consumers_by_tensor,
+    graph_inputs,
+    graph_outputs,
+    list_tensors,
+)
 from retrain_tools.graphdef.training_parts import part_counts, training_parts
 from retrain_tools.graphdef.versions import (
     deprecated_ops,
@@ -191,8 +197,10 @@ def _outputs(
     if images is not None:
         depends = downstream(successors(graph_def), [images[1]])
         ends.sort(key=lambda tensor: _end_order(tensor, nodes, depends))
+    taken = consumers_by_tensor(graph_def)
     for tensor in ends:
-        found.setdefault(tensor.name, _why_output(tensor, nodes))
+        taker = "nothing but the training takes" if tensor.name in taken else "no node takes"
+        found.setdefault(tensor.name, f"{_kind_of_output(tensor, nodes)} that {taker}")
     return tuple(Guess(by_name[name], why) for name, why in found.items() if name in by_name)
 
 
@@ -208,9 +216,9 @@ def _is_softmax(tensor: Tensor, nodes: dict[str, Any]) -> bool:
     return node.op == "Softmax"
 
 
-def _why_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
+def _kind_of_output(tensor: Tensor, nodes: dict[str, Any]) -> str:
     what = "softmax" if _is_softmax(tensor, nodes) else tensor.op
-    return f"{'an' if what[0] in 'AEIO' else 'a'} {what} that no node takes"
+    return f"{'an' if what[0] in 'AEIO' else 'a'} {what}"
 
 
 def _commands(

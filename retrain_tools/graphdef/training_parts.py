@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from retrain_tools.graphdef.edges import Edges
-from retrain_tools.graphdef.navigate import is_variable_read, nodes_by_op, reached
+from retrain_tools.graphdef.navigate import attribute, is_variable_read, nodes_by_op, reached
 from retrain_tools.graphdef.op_sets import LAYERS, VARIABLES
 from retrain_tools.graphdef.training_gradients import add_gradients, fills_of_ones, siblings
 from retrain_tools.graphdef.training_ops import (
@@ -101,7 +101,7 @@ def _saving_functions(graph: GraphView) -> set[str]:
 
 def _of_op(node: Any, functions: Collection[str]) -> str | None:
     if node.op in CALLS and functions:
-        return "saving" if node.attr["f"].func.name in functions else None
+        return "saving" if attribute(node, "f").func.name in functions else None
     found = PART_OF_OP.fullmatch(node.op)
     return None if found is None else found.lastgroup
 
@@ -263,7 +263,8 @@ def _is_pivot(graph: Edges, name: str) -> bool:
 
 def _kept(graph: Edges, serving: set[str], back: Collection[str]) -> set[str]:
     """Return what is a network all the same, though only its training uses what it makes."""
-    trained = {graph.before[n][0] for n in back if UPDATES.fullmatch(graph.nodes[n].op)}
+    updates = [name for name in back if UPDATES.fullmatch(graph.nodes[name].op)]
+    trained = {variable for name in updates for variable in graph.before[name][:1]}
     starts = {n for n in trained if n in serving}
     starts |= {n for op in LAYERS for n in _names(graph, op) if n in serving & graph.from_data}
     ones = [name for name in fills_of_ones(graph) if name in serving]
@@ -305,8 +306,8 @@ def _add_by_scope(graph: Edges, parts: Parts, unused: Collection[str]) -> None:
             inside.setdefault(scope, set()).add(parts.get(name))
     for name in idle:
         found = next((inside[scope] for scope in _scopes(name) if scope in inside), set())
-        if len(found) == 1 and None not in found:
-            parts[name] = str(next(iter(found)))
+        if found and None not in found:
+            parts[name] = next(part for part in MEANINGS if part in found)
 
 
 def _scopes(name: str) -> list[str]:

@@ -28,6 +28,9 @@ OUTPUTS = {
     ),
     **dict.fromkeys(("NoOp", "Assert", "QueueEnqueueV2", "QueueCloseV2", "SaveV2"), 0),
     **{"Split": 3, "Unique": 2, "TopKV2": 2, "Mystery": None, "ScalarSummary": 1, "Assign": 1},
+    # What training graphs are made of, even without inputs.
+    **dict.fromkeys(("ApplyGradientDescent", "ReluGrad", "Fill", "VariableV2", "Shape"), 1),
+    **dict.fromkeys(("Equal", "L2Loss", "Exit", "Restore"), 1),
 }
 IMAGES = tf.TensorShape([None, 4, 4, 3])
 

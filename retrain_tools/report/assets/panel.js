@@ -67,7 +67,7 @@ function overview() {
   const rows = [...data.facts, ["Nodes", number(summary.size)], ["Values in constants", number(summary.parameters)]];
   shown.push(table(rows.map(([key, value]) => [key, html("span", { class: "value" }, breakable(value))])));
   shown.push(terms(rows.map(([key]) => key)));
-  if (data.parts.length) shown.push(heading("Only for training"), partLegend());
+  if (data.parts.length) shown.push(heading("In grey: only for training"), partLegend());
   if (data.commands.length) shown.push(heading("Next"), html("ul", { class: "commands" }, ...data.commands.map(command)));
   if (data.path.length) {
     const hint = "From the image to the bottleneck";
