@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import collections
-import functools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.edges import Edges
 from retrain_tools.graphdef.navigate import (
-    attribute,
     check_tensor,
-    full_name,
     is_variable_read,
     node_name,
 )
-from retrain_tools.graphdef.op_sets import PLACEHOLDERS, VARIABLES
-from retrain_tools.graphdef.shapes.call import shape_in
+from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.tensors import Tensor, list_tensors, shape_text
 from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.graphdef.view import GraphView, view_of
 from retrain_tools.sources.contents import Signature, TensorInfo
-from retrain_tools.sources.freezing.variables import comes_from_outside
+from retrain_tools.sources.freezing.feeds import Feeds, inputs_of
 
 # What losses and figures are written with: from their value back to what they judge.
 _ARITHMETIC = re.compile(
@@ -44,7 +39,6 @@ _ADDED_RESHAPE = re.compile(r"(.*/)?Reshape(_\d+)?")
 _ADDED_CAST = re.compile(r"(.*/)?(Cast|ToFloat|ToInt32)(_\d+)?")
 _ADDED_BEST = re.compile(r"(.*/)?ArgMax(_\d+)?")  # for the accuracy, under no name of its own
 _GRADIENTS = re.compile(r"(.*/)?gradients[^/]*/")
-_BATCHES = re.compile(r"IteratorGetNext(Sync)?|QueueDequeue(Many|UpTo)?(V2)?")
 _OUTPUT_NAMES = "output_node_names"
 
 
@@ -97,7 +91,10 @@ def forward_signature(
             )
         tensors = found.tensors
     return Signature(
-        {tensor.removesuffix(":0"): graph.info(tensor) for tensor in graph.inputs(tensors)},
+        {
+            tensor.removesuffix(":0"): graph.feeds.info(tensor)
+            for tensor in graph.feeds.inputs(tensors)
+        },
         {tensor.removesuffix(":0"): TensorInfo(tensor, "?", None) for tensor in tensors},
     )
 
@@ -109,8 +106,7 @@ class _Graph:
         view = view_of(graph_def)
         self.edges = Edges(view)
         self._tensors: dict[str, Tensor] = {t.name: t for t in list_tensors(view)}
-        self._places = {name: place for place, name in enumerate(self._tensors)}
-        self._known_data: dict[str, frozenset[str]] = {}
+        self.feeds = Feeds(self.edges, list(self._tensors.values()))
         nodes = self.edges.nodes
         self._parts = _parts_of(view, self.edges)
         self._apart = {n for n in nodes if _OF_SHAPES.fullmatch(nodes[n].op)} | self._parts.keys()
@@ -134,12 +130,12 @@ class _Graph:
         judged += [tensor for end in losses for tensor in self._back(end)]
         found = self._last([*ends, *judged])
         found = [t for t in found if not self._is_left_over(t, found)]
-        fed = [tensor for tensor in found if not self._is_queued(tensor)]
+        fed = [tensor for tensor in found if not self.feeds.is_queued(tensor)]
         found = fed or found
-        data = [self._data(tensor) for tensor in found]
+        data = [self.feeds.data(tensor) for tensor in found]
         if not found or frozenset().union(*data) in data:
             return _Found(found, True)
-        return _Found(sorted({*found, *self._before_shared(found)}, key=self._place), False)
+        return _Found(sorted({*found, *self._before_shared(found)}, key=self.feeds.place), False)
 
     def _is_last(self, name: str) -> bool:
         """Tell whether a value goes nowhere but to the training."""
@@ -149,7 +145,7 @@ class _Graph:
         """Return what is made other numbers of, where these are only drawn."""
         name = node_name(tensor)
         is_shown = _ADDED_CAST.fullmatch(name) is not None and bool(self.edges.after[name])
-        return _inputs(self.edges.nodes[name])[0] if is_shown else tensor
+        return inputs_of(self.edges.nodes[name])[0] if is_shown else tensor
 
     def _may_be_loss(self, tensor: Tensor) -> bool:
         """Tell whether an end is one number, or may be one for all that is known of its shape."""
@@ -165,7 +161,7 @@ class _Graph:
                 yield name
 
     def _taken(self, name: str) -> list[str]:
-        return [t for t in _inputs(self.edges.nodes[name]) if node_name(t) in self._values]
+        return [t for t in inputs_of(self.edges.nodes[name]) if node_name(t) in self._values]
 
     def _walked(self, judge: str) -> Iterator[str]:
         for tensor in self._taken(judge):
@@ -186,14 +182,14 @@ class _Graph:
             if not self._is_followed(node_name(tensor)):
                 yield tensor
             else:
-                waiting += _inputs(self.edges.nodes[node_name(tensor)])
+                waiting += inputs_of(self.edges.nodes[node_name(tensor)])
 
     def _is_followed(self, name: str) -> bool:
         """Tell whether a node is a part of a loss or figure, and no value that these judge."""
         node, before = self.edges.nodes[name], self.edges.before[name]
-        values = [tensor for tensor in _inputs(node) if node_name(tensor) in self._values]
+        values = [tensor for tensor in inputs_of(node) if node_name(tensor) in self._values]
         if _CHOOSING.fullmatch(node.op):  # by labels, as the chance of the action that was taken
-            return any(self._data(tensor) != self._data(f"{name}:0") for tensor in values)
+            return any(self.feeds.data(tensor) != self.feeds.data(f"{name}:0") for tensor in values)
         if node.op == "Reshape" and _ADDED_RESHAPE.fullmatch(name):
             return all(
                 user in self._apart or _CHOOSING.fullmatch(self.edges.nodes[user].op)
@@ -211,7 +207,7 @@ class _Graph:
         if node.op not in _SUMS or tensor is None or len(tensor.shape or ()) < 2:
             return False
         is_layer = [name in self._values and not self._is_followed(name) for name in before]
-        data = {self._data(f"{name}:0") for name in before}
+        data = {self.feeds.data(f"{name}:0") for name in before}
         return any(is_layer) and len(data) == 1
 
     def _is_variable(self, name: str) -> bool:
@@ -222,7 +218,7 @@ class _Graph:
 
         A class that somebody gave a name is no reason to leave out its scores.
         """
-        found = sorted(set(tensors), key=self._place)
+        found = sorted(set(tensors), key=self.feeds.place)
         classes = {t for t in found if self.edges.nodes[node_name(t)].op in ("ArgMax", "ArgMin")}
         later = [node_name(tensor) for tensor in found if tensor not in classes]
         before: set[str] = set()
@@ -256,74 +252,10 @@ class _Graph:
         is_passed = self.edges.nodes[name].op == "Identity" and before
         return str(self.edges.nodes[before[0] if is_passed else name].op)
 
-    def _place(self, tensor: str) -> int:
-        return self._places.get(tensor, 0)
-
-    # From what it is computed
-
-    def inputs(self, tensors: Iterable[str]) -> list[str]:
-        """Return the tensors that have to be fed for these, in file order.
-
-        A batch of a queue or a data set is one; what has a default is as well.
-        """
-        edges, ends = self.edges, self._ends
-        needed = edges.upstream([node_name(tensor) for tensor in tensors], stop=ends)
-        found = {f"{n}:0" for n in needed if edges.nodes[n].op in PLACEHOLDERS}
-        batches = {n for n in needed & ends if edges.nodes[n].op not in PLACEHOLDERS}
-        inner = (source for n in needed - ends for source in _inputs(edges.nodes[n]))
-        found |= {source for source in inner if node_name(source) in batches}
-        return sorted(found, key=self._place)
-
-    @functools.cached_property
-    def _ends(self) -> set[str]:
-        return {name for name in self.edges.nodes if self._is_end(name)}
-
-    def _is_end(self, name: str) -> bool:
-        """Tell whether what comes before a node is not looked at, since it can be fed."""
-        op = self.edges.nodes[name].op
-        if op == "PlaceholderWithDefault":  # the default may be all of a network
-            before = self.edges.upstream(self.edges.before[name])
-            return any(comes_from_outside(self.edges.nodes[source]) for source in before)
-        return op in PLACEHOLDERS or _BATCHES.fullmatch(op) is not None
-
-    def _is_queued(self, tensor: str) -> bool:
-        return any(
-            self.edges.nodes[node_name(source)].op not in PLACEHOLDERS
-            for source in self.inputs([tensor])
-        )
-
-    def _data(self, tensor: str) -> frozenset[str]:
-        """Return the inputs that are data, and no switch or single number."""
-        if tensor not in self._known_data:
-            found = (source for source in self.inputs([tensor]) if not self._is_setting(source))
-            self._known_data[tensor] = frozenset(found)
-        return self._known_data[tensor]
-
-    def _is_setting(self, tensor: str) -> bool:
-        node = self.edges.nodes[node_name(tensor)]
-        if node.op not in PLACEHOLDERS:
-            return False
-        default = self.edges.before[node.name]
-        has_default = bool(default) and self.edges.nodes[default[0]].op == "Const"
-        info = self.info(tensor)
-        return has_default or info.dtype == "bool" or info.shape == ()
-
-    def info(self, tensor: str) -> TensorInfo:
-        """Return type and shape of an input."""
-        node, index = self.edges.nodes[node_name(tensor)], int(tensor.rpartition(":")[2])
-        if node.op in PLACEHOLDERS:
-            shape = shape_in(node.attr["shape"].shape) if "shape" in node.attr else None
-            return TensorInfo(tensor, dtype_name(attribute(node, "dtype").type), shape)
-        known = self._tensors.get(tensor)
-        shapes = attribute(node, "output_shapes").list.shape
-        shape = shape_in(shapes[index]) if index < len(shapes) else None
-        dtype = "?" if known is None else known.dtype
-        return TensorInfo(tensor, dtype, shape or (None if known is None else known.shape))
-
     def described(self, tensor: str) -> str:
         """Say of a candidate what it is computed from."""
         known = self._tensors[tensor]
-        needed = ", ".join(source for source in self.inputs([tensor]))
+        needed = ", ".join(source for source in self.feeds.inputs([tensor]))
         return f"{tensor} ({known.op}, {known.dtype} {shape_text(known.shape)}, from {needed})"
 
     def _before_shared(self, found: Sequence[str]) -> set[str]:
@@ -333,7 +265,7 @@ class _Graph:
         counts = collections.Counter(name for names in before for name in names)
         shared = [n for n, count in counts.items() if count > 1 and self._is_variable(n)]
         inside = edges.downstream(shared) & counts.keys()
-        sources = {source for name in inside for source in _inputs(edges.nodes[name])}
+        sources = {source for name in inside for source in inputs_of(edges.nodes[name])}
         return {s for s in sources if node_name(s) in self._values - inside}
 
 
@@ -355,7 +287,3 @@ def _parts_of(view: GraphView, edges: Edges) -> dict[str, str]:
         and _ARITHMETIC.fullmatch(edges.nodes[name].op)
     }
     return {n: p for n, p in parts.items() if n not in looked_at} | dict.fromkeys(back, "gradients")
-
-
-def _inputs(node: Any) -> list[str]:
-    return [full_name(source) for source in node.input if source[:1] != "^"]
