@@ -114,8 +114,8 @@ def test_a_cache_without_manifest_is_compared_by_its_length_alone(home, tmp_path
     )
     assert done.status == 0, done.err
     assert (
-        "warning: old has no manifest: whether its bottlenecks are this graph's can only be told "
-        "by their length" in done.err.splitlines()
+        "warning: old has no manifest that says what made its bottlenecks: whether they are this "
+        "graph's can only be told by their length" in done.err.splitlines()
     )
     assert (tmp_path / "retrained/output_graph.pb").exists()
 

@@ -124,7 +124,9 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     folder = Path(folder)
     by_suffix = find_bottlenecks(folder)
     suffix = choose_naming(folder, by_suffix, bottleneck_suffix)
-    images = of_one_graph(folder, suffix, by_suffix[suffix])
+    images = by_suffix[suffix]
+    others = made_by_others(folder, suffix, (image.relative for image in images))
+    images = [image for image in images if image.relative not in others]
     files = [Cache(folder, suffix, 0).path(image) for image in images]
     vectors: list[Vector] = []
     for file in files:
@@ -141,40 +143,33 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     return Bottlenecks(np.stack(vectors), labels, [image.relative for image in images])
 
 
-def of_one_graph(
-    folder: Path, suffix: str, images: list[ImageFile], identity: Identity | None = None
-) -> list[ImageFile]:
-    """Leave out images whose bottlenecks another graph computed than those that a folder is of.
+def made_by_others(
+    folder: Path, suffix: str, images: Iterable[str], wanted: Identity | None = None
+) -> set[str]:
+    """Return those of the images whose bottlenecks another graph computed than the others.
 
-    Where the manifest does not say of which graph those are, nothing is left out.
-
-    Args:
-        folder: of the bottlenecks.
-        suffix: their naming.
-        images: those that have one.
-        identity: what the values should depend on, where that is known.
+    A warning counts them; or says that they cannot be told, where nobody checked the others. With
+    `wanted`, they are those that another graph than this one is known to have computed.
     """
     manifest = None
     with contextlib.suppress(InputError):  # a file of another program
         manifest = read_manifest(folder, suffix)
     if manifest is None or not manifest.computed:
-        return images
-    path, identity = manifest_path(folder, suffix), identity or manifest.identity
-    if manifest.identity is None:
+        return set()
+    path, wanted = manifest_path(folder, suffix), wanted or manifest.identity
+    if wanted is None:
         log.warning(
             "the bottlenecks in %s may be of several graphs: some were taken unchecked, others "
             "computed (%s)", folder, path,
         )  # fmt: skip
-    if identity is None:
-        return images
-    others = manifest.others(identity)
-    kept = [image for image in images if image.relative not in others]
-    if len(kept) < len(images):
+        return set()
+    others = set(images).intersection(manifest.others(wanted))
+    if others:
         log.warning(
             "%d bottlenecks in %s were computed by another graph than the others (%s) and are "
-            "left out", len(images) - len(kept), folder, path,
+            "left out", len(others), folder, path,
         )  # fmt: skip
-    return kept
+    return others
 
 
 class SoundFiles(NamedTuple):

@@ -13,12 +13,12 @@ from retrain_tools.features.adopt import refuse_other_depth
 from retrain_tools.features.cache import Cache, Identity
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions, identity_of
-from retrain_tools.features.manifest import manifest_path, read_manifest, refuse_another
+from retrain_tools.features.manifest import read_manifest, refuse_another
 from retrain_tools.features.outcome import Outcome
 from retrain_tools.features.read_cache import (
     ByNaming,
     choose_naming,
-    of_one_graph,
+    made_by_others,
     read_sound_files,
 )
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -64,17 +64,18 @@ def read_dataset(
     suffix = _naming(found, cache, frozen, identity, depth)
     if identity is not None:
         refuse_another(read_manifest(folder, suffix), folder, suffix, identity)
-    here = of_one_graph(folder, suffix, found[suffix], identity)
-    splits = split_images(images_by_label(here, keep_folder_names, "bottleneck_dir"), *split)
+    others = made_by_others(folder, suffix, (i.relative for i in found[suffix]), identity)
+    there = [image for image in found[suffix] if image.relative not in others]
+    splits = split_images(images_by_label(there, keep_folder_names, "bottleneck_dir"), *split)
     images = images_of(splits)
     files = Cache(folder, suffix, depth)
     read = read_sound_files(files, images)
     if frozen is not None:
         if read.lengths and not read.vectors:
             refuse_other_depth(files, read.lengths, frozen.spec.bottleneck)
-        if not manifest_path(folder, suffix).exists():
-            log.warning("%s has no manifest: whether its bottlenecks are this graph's can only be "
-                        "told by their length", folder)  # fmt: skip
+        if not (identity and _is_made_by(folder, suffix, identity)):
+            log.warning("%s has no manifest that says what made its bottlenecks: whether they are "
+                        "this graph's can only be told by their length", folder)  # fmt: skip
     _report_failures(files, images, read.failed, cache)
     filled = fill_empty_splits(without(splits, read.failed), *split)
     good = list(read.vectors)
@@ -112,7 +113,7 @@ def _naming(
 def _is_made_by(folder: Path, suffix: str, identity: Identity) -> bool:
     try:
         manifest = read_manifest(folder, suffix)
-    except InputError:
+    except InputError:  # a file of another program
         return False
     return manifest is not None and manifest.identity == identity
 
