@@ -101,7 +101,7 @@ def test_the_summary_counts_parts(script: Runner, trained: Path) -> None:
     ]
     assert section[3].split("  ")[-1] == "writing and reading checkpoints"
     assert "labels:0  int64" in text.replace("   ", "  ")
-    assert "a placeholder, which only serves training (loss)" in text
+    assert "does not need, which only serves training (loss)" in text
     counts = json.loads(script.listed("--graph", trained, "--summary", "--format=json")[0])
     tree = json.loads(script.listed("--graph", trained, "--tree", "--format=json")[0])
     assert counts["parts"] == {part: tree["parts"][part] for part in counts["parts"]}

@@ -62,7 +62,8 @@ def make_spec(
     else:
         found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, where)
         bottleneck = found[0].tensor
-    check_shape(images, where)
+    if images.encoded is None:  # else the graph's own image side gives the shape that it takes
+        check_shape(images, where)
     final = known_tensor(note or entry, "final", nodes)
     if overrides.output_layer is not None:
         final = checked(overrides.output_layer)
