@@ -15,7 +15,7 @@ from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.open import open_model
 
 from .more_training_graphs import MORE
-from .training_graphs import GRAPHS, gan, siamese, v1
+from .training_graphs import GRAPHS, gan, siamese, v1, word2vec
 
 KNOWN = {**GRAPHS, **MORE}
 TOLD = [make for make, right in KNOWN.items() if right is not None]
@@ -113,6 +113,15 @@ def test_two_inputs_through_one_network(tmp_path: Path) -> None:
         "net/out/add:0 (AddV2, float32 [?, 2], from one:0); "
         "net_1/out/add:0 (AddV2, float32 [?, 2], from two:0)."
     )
+
+
+def test_classes_drawn_at_random_are_of_the_loss(tmp_path: Path) -> None:
+    path, _, _ = write(word2vec, tmp_path, resource=False)
+    with pytest.raises(InputError) as error:
+        open_model(path).freeze()
+    said = str(error.value)
+    assert "which of its results is meant cannot be told" in said
+    assert said.endswith("found/Identity:0 (Identity, float32 [?, 8], from word:0).")
 
 
 def test_a_graph_without_data_has_no_prediction(tmp_path: Path) -> None:

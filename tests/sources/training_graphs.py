@@ -230,6 +230,16 @@ def siamese() -> None:
     train(tf.reduce_mean(is_same * distance + (1 - is_same) * far))
 
 
+def word2vec() -> None:
+    """A loss over classes that are drawn at random: without it there are only the vectors."""
+    word = v1.placeholder(tf.int64, [None], "word")
+    context = v1.placeholder(tf.int64, [None, 1], "context")
+    vectors = v1.get_variable("vectors", [50, 8])
+    found = tf.nn.embedding_lookup(vectors, word, name="found")
+    weights, biases = v1.get_variable("weights", [50, 8]), v1.get_variable("biases", [50])
+    train(tf.reduce_mean(v1.nn.nce_loss(weights, biases, context, found, 5, 50)))
+
+
 def default_from_a_queue() -> None:
     """What the queue gives can be replaced by a feed, as `placeholder_with_default` allows."""
     batch, labels = v1.train.batch([tf.random.uniform([20]), tf.constant(1, tf.int64)], 2)
@@ -262,6 +272,7 @@ GRAPHS: dict[Callable[[], None], tuple[set[str], set[str]] | None] = {
     autoencoder: ({"decoder/Sigmoid:0"}, {"x:0"}),
     line: ({"pred:0"}, {"X:0"}),
     gan: None,
+    word2vec: None,
     fed_by_queues: ({"logits/add:0"}, {"shuffle_batch:1"}),
     batch_norm: ({"scores:0"}, {"x:0", "phase:0"}),
     estimator_like: ({"softmax_tensor:0", "classes:0"}, {"IteratorGetNext:0"}),

@@ -132,6 +132,9 @@ class _Graph:
         found = [t for t in found if not self._is_left_over(t, found)]
         fed = [tensor for tensor in found if not self.feeds.is_queued(tensor)]
         found = fed or found
+        drawn = self.edges.downstream(n for n, node in self.edges.nodes.items() if _draws(node))
+        if not drawn.isdisjoint(map(node_name, found)):  # only losses draw classes at random
+            return _Found(sorted(self._before(drawn), key=self.feeds.place), False)
         data = [self.feeds.data(tensor) for tensor in found]
         if not found or frozenset().union(*data) in data:
             return _Found(found, True)
@@ -264,9 +267,17 @@ class _Graph:
         before = [edges.upstream([node_name(tensor)]) for tensor in found]
         counts = collections.Counter(name for names in before for name in names)
         shared = [n for n, count in counts.items() if count > 1 and self._is_variable(n)]
-        inside = edges.downstream(shared) & counts.keys()
-        sources = {source for name in inside for source in inputs_of(edges.nodes[name])}
-        return {s for s in sources if node_name(s) in self._values - inside}
+        return self._before(edges.downstream(shared) & counts.keys())
+
+    def _before(self, inside: set[str]) -> set[str]:
+        """Return the values that go into a part of the graph from outside of it."""
+        sources = {t for name in inside for t in inputs_of(self.edges.nodes[name])}
+        return {t for t in sources if node_name(t) in self._values - inside}
+
+
+def _draws(node: Any) -> bool:
+    """Tell whether a node draws some of the classes at random, for a loss over these alone."""
+    return str(node.op).endswith("CandidateSampler")
 
 
 def _parts_of(view: GraphView, edges: Edges) -> dict[str, str]:
