@@ -76,6 +76,8 @@ def _takes(node: Any, tensor: str) -> bool:
 
 def _reason(graph_def: Any, nodes: Mapping[str, Any], tensor: Tensor, unneeded_for: str) -> str:
     """Say what a placeholder is for that takes no images."""
+    if tensor.dtype == "uint8" and tensor.shape is not None and tensor.shape[-1:] in ((1,), (3,)):
+        return "images as arrays of uint8: only float32 pixels are fed from files"
     use = purpose(graph_def, nodes, tensor.name)
     is_scalar = tensor.shape == () or (tensor.shape is None and use.text)
     what = "a scalar" if is_scalar else "data"

@@ -226,6 +226,18 @@ def test_a_graph_without_images(tmp_path: Path) -> None:
     assert summary.unavailable == {"Mystery": 1}
 
 
+def test_images_of_whole_numbers_are_told_from_those_that_files_give(tmp_path: Path) -> None:
+    graph_def = empty_graph(24)
+    shape = tf.TensorShape([1, None, None, 3])
+    add(graph_def, "image_tensor", "Placeholder", dtype=tf.uint8, shape=shape)
+    add(graph_def, "x", "Cast", ["image_tensor"], SrcT=tf.uint8, DstT=tf.float32)
+    summary = summary_of(write(graph_def, tmp_path / "g.pb"))
+    [image] = summary.inputs
+    assert image.tensor.name == "image_tensor:0"
+    assert image.why == "images as arrays of uint8: only float32 pixels are fed from files"
+    assert [command for command in summary.commands if "--image_dir" in command] == []
+
+
 def test_the_output_that_images_lead_to_comes_first(tmp_path: Path) -> None:
     graph_def = inception_like()
     add_constant(graph_def, "lonely/c", np.float32(3))
