@@ -111,7 +111,7 @@ def _for_images(
         name = outputs[0].tensor.name
         commands.append(
             f"retrain_tools.label_image {graph} --output_layer={shlex.quote(name)}{fed(name)}"
-            f"{pixels} --labels=LABELS.txt --image=IMAGE.jpg"
+            f"{pixels} --image=IMAGE.jpg"
         )
     return tuple(commands)
 

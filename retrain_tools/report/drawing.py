@@ -87,12 +87,12 @@ def _of_tensor(model: Model, commands: Sequence[str]) -> tuple[str, str]:
     It fetches the tensor for images, where the graph takes any; else it lists what the tensor is
     computed from.
     """
-    graph = f"--graph={model.path}"
     words = next((shlex.split(c) for c in commands if "--image_dir=" in c), None)
     if words is None:
-        return f"retrain_tools.list_tensors {shlex.quote(graph)} --upstream=", ""
-    pixels = [word for word in words if word.startswith("--input_")]
+        graph = shlex.quote(f"--graph={model.path}")
+        return f"retrain_tools.list_tensors {graph} --upstream=", ""
+    said = [word for word in words[1:] if not word.startswith(("--bottleneck_", "--image_dir="))]
     return (
-        f"retrain_tools.fetch_tensors {shlex.join([graph, *pixels])} --tensors=",
+        f"retrain_tools.fetch_tensors {shlex.join(said)} --tensors=",
         " --image_dir=FOLDER --output=features.npz",
     )

@@ -127,8 +127,7 @@ def test_the_graph_of_2015_in_all_its_parts() -> None:
     assert summary.commands == (
         f"retrain_tools.bottlenecks {graph} {bottleneck} --image_dir=FOLDER --bottleneck_dir=CACHE",
         f"retrain_tools.retrain {graph} {bottleneck} --image_dir=FOLDER",
-        f"retrain_tools.label_image {graph} --output_layer=softmax:0 --labels=LABELS.txt "
-        "--image=IMAGE.jpg",
+        f"retrain_tools.label_image {graph} --output_layer=softmax:0 --image=IMAGE.jpg",
     )
 
 

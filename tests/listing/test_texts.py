@@ -48,7 +48,7 @@ def test_a_summary(tmp_path: Path) -> None:
         "dropped for graphs of version 9 and later  Use tf.nn.batch_normalization()\n"
     ) in text
     assert "  operations  12,312  for one image: two for each multiply-add" in text
-    assert text.endswith("--labels=LABELS.txt --image=IMAGE.jpg\n")
+    assert text.endswith(" --image=IMAGE.jpg\n")
     assert summary.as_text(Style(True)).count("\x1b[1m") == 8  # one for each section
 
 

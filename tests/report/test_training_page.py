@@ -145,6 +145,15 @@ def test_the_page_of_a_model_has_commands_that_name_it() -> None:
     assert any("retrain_tools.bottlenecks" in command for command in data["commands"])
 
 
+def test_the_command_for_a_tensor_says_again_what_was_said_of_the_graph() -> None:
+    path = real("mobilenet_v1_0.25_128/frozen_graph.pb")
+    model = retrain_tools.load(path, input_layer="input:0", input_mean=1.0)
+    before, _ = embedded(page(model))["ofTensor"]
+    assert "--input_layer=input:0" in before
+    assert "--input_mean=1.0" in before
+    assert "bottleneck" not in before
+
+
 def test_the_page_of_a_graph_without_images_lists_where_a_tensor_comes_from(
     tmp_path: Path,
 ) -> None:
