@@ -187,7 +187,7 @@ def _compare(what: str, unit: str, old: str, new: str, run: Callable[[str, int],
 
 def main(_: list[str]) -> None:
     """Run the parts, or one measurement."""
-    command_line.require(_GRAPH, _IMAGE_DIR)
+    command_line.require("graph", "image_dir")
     if _MEASURE.value:
         print(json.dumps(_MEASUREMENTS[_MEASURE.value]()))
         return
