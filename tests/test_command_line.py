@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = '''"""Does something.
 
   python script.py --graph=FILE
+
+It does no more.
 """
 import errno, logging, os, sys, time
 from absl import flags
@@ -153,6 +155,8 @@ def test_help_is_the_docstring_and_the_flags(script: Path, flag: str) -> None:
 Does something.
 
   python script.py --graph=FILE
+
+It does no more.
 
 Flags:
   --graph
