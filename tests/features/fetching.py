@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from retrain_tools.errors import InputError
 from retrain_tools.features.fetch import FetchedTensors, FetchOptions, fetch_tensors, named_tensor
 from retrain_tools.graphdef.spec import FrozenGraph
 
@@ -21,6 +23,12 @@ def fetch(
 ) -> FetchedTensors:
     tensors = {name: named_tensor(frozen, name) for name in names or FETCHES}
     return fetch_tensors(frozen, tensors, paths, FetchOptions(str(output), **options))
+
+
+def refusal(*arguments, **options) -> str:
+    with pytest.raises(InputError) as error:
+        fetch(*arguments, **options)
+    return str(error.value)
 
 
 def counts(report: FetchedTensors) -> tuple[int, int, int]:

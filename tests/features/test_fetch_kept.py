@@ -18,7 +18,7 @@ from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fetch import FetchOptions, fetch_tensors
 
 from . import tiny
-from .fetching import FETCHES, check, counts, fetch, jpegs, seen
+from .fetching import FETCHES, check, counts, fetch, jpegs, refusal, seen
 
 READ_AGAIN = [".npz", ".npy", ".parquet", ".h5"]
 NAMES = ["pool/_reshape:0", "softmax"]
@@ -37,12 +37,6 @@ def paths(photos):
 @pytest.fixture
 def output(tmp_path):
     return tmp_path / "out/features.npz"
-
-
-def refusal(*arguments, **options) -> str:
-    with pytest.raises(InputError) as error:
-        fetch(*arguments, **options)
-    return str(error.value)
 
 
 def contents(store: Path) -> tuple[list[str], np.ndarray]:

@@ -11,12 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrain_tools.errors import InputError
 from retrain_tools.features import fetch as module
 from retrain_tools.quiet_tensorflow import tf
 
 from . import tiny
-from .fetching import FETCHES, check, counts, fetch, jpegs, seen, set_time
+from .fetching import FETCHES, check, counts, fetch, jpegs, refusal, seen, set_time
 
 WAY_OUT = "Choose another output, or replace it with overwrite."
 SUFFIXES = [".npz", ".npy", ".parquet", ".h5", ".pkl"]
@@ -35,12 +34,6 @@ def paths(photos):
 @pytest.fixture
 def output(tmp_path):
     return tmp_path / "out/features.npz"
-
-
-def refusal(*arguments, **options) -> str:
-    with pytest.raises(InputError) as error:
-        fetch(*arguments, **options)
-    return str(error.value)
 
 
 # --- the same again ---
