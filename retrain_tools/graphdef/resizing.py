@@ -86,7 +86,8 @@ def _nearest(scope: str, image: str, size: tuple[int, int]) -> list[Any]:
         nodes += [
             new_node(f"{name}/Cast", "Cast", [name], SrcT=INT32, DstT=FLOAT64),
             new_constant(f"{name}/length", np.float64(length)),
-            new_node(f"{name}/step", "RealDiv", [f"{name}/Cast", f"{name}/length"], T=FLOAT64),
+            # TensorFlow makes a product of a RealDiv by a constant, which gives other bits.
+            new_node(f"{name}/step", "DivNoNan", [f"{name}/Cast", f"{name}/length"], T=FLOAT64),
             new_constant(f"{name}/shares", shares),
             new_node(f"{name}/steps", "Mul", [f"{name}/shares", f"{name}/step"], T=FLOAT64),
             new_constant(f"{name}/dim", np.int32(0)),
@@ -107,9 +108,20 @@ def _nearest(scope: str, image: str, size: tuple[int, int]) -> list[Any]:
 
 
 def _antialiased(scope: str, image: str, kernel: str, size: tuple[int, int]) -> list[Any]:
-    """Return the nodes of Pillow's two passes, along rows first, each rounded to whole levels."""
-    nodes = [
-        *_sides(scope, image),
+    """Return the nodes of Pillow's two passes, each rounded to whole levels.
+
+    Pillow 13 shrinks the height first where that loses more than twice as many rows as columns
+    (ImagingResampleInner); else, as Pillow before it always does, the width.
+    """
+    nodes = [*_sides(scope, image), *_order(scope, size)]
+    for side, length in zip(("height", "width"), size, strict=True):
+        name = f"{scope}/{side}"
+        nodes += [
+            new_node(f"{name}/old", "Cast", [name], SrcT=INT32, DstT=FLOAT32),
+            new_constant(f"{name}/new", np.array([length], np.float32)),
+            new_node(f"{name}/share", "RealDiv", [f"{name}/new", f"{name}/old"], T=FLOAT32),
+        ]
+    nodes += [
         new_constant(f"{scope}/dim", np.int32(0)),
         new_constant(f"{scope}/same", np.ones(1, np.float32)),
         new_constant(f"{scope}/still", np.zeros(2, np.float32)),
@@ -117,30 +129,56 @@ def _antialiased(scope: str, image: str, kernel: str, size: tuple[int, int]) -> 
         new_constant(f"{scope}/black", np.float32(0)),
         new_constant(f"{scope}/white", np.float32(255)),
     ]
-    for side, length in zip(("width", "height"), size[::-1], strict=True):
-        name, is_last = f"{scope}/{side}", side == "height"
-        sides = [f"{scope}/height", f"{name}/length"]  # of the first pass: all rows are kept
-        shares = [f"{name}/share", f"{scope}/same"][:: 1 if is_last else -1]
-        nodes += [
-            new_constant(f"{name}/length", np.array([length], np.int32)),
-            new_node(f"{name}/old", "Cast", [name], SrcT=INT32, DstT=FLOAT32),
-            new_node(f"{name}/new", "Cast", [f"{name}/length"], SrcT=INT32, DstT=FLOAT32),
-            new_node(f"{name}/share", "RealDiv", [f"{name}/new", f"{name}/old"], T=FLOAT32),
-            new_node(f"{name}/scale", "ConcatV2", [*shares, f"{scope}/dim"], N=2, T=FLOAT32),
-            new_constant(f"{name}/size", np.array(size, np.int32))
-            if is_last
-            else new_node(f"{name}/size", "ConcatV2", [*sides, f"{scope}/dim"], N=2, T=INT32),
-            new_node(
-                f"{name}/resized",
-                "ScaleAndTranslate",
-                [image, f"{name}/size", f"{name}/scale", f"{scope}/still"],
-                T=FLOAT32,
-                kernel_type=kernel,
-            ),
-            new_node(f"{name}/add", "Add", [f"{name}/resized", f"{scope}/half"], T=FLOAT32),
-            new_node(f"{name}/round", "Floor", [f"{name}/add"], T=FLOAT32),
-            new_node(f"{name}/up", "Maximum", [f"{name}/round", f"{scope}/black"], T=FLOAT32),
-        ]
-        image = scope if is_last else f"{name}/down"
-        nodes.append(new_node(image, "Minimum", [f"{name}/up", f"{scope}/white"], T=FLOAT32))
+    same, first, then = f"{scope}/same", f"{scope}/first", f"{scope}/then"
+    high, wide = f"{scope}/height", f"{scope}/width"
+    nodes += [
+        *_chosen(f"{first}/size", (f"{high}/length", wide), (high, f"{wide}/length"), INT32),
+        *_chosen(f"{first}/scale", (f"{high}/share", same), (same, f"{wide}/share"), FLOAT32),
+        *_pass(first, image, kernel, f"{first}/down"),
+        new_constant(f"{then}/size", np.array(size, np.int32)),
+        *_chosen(f"{then}/scale", (same, f"{wide}/share"), (f"{high}/share", same), FLOAT32),
+        *_pass(then, f"{first}/down", kernel, scope),
+    ]
     return nodes
+
+
+def _order(scope: str, size: tuple[int, int]) -> list[Any]:
+    """Return the nodes that say, as bool [1], whether the height comes first: `SCOPE/is_high`."""
+    nodes = []
+    for side, length in zip(("height", "width"), size, strict=True):
+        name = f"{scope}/{side}"
+        nodes.append(new_constant(f"{name}/length", np.array([length], np.int32)))
+        nodes.append(new_node(f"{name}/lost", "Sub", [name, f"{name}/length"], T=INT32))
+    high, wide = f"{scope}/height/lost", f"{scope}/width/lost"
+    return [
+        *nodes,
+        new_constant(f"{scope}/none", np.int32(0)),
+        new_node(f"{scope}/twice", "Add", [wide, wide], T=INT32),
+        new_node(f"{scope}/most", "Maximum", [f"{scope}/twice", f"{scope}/none"], T=INT32),
+        new_node(f"{scope}/is_high", "Greater", [high, f"{scope}/most"], T=INT32),
+    ]
+
+
+def _chosen(
+    name: str, if_high: tuple[str, str], if_not: tuple[str, str], dtype: int
+) -> list[Any]:
+    """Return the nodes to two numbers, for height and width, by which of the two comes first."""
+    scope = name.rsplit("/", 2)[0]
+    nodes = []
+    for side, pair in zip(("high", "wide"), zip(if_high, if_not, strict=True), strict=True):
+        nodes.append(new_node(f"{name}/{side}", "Select", [f"{scope}/is_high", *pair], T=dtype))
+    inputs = [f"{name}/high", f"{name}/wide", f"{scope}/dim"]
+    return [*nodes, new_node(name, "ConcatV2", inputs, N=2, T=dtype)]
+
+
+def _pass(name: str, image: str, kernel: str, result: str) -> list[Any]:
+    """Return the nodes of one pass, to the one called `result`."""
+    scope = name.rpartition("/")[0]
+    inputs = [image, f"{name}/size", f"{name}/scale", f"{scope}/still"]
+    return [
+        new_node(f"{name}/resized", "ScaleAndTranslate", inputs, T=FLOAT32, kernel_type=kernel),
+        new_node(f"{name}/add", "Add", [f"{name}/resized", f"{scope}/half"], T=FLOAT32),
+        new_node(f"{name}/round", "Floor", [f"{name}/add"], T=FLOAT32),
+        new_node(f"{name}/up", "Maximum", [f"{name}/round", f"{scope}/black"], T=FLOAT32),
+        new_node(result, "Minimum", [f"{name}/up", f"{scope}/white"], T=FLOAT32),
+    ]

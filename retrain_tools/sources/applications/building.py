@@ -24,6 +24,7 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.applications.application import Application
 from retrain_tools.sources.applications.seeded import seed_weights
 from retrain_tools.sources.readers.keras_library import keras_3, reason_of
+from retrain_tools.sources.readers.keras_weights import load_weights
 
 _UNSAID_SIZE = 224  # MobileNetV3 takes any and asks nobody; its weights are for this one
 _SECONDS = 30  # without an answer from where Keras keeps weights
@@ -67,7 +68,7 @@ def build(application: Application) -> Built:
     if application.weights == "none":
         seed_weights(model, application.seed)
     elif application.weights_file is not None:
-        model.load_weights(str(application.weights_file))
+        load_weights(model, application.weights_file)
     module = importlib.import_module(construct.__module__)
     return Built(model, module.preprocess_input, found[0] if found else None)
 

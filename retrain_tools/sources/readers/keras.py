@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import json
-import shutil
-import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +14,9 @@ from retrain_tools.errors import InputError
 from retrain_tools.sources.contents import Frozen
 from retrain_tools.sources.freezing.scaling_notes import attach_keras_note
 from retrain_tools.sources.freezing.traced import traced_model
-from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
+from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
-from retrain_tools.sources.readers.hdf5 import list_arrays, read_array
+from retrain_tools.sources.readers.hdf5 import list_arrays, read_array, text_of
 from retrain_tools.sources.readers.keras_config import (
     has_kernels,
     has_scaling_layer,
@@ -29,6 +25,7 @@ from retrain_tools.sources.readers.keras_config import (
 )
 from retrain_tools.sources.readers.keras_library import generation_of, keras_errors, load_model
 from retrain_tools.sources.readers.keras_safety import refuse_foreign_code
+from retrain_tools.sources.readers.keras_zip import unzipped
 
 _WEIGHTS_ONLY = (
     "it has weights but does not say what is computed with them; load them into the model with "
@@ -44,7 +41,6 @@ _THEANO = (
     "TensorFlow flips them back; load it with Keras 2.2 on TensorFlow (pip install 'keras==2.2.5' "
     "'tensorflow<2' 'h5py<3' in Python 3.7), save it again, and pass that."
 )
-_MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
 
 
 def open_keras(place: Place) -> Model:
@@ -54,7 +50,7 @@ def open_keras(place: Place) -> Model:
         InputError: it is damaged, or is no Keras model.
     """
     where = str(place)
-    with _unzipped(place) as (config_text, metadata, files):
+    with unzipped(place) as (config_text, metadata, files):
         config = parse_config(config_text, where)
         variables = [v for file in files for v in list_arrays(file, where)[0]]
     version = str(metadata["keras_version"])  # what tells the kind of file
@@ -84,7 +80,7 @@ class _Weights:
 
     @functools.cached_property
     def _holders(self) -> dict[str, Path]:
-        _, _, files = self._stack.enter_context(_unzipped(self._place))
+        _, _, files = self._stack.enter_context(unzipped(self._place))
         where = str(self._place)
         return {v.name: file for file in files for v in list_arrays(file, where)[0]}
 
@@ -97,7 +93,7 @@ def open_hdf5(place: Place) -> Model:
     """
     path, where = place.path, str(place)
     variables, attributes = list_arrays(path, where)
-    version = _text(attributes["keras_version"]) if "keras_version" in attributes else None
+    version = text_of(attributes["keras_version"]) if "keras_version" in attributes else None
     details = {} if version is None else {"written by Keras": version}
     model = functools.partial(
         Model,
@@ -107,51 +103,18 @@ def open_hdf5(place: Place) -> Model:
         reader=lambda name: read_array(path, name, where),
     )
     if "model_config" in attributes:
-        config = parse_config(_text(attributes["model_config"]), where)
+        config = parse_config(text_of(attributes["model_config"]), where)
         details |= model_details(config)
         if generation_of(version, config, where) == 1:
             description = "Keras 1 model (HDF5)"
             return model(description=description, details=details, why_not_frozen=_KERAS_1)
         model = functools.partial(model, description="Keras model (HDF5)", details=details)
-        if _text(attributes.get("backend")) == "theano" and has_kernels(config, where):
+        if text_of(attributes.get("backend")) == "theano" and has_kernels(config, where):
             return model(why_not_frozen=_THEANO)
         return model(freezer=lambda _: _freeze(place, config, ".h5", version))
     if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
         raise InputError(f"{place} is an HDF5 file, but not one that Keras wrote.")
     return model(description="Keras weights (HDF5)", details=details, why_not_frozen=_WEIGHTS_ONLY)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-@contextlib.contextmanager
-def _unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
-    """Yield a `.keras` file's description, its metadata, and its weights as files."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(place.path) as archive:
-                infos = [i for i in archive.infolist() if i.filename.endswith(".h5")]
-                if sum(info.file_size for info in archive.infolist()) > _MOST_BYTES:
-                    raise InputError(
-                        f"{place} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
-                        "can hold."
-                    )
-                config = archive.read("config.json")
-                metadata = json.loads(archive.read("metadata.json"))
-                if not isinstance(metadata, dict):
-                    raise ValueError("its metadata are not those of a model")
-                weights = []
-                for number, info in enumerate(infos):
-                    target = Path(folder) / f"{number}.h5"  # never a name out of the archive
-                    with archive.open(info) as packed, target.open("wb") as file:
-                        shutil.copyfileobj(packed, file)
-                    weights.append(target)
-        except (*ZIP_DAMAGE, ValueError) as error:
-            raise InputError(
-                f"{place} is damaged or cut off: {error}; download or copy it again."
-            ) from error
-        yield config, metadata, weights
 
 
 def _freeze(place: Place, config: Mapping[str, Any], suffix: str, version: str | None) -> Frozen:
