@@ -182,6 +182,9 @@ def summary_of(model: Model, form: Form) -> str:
 
 def _also(model: Model, style: Style) -> str:
     """Return what a file with a graph holds besides; nothing for a plain graph."""
+    if known := model.application_details():
+        lines = aligned(known, Style(), heading=False)
+        return f"\n{style.bold('Application')}\n" + "".join(f"  {x}\n" for x in lines.splitlines())
     held = model.held_beside_the_graph()
     functions = () if model.stored_graph is None else model.stored_graph.library.function
     if functions:
