@@ -16,12 +16,13 @@ import pytest
 
 import retrain_tools as rt
 from retrain_tools.features.fill import CacheOptions, fill_cache
+from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.images.folders import find_images
 from retrain_tools.sources.applications.names import application_modules
 from retrain_tools.sources.applications.seeded import seed_weights
 
 Values = npt.NDArray[np.float32]
-SIZE = {"VGG16": (48, 56), "MobileNetV2": (64, 64), "DenseNet121": (32, 32)}
+SIZE = {"VGG16": (48, 56), "MobileNetV2": (64, 64)}
 
 
 def keras_model(name: str, **arguments: Any) -> Any:
@@ -89,19 +90,19 @@ def test_pixels_are_exactly_those_that_keras_loads(
 ) -> None:
     said = {} if resize == "nearest" else {"resize": resize}  # the default
     model = opened("VGG16", model_dir, **said)
-    pixels = rt.fetch(model, ["rgb:0", "network_input:0"], str(photos)).values
+    with ImagePreparation(model.frozen()) as side:
+        pixels = np.stack([side.prepare(path) for path in paths(photos)])
     wanted = loaded(photos, SIZE["VGG16"], resize)
-    np.testing.assert_array_equal(pixels["rgb:0"], wanted)
-    np.testing.assert_allclose(pixels["network_input:0"], prepared("VGG16", wanted), atol=1e-4)
+    np.testing.assert_array_equal(pixels, wanted)
+    network_input = rt.fetch(model, "network_input:0", str(photos)).values["network_input:0"]
+    np.testing.assert_allclose(network_input, prepared("VGG16", wanted), atol=1e-4)
 
 
 @pytest.mark.parametrize("pooling", ["none", "avg", "max"])
 def test_bottlenecks_are_what_pooling_gives_in_keras(
     pooling: str, models: dict[str, Any], photos: Path, model_dir: Path, tmp_path: Path
 ) -> None:
-    model = keras_model(
-        "VGG16", include_top=False, pooling=None if pooling == "none" else pooling
-    )
+    model = keras_model("VGG16", include_top=False, pooling=None if pooling == "none" else pooling)
     wanted = model.predict(prepared("VGG16", loaded(photos, SIZE["VGG16"], "nearest")), verbose=0)
     images = find_images(photos)
     options = CacheOptions(str(tmp_path), pooling=pooling)
@@ -152,9 +153,7 @@ def test_forgetting_preprocess_input_is_a_choice(
     }
 
 
-def test_another_scaling_is_a_choice(
-    models: dict[str, Any], photos: Path, model_dir: Path
-) -> None:
+def test_another_scaling_is_a_choice(models: dict[str, Any], photos: Path, model_dir: Path) -> None:
     pixels = loaded(photos, SIZE["VGG16"], "lanczos") / 255
     wanted = models["VGG16"].predict(pixels, verbose=0)
     said = {"input_layer": "network_input", "input_mean": 0, "input_std": 255}
