@@ -25,7 +25,7 @@ from retrain_tools.sources.model import Model
 _PREPROCESSINGS = (None, "resize", "slim")
 
 
-def load(
+def load(  # noqa: D417  (what belongs together is told together)
     graph: str | Path,
     *,
     model_dir: str | Path | None = None,
