@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.catalog_entry import CatalogEntry
-from retrain_tools.graphdef.resizing import PILLOW_RESIZES
+
+PILLOW_RESIZES = ("nearest", "bilinear", "bicubic", "lanczos")
+"""Ways to resize images: Pillow's, as `keras.utils.load_img` and `ImageDataGenerator` use them."""
+
+TF_BILINEAR = "tf_bilinear"
+"""`tf.image.resize`, as `image_dataset_from_directory` uses it: half-pixel centres, no antialias."""
+
+RESIZES = (*PILLOW_RESIZES, TF_BILINEAR)
+"""All of them, by the names that they have here."""
 
 NETWORK_INPUT = "network_input"
 """The node of a Keras application's graph between its `preprocess_input` and its first layer."""
@@ -30,7 +38,7 @@ class GraphSpec:
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
         end_points: tensors by the names that slim gave them; empty for other graphs.
-        resize: one of `resizing.RESIZES`, how images get the size of `pixel_input`; None for the
+        resize: one of `RESIZES`, how images get the size of `pixel_input`; None for the
             graph's own way, or where it has none, that of retrain.py.
         channels: of `pixel_input`: 3 for RGB images, 1 for grey ones.
     """
