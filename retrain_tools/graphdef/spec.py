@@ -13,7 +13,8 @@ PILLOW_RESIZES = ("nearest", "bilinear", "bicubic", "lanczos")
 """Ways to resize images: Pillow's, as `keras.utils.load_img` and `ImageDataGenerator` use them."""
 
 TF_BILINEAR = "tf_bilinear"
-"""`tf.image.resize`, as `image_dataset_from_directory` uses it: half-pixel centres, no antialias."""
+"""`tf.image.resize`, as `image_dataset_from_directory` uses it: half-pixel centres, no antialiasing
+of what shrinks."""
 
 RESIZES = (*PILLOW_RESIZES, TF_BILINEAR)
 """All of them, by the names that they have here."""
