@@ -52,7 +52,8 @@ def make_spec(
     is_look_alike = entry is None
     if entry is None and note is None:
         entry = _same_structure(nodes, size, images.channels)
-    shown = None if note or entry else shown_scaling(graph_def, nodes, images)
+    is_told = note or entry or images.encoded
+    shown = None if is_told else shown_scaling(graph_def, nodes, images.pixels)
     mean, std = _scaling(images, note or entry, shown, is_look_alike, where, overrides)
     end_points = note.end_points if note else {}
 

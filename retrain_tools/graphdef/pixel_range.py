@@ -131,18 +131,19 @@ def pixel_range(
     return PixelRange(images.pixels, _single(low), _single(high), why, text)
 
 
-def shown_scaling(
-    graph_def: Any, nodes: dict[str, Any], images: ImageInput
-) -> tuple[float, float] | None:
+def shown_scaling(graph_def: Any, nodes: dict[str, Any], pixels: str) -> tuple[float, float] | None:
     """Return the mean and divisor that the graph's own arithmetic shows; None where it does not.
 
+    Args:
+        graph_def: the graph.
+        nodes: its nodes by name.
+        pixels: the tensor that takes them.
+
     Example:
-        >>> shown_scaling(graph_def, nodes, images)  # a graph that begins with x / 127.5 - 1
+        >>> shown_scaling(graph_def, nodes, "x:0")  # of a graph that begins with x / 127.5 - 1
         (0.0, 1.0)
     """
-    if images.encoded is not None:
-        return None
-    made = arithmetic(graph_def, nodes, images.pixels)
+    made = arithmetic(graph_def, nodes, pixels)
     return None if made is None else _told_by(made)
 
 

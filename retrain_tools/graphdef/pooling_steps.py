@@ -86,11 +86,10 @@ def _pool(shapes: Shapes, node: Any, before: str) -> Step | None:
     word = _POOLS[node.op]
     is_first = attribute(node, "data_format").s == b"NCHW"
     window = tuple(attribute(node, "ksize").list.i)
-    places = slice(2, 4) if is_first else slice(1, 3)
-    window = window[places]
-    there: tuple[int | None, ...] | None = None
+    window = window[2:] if is_first else window[1:3]
+    there: Shape | None = None
     if shape is not None and len(shape) == 4:
-        there = shape[places]
+        there = shape[2:] if is_first else shape[1:3]
     if there == (1, 1):
         return None
     if there is not None and window == there:
