@@ -131,7 +131,7 @@ def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> s
 
 
 def contents_text(model: Model, what: str, filters: Filters, form: Form) -> str:
-    """Return the `variables`, `signatures` or `functions` of a file whose names pass the filters.
+    """Return `variables`, `signatures`, `functions` or layers (`inside`) that pass the filters.
 
     Raises:
         InputError: it has none.
@@ -146,6 +146,8 @@ def contents_text(model: Model, what: str, filters: Filters, form: Form) -> str:
     else:
         if what == "signatures":
             lines = contents.signature_lines(model.signatures)
+        elif what == "inside":
+            lines = contents.layer_lines(model.layers())
         else:
             lines = contents.function_lines(model.stored_graph)
         has_any = bool(lines.cells)

@@ -246,21 +246,21 @@ def _kind_by_message(start: bytes) -> Kind | None:
     # SavedModel's field 1 is a small schema number, GraphDef's a node, MetaGraphDef's what it is.
     if re.match(rb"\x08[\x00-\x7f]\x12", start):
         return Kind.SAVED_MODEL
-    fields = message_fields(start)
+    fields = _fields(start)
     number, first = next(iter(fields.items()), (0, b""))
     if number == 1:
-        if _OP_NAME.fullmatch(message_fields(first).get(2, b"")):
+        if _OP_NAME.fullmatch(_fields(first).get(2, b"")):
             return Kind.GRAPH_DEF
         # MetaInfoDef: operators used (2), tags (4), TensorFlow's version (5)
-        return Kind.META_GRAPH if message_fields(first).keys() & {2, 4, 5} else None
+        return Kind.META_GRAPH if _fields(first).keys() & {2, 4, 5} else None
     # Without a first part: functions or versions only, or a MetaGraph that says nothing of itself.
-    nested = message_fields(first)
-    if number == 2 and _OP_NAME.fullmatch(message_fields(nested.get(1, b"")).get(2, b"")):
+    nested = _fields(first)
+    if number == 2 and _OP_NAME.fullmatch(_fields(nested.get(1, b"")).get(2, b"")):
         return Kind.META_GRAPH
     return None
 
 
-def message_fields(data: bytes) -> dict[int, bytes]:
+def _fields(data: bytes) -> dict[int, bytes]:
     """Return the first of each length-delimited field of a message, as far as the data go."""
     found: dict[int, bytes] = {}
     position = 0

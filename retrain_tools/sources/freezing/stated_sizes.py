@@ -9,7 +9,7 @@ from typing import Any
 from retrain_tools.graphdef.shapes.call import Shape, shape_in
 from retrain_tools.sources.contents import Signature
 from retrain_tools.sources.hub_handles import handle_of, size_in
-from retrain_tools.sources.kinds import message_fields, varint
+from retrain_tools.sources.messages import message_items
 
 # tensorflow_hub 0.12: saved_model_lib.py and image_util.py.
 _ATTACHMENTS, _IMAGE_INFO = "hub_module_attachments", b"image_module_info"
@@ -68,22 +68,12 @@ def _attached(meta_graph: Any) -> tuple[int, int] | None:
     """Return what a module_fn attached with `hub.attach_image_module_info`."""
     held = meta_graph.collection_def.get(_ATTACHMENTS)
     for attachment in () if held is None else held.bytes_list.value:
-        fields = message_fields(attachment)  # 1: the key, 2: the message
-        if fields.get(1) == _IMAGE_INFO:
-            size = message_fields(fields.get(2, b"")).get(1, b"")  # 1: default_image_size
-            return _height_and_width(size)
+        fields = dict(message_items(attachment))  # 1: the key, 2: the message
+        info = fields.get(2)
+        if fields.get(1) == _IMAGE_INFO and isinstance(info, bytes):
+            size = dict(message_items(info)).get(1)  # default_image_size: 1 height, 2 width
+            sides = dict(message_items(size)) if isinstance(size, bytes) else {}
+            height, width = sides.get(1), sides.get(2)
+            if isinstance(height, int) and isinstance(width, int) and height and width:
+                return height, width
     return None
-
-
-def _height_and_width(data: bytes) -> tuple[int, int] | None:
-    """Read an ImageSize: height is field 1, width is field 2, both numbers."""
-    found: dict[int, int] = {}
-    position = 0
-    while position < len(data):
-        tag, position = varint(data, position)
-        value, position = varint(data, position)
-        if tag is None or value is None or tag & 7:
-            return None
-        found[tag >> 3] = value
-    height, width = found.get(1, 0), found.get(2, 0)
-    return (height, width) if height and width else None
