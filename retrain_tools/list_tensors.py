@@ -69,7 +69,7 @@ _SWITCHES = {
     "summary": "Say in short what the graph is, instead of listing.",
     "variables": "List the variables that the file stores, instead of tensors.",
     "signatures": "List what a SavedModel or MetaGraph offers, instead of tensors.",
-    "inside": "List the layers of a Keras model, SavedModel or Hub module, with what each one gives.",
+    "inside": "List the layers of a Keras model, SavedModel or Hub module, and what they give.",
     "functions": "List the functions of the graph's library, instead of tensors.",
     "stats": "With least, largest and mean value, zeros and NaNs of variables and constants.",
     "as_stored": "Show the graph as the file has it, with its variables and function calls.",

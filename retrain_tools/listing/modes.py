@@ -185,6 +185,8 @@ def summary_of(model: Model, form: Form) -> str:
 def _also(model: Model, style: Style) -> str:
     """Return what a file with a graph holds besides; nothing for a plain graph."""
     held = model.held_beside_the_graph()
+    if model.describe is not None:
+        held.append(("Layers", "what each one gives, and its parameters: --inside"))
     functions = () if model.stored_graph is None else model.stored_graph.library.function
     if functions:
         held.append(("Functions", f"{counted(len(functions), 'function')}: --functions"))

@@ -255,8 +255,9 @@ class Model:
                 f"{self.path} describes no layers: it is a {self.description}. "
                 "list_tensors --tree folds the scopes of a graph."
             )
-        frozen = self._frozen
-        return list_layers(parts, frozen, frozen and self.view, frozen and self.all_tensors or [])
+        if self._frozen is None:
+            return list_layers(parts, None, None, ())
+        return list_layers(parts, self._frozen, self.view, self.all_tensors)
 
     def summary(self) -> Summary:
         """Return what the network is, in short; it prints as text, and a notebook shows a table.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from retrain_tools.graphdef.navigate import full_name, node_name
 from retrain_tools.graphdef.tensors import Tensor
@@ -32,7 +31,10 @@ def list_layers(
     graph = _Graph(frozen, view, tensors)
     # Keras 3 opens each scope twice, so that layers get the second name; Keras 2 opens it once.
     tried = [list(graph.placed(parts, "", "", times)) for times in (1, 2)]
-    return max(tried, key=lambda layers: sum(layer.tensor is not None for layer in layers))
+    found = max(tried, key=lambda layers: sum(layer.tensor is not None for layer in layers))
+    if any(part.constants for part in parts):  # in the file's order, which says nothing
+        found.sort(key=graph.order)
+    return found
 
 
 def _unplaced(parts: Sequence[Part], above: str) -> Iterator[Layer]:
@@ -49,6 +51,7 @@ class _Graph:
         self._inputs = dict(frozen.inputs)
         self._shapes = {tensor.name: tensor.shape for tensor in tensors}
         self._nodes = {node.name: node for node in view.node}
+        self._numbers = {name: number for number, name in enumerate(self._nodes)}
         self._after = consumers(view)
         self._ends = set(frozen.outputs.values())
         self._scopes: dict[str, list[str]] = {}
@@ -58,10 +61,17 @@ class _Graph:
                 self._scopes.setdefault(name[:at], []).append(name)
                 at = name.find("/", at + 1)
 
+    def order(self, layer: Layer) -> int:
+        """Return how many nodes come before what a layer gives; last are those that are unknown."""
+        last = len(self._numbers)
+        return last if layer.tensor is None else self._numbers[node_name(layer.tensor)]
+
     def placed(self, parts: Sequence[Part], above: str, prefix: str, times: int) -> Iterator[Layer]:
         """Yield the layers with what they give; `times` is how often their scopes are opened."""
         used: dict[str, int] = {}
         for part in parts:
+            if part.constants and not any(name in self._nodes for name in part.constants):
+                continue  # variables that nothing of this signature takes, as Keras 3's copies
             path = f"{above}{part.name}"
             name = ""
             for _ in range(times):
@@ -89,7 +99,8 @@ class _Graph:
 
     def _takers(self, name: str) -> list[str]:
         """Return the nodes that take a variable's value, through what only reads it."""
-        found, waiting = [], [name]
+        found: list[str] = []
+        waiting = [name]
         while waiting:
             for taker in self._after.get(waiting.pop(), ()):
                 is_read = self._nodes[taker].op in _READS
@@ -119,8 +130,8 @@ class _Graph:
     def _given_by(self, constants: Sequence[str]) -> str | None:
         """Return what the last node makes that takes one of the variables, as a bias is added."""
         takers = {taker for name in constants for taker in self._takers(name)}
-        order = [name for name in self._nodes if name in takers]
-        return f"{order[-1]}:0" if order else None
+        last = max(takers, key=self._numbers.__getitem__, default=None)
+        return None if last is None else f"{last}:0"
 
 
 def _unique(name: str, used: dict[str, int]) -> str:
