@@ -18,7 +18,7 @@ FLOORS = (
     ("sources",),
     ("engine",),
     ("features",),
-    ("head",),
+    ("compare", "head"),
     ("listing", "report"),
     ("command_line", "graph_flags"),
     (
