@@ -1,4 +1,4 @@
-"""What travels between a comparison and its explanation: the side to run again, causes, a verdict."""
+"""What travels between a comparison and its explanation: what can be run again, and a verdict."""
 
 from __future__ import annotations
 
