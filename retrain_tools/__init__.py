@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         run as run,
     )
     from retrain_tools.errors import InputError as InputError
+    from retrain_tools.features.read_features import read_features as read_features
     from retrain_tools.sources.model import Model as Model
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ _PLACES = {
         ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
     ),
     "load": "retrain_tools.sources.open",
+    "read_features": "retrain_tools.features.read_features",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
 }
