@@ -81,7 +81,9 @@ def _contents(path: Path) -> Contents:
     return found
 
 
-def _note(h5py: Any, datasets: dict[str, Any], name: str, one: Any) -> None:
+def _note(h5py: Any, datasets: dict[str, Any], name: str | bytes, one: Any) -> None:
+    if isinstance(name, bytes):
+        raise ValueError(f"the name {name!r} is no text")
     if not isinstance(one, h5py.Dataset) or one.shape is None:
         return
     if one.external or one.is_virtual:
