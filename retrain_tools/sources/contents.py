@@ -68,6 +68,24 @@ class TensorInfo(NamedTuple):
     shape: Shape | None
 
 
+class Layer(NamedTuple):
+    """A layer of a model, or a model in it.
+
+    Attributes:
+        name: its path: the names of the models that it is in, and its own.
+        kind: its class, as `Conv2D`; None where the file does not say.
+        shape: of what it gives; None where that is not known.
+        parameters: how many values its variables hold, those of the layers in it included.
+        tensor: what it gives in the frozen graph, by its full name; None where that cannot be told.
+    """
+
+    name: str
+    kind: str | None
+    shape: Shape | None
+    parameters: int
+    tensor: str | None
+
+
 @dataclasses.dataclass(frozen=True)
 class Signature:
     """The inputs and outputs, by their keys, of one thing that a model can be asked for.

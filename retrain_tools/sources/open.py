@@ -11,6 +11,7 @@ from typing import Any
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.hub_handles import find_module, is_handle
 from retrain_tools.sources.kinds import (
     ARCHIVES,
     Kind,
@@ -44,7 +45,8 @@ def load(
     """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
 
     Args:
-        graph: a file or folder, a checkpoint's prefix, or a name of the catalogue.
+        graph: a file or folder, a checkpoint's prefix, a name of the catalogue, or the address of a
+            Hub module that tensorflow_hub keeps on this computer.
         model_dir: where catalogued networks are kept; None for the user's cache folder.
         tags: of a SavedModel: which of its graphs.
         signature: of a SavedModel or MetaGraph: what to take.
@@ -96,7 +98,8 @@ def open_model(
 
     Args:
         graph: a file or folder, a checkpoint's prefix, something inside an archive
-            (`network.tar.gz/frozen.pb`), or a name or alias of the catalogue (fetched once).
+            (`network.tar.gz/frozen.pb`), a name or alias of the catalogue (fetched once), or the
+            address of a Hub module, which is looked for where tensorflow_hub keeps it.
         model_dir: where catalogued networks and frozen checkpoints are kept; None for the user's
             cache folder.
         choices: what to take of a file that holds more than one network.
@@ -111,7 +114,9 @@ def open_model(
         raise InputError(f"{argument('preprocess')}={choices.preprocess} must be resize or slim.")
     path = Path(graph).expanduser()
     entry = None
-    if not _is_there(path):
+    if is_handle(str(graph)):
+        path = find_module(str(graph))
+    elif not _is_there(path):
         from retrain_tools import catalog  # slow to import, and most graphs are files
 
         path, entry = catalog.find_graph(str(graph), model_dir)

@@ -24,6 +24,7 @@ from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.contents import Frozen, Signature, TensorInfo
 from retrain_tools.sources.freezing.freeze import freeze_signature, valid_name
 from retrain_tools.sources.freezing.scaling_notes import attach_keras_note
+from retrain_tools.sources.inside.described import described_model
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.hdf5 import list_arrays, read_array
@@ -71,6 +72,7 @@ def open_keras(place: Place) -> Model:
         variables=variables,
         details={"written by Keras": version, **model_details(config)},
         reader=_Weights(place),
+        describe=lambda: (described_model(config, variables, is_zip=True),),
         freezer=lambda _: _freeze(place, config, ".keras", version),
     )
 
@@ -115,6 +117,9 @@ def open_hdf5(place: Place) -> Model:
     if "model_config" in attributes:
         config = parse_config(_text(attributes["model_config"]), where)
         details |= model_details(config)
+        model = functools.partial(
+            model, describe=lambda: (described_model(config, variables, is_zip=False),)
+        )
         if generation_of(version, config, where) == 1:
             description = "Keras 1 model (HDF5)"
             return model(description=description, details=details, why_not_frozen=_KERAS_1)
