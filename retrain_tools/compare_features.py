@@ -29,6 +29,7 @@ from retrain_tools.compare.comparison import Compared, Comparison, compare
 from retrain_tools.compare.differences import DEFAULT_TOLERANCE
 from retrain_tools.compare.sides import is_stored, stored_side
 from retrain_tools.errors import InputError
+from retrain_tools.extras import import_extra
 from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.listing.comparison_json import comparison_json
@@ -74,6 +75,7 @@ def main(words: list[str]) -> None:
     if FLAGS.html is not None:
         if not FLAGS.html:
             raise InputError("--html takes the file to write, as --html=why.html.")
+        import_extra("matplotlib", f"--html={FLAGS.html}")
         files.check_file(FLAGS.html)
     images: Sequence[ImageFile] = ()
     if FLAGS.image_dir or FLAGS.image_list:
