@@ -4,22 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.dtypes import dtype_number
-from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.contents import Frozen, Signature, TensorInfo
-from retrain_tools.sources.freezing.freeze import freeze_signature, valid_name
+from retrain_tools.sources.contents import Frozen
 from retrain_tools.sources.freezing.scaling_notes import attach_keras_note
+from retrain_tools.sources.freezing.traced import traced_model
+from retrain_tools.sources.inside.described import described_model
 from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.hdf5 import list_arrays, read_array, text_of
@@ -73,6 +68,7 @@ def open_keras(place: Place) -> Model:
         variables=variables,
         details={"written by Keras": version, **model_details(config)},
         reader=_Weights(place),
+        describe=lambda: (described_model(config, variables, is_zip=True),),
         freezer=lambda _: _freeze(place, config, ".keras", version),
     )
 
@@ -117,6 +113,9 @@ def open_hdf5(place: Place) -> Model:
     if "model_config" in attributes:
         config = parse_config(text_of(attributes["model_config"]), where)
         details |= model_details(config)
+        model = functools.partial(
+            model, describe=lambda: (described_model(config, variables, is_zip=False),)
+        )
         if generation_of(version, config, where) == 1:
             weights = read_weights(place)
             details |= {k: v for k, v in weights_details(weights).items() if k in _OF_KERAS_1}
@@ -157,80 +156,8 @@ def _freeze(
     if ran_on_theano:
         turn_kernels(model)
     with keras_errors(f"{place} cannot be run for its graph"):
-        graph_def, signature, values, handles = _traced(model, where)
-    frozen = freeze_signature(graph_def, signature, values.__getitem__, where, handles)
+        traced = traced_model(model, where)
+    frozen, signature = traced.freeze(where), traced.signature
     source = f"Keras model {model.name} of {place.named.name}"
     attach_keras_note(frozen, signature, source, has_scaling_layer(config, where))
     return frozen
-
-
-def _traced(
-    model: Any, where: str
-) -> tuple[Any, Signature, dict[str, npt.NDArray[Any]], dict[str, int]]:
-    """Return a model's graph for inference, its signature, and its variables' values and dtypes.
-
-    Variables, which the graph captured as placeholders, get the names that Keras has for them.
-    """
-    many = len(model.inputs) > 1
-
-    def infer(*tensors: Any) -> Any:
-        return model(list(tensors) if many else tensors[0], training=False)
-
-    specs = [tf.TensorSpec(t.shape, t.dtype, name=node_name(t.name)) for t in model.inputs]
-    traced = tf.function(infer, autograph=False).get_concrete_function(*specs)
-    graph_def = schema.GraphDef.FromString(traced.graph.as_graph_def().SerializeToString())
-    named = dict(map(_handle_and_name, model.variables))
-    names: dict[str, str] = {}
-    values: dict[str, npt.NDArray[Any]] = {}
-    handles: dict[str, int] = {}
-    taken = {node.name for node in graph_def.node}
-    variables = {id(v.handle): v for v in traced.graph.variables}
-    for outside, inside in traced.graph.captures:
-        variable = variables.get(id(outside))
-        if variable is None and outside.dtype == tf.resource:
-            raise InputError(
-                f"{where} cannot be frozen: it needs a lookup table ({inside.op.name}), which a "
-                "frozen graph cannot hold; save the part of the model after it, and pass that."
-            )
-        path = valid_name(named.get(id(outside), inside.op.name))
-        name = path if path not in taken else inside.op.name
-        names[inside.op.name] = name
-        taken.add(name)
-        values[name] = np.asarray((outside if variable is None else variable).numpy())
-        handles[name] = dtype_number(values[name].dtype.name) or 0
-    for node in graph_def.node:
-        node.name = names.get(node.name, node.name)
-        for index, source in enumerate(node.input):
-            producer, colon, output = source.partition(":")
-            node.input[index] = f"{names.get(producer, producer)}{colon}{output}"
-    results = tf.nest.flatten(traced.structured_outputs)
-    keys = _distinct(list(getattr(model, "output_names", None) or []))
-    if len(keys) != len(results):
-        keys = [f"output_{number}" for number in range(len(results))]
-    fed = traced.inputs[: len(specs)]
-    signature = Signature(
-        {node_name(t.name): _info(t) for t in fed},
-        {key: _info(t) for key, t in zip(keys, results, strict=True)},
-    )
-    return graph_def, signature, values, handles
-
-
-def _handle_and_name(variable: Any) -> tuple[int, str]:
-    """Return what tells a variable of either generation of Keras apart, and Keras's name for it."""
-    if hasattr(variable, "path"):
-        return id(variable.value.handle), variable.path
-    return id(variable.handle), node_name(variable.name)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return names with numbers where Keras 3 has one for several outputs of a layer."""
-    made: dict[str, None] = {}
-    for name in names:
-        numbered = (f"{name}_{number}" for number in itertools.count(1))
-        made[next(n for n in itertools.chain([name], numbered) if n not in made)] = None
-    return list(made)
-
-
-def _info(tensor: Any) -> TensorInfo:
-    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-    return TensorInfo(tensor.name, tensor.dtype.name, shape)
