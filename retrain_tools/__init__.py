@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         retrain as retrain,
         run as run,
     )
+    from retrain_tools.compare.comparison import compare as compare
     from retrain_tools.errors import InputError as InputError
+    from retrain_tools.features.read_features import read_features as read_features
     from retrain_tools.sources.model import Model as Model
 
 __version__ = "0.1.0"
@@ -34,7 +36,9 @@ _PLACES = {
     **dict.fromkeys(
         ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
     ),
+    "compare": "retrain_tools.compare.comparison",
     "load": "retrain_tools.sources.open",
+    "read_features": "retrain_tools.features.read_features",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
 }

@@ -29,6 +29,7 @@ FLOORS = (
         "label_image",
         "classify_image",
         "freeze_graph",
+        "compare_features",
         "demo",
         "api",
         "__init__",

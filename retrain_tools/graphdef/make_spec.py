@@ -19,7 +19,9 @@ from retrain_tools.graphdef.image_inputs import (
 )
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
-from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides
+from retrain_tools.graphdef.pixel_range import shown_scaling
+from retrain_tools.graphdef.resizing import RESIZES
+from retrain_tools.graphdef.spec import NETWORK_INPUT, GraphSpec, SpecOverrides
 from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.graphdef.view import view_of
 
@@ -45,13 +47,18 @@ def make_spec(
     """
     graph_def = view_of(graph_def)
     nodes = nodes_by_name(graph_def)
-    images = find_inputs(graph_def, nodes, where, overrides.input_layer)
-    size = _image_size(images, entry, where, overrides)
+    input_layer, is_raw = overrides.input_layer, overrides.raw_pixels
+    if is_raw and input_layer is None and NETWORK_INPUT in nodes:
+        input_layer = NETWORK_INPUT  # or the application's own preprocess_input would scale
+    images = find_inputs(graph_def, nodes, where, input_layer)
     note = read_note(graph_def)
+    size = _image_size(images, note, entry, where, overrides)
     is_look_alike = entry is None
     if entry is None and note is None:
         entry = _same_structure(nodes, size, images.channels)
-    mean, std = _scaling(images, note or entry, is_look_alike, where, overrides)
+    is_told = note or entry or images.encoded
+    shown = None if is_told else shown_scaling(graph_def, nodes, images.pixels)
+    mean, std = _scaling(images, note or entry, shown, is_look_alike, where, overrides)
     end_points = note.end_points if note else {}
 
     def checked(name: str) -> str:
@@ -70,9 +77,9 @@ def make_spec(
     elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
         final = "final_result:0"
     spec = GraphSpec(
-        encoded_input=images.encoded,
-        decoded=images.decoded,
-        resized=resized_tensor(nodes, images.pixels),
+        encoded_input=None if is_raw else images.encoded,
+        decoded=None if is_raw else images.decoded,
+        resized=None if is_raw else resized_tensor(nodes, images.pixels),
         pixel_input=images.pixels,
         image_size=size,
         mean=mean,
@@ -80,7 +87,7 @@ def make_spec(
         bottleneck=bottleneck,
         final=final,
         end_points=end_points,
-        raw_pixels=overrides.raw_pixels,
+        resize=_resize(images, note, where, overrides),
         channels=images.channels,
     )
     return spec, entry
@@ -170,10 +177,15 @@ def _bottlenecks(
 
 
 def _image_size(
-    images: ImageInput, entry: CatalogEntry | None, where: str, overrides: SpecOverrides
+    images: ImageInput,
+    note: Note | None,
+    entry: CatalogEntry | None,
+    where: str,
+    overrides: SpecOverrides,
 ) -> tuple[int, int]:
     said = images.size
-    height, width = said or (entry.image_size if entry else (0, 0))
+    noted = note.image_size if note else None
+    height, width = said or noted or (entry.image_size if entry else (0, 0))
     height = height if overrides.input_height is None else overrides.input_height
     width = width if overrides.input_width is None else overrides.input_width
     flags = f"{argument('input_height')} and {argument('input_width')}"
@@ -196,16 +208,39 @@ def _image_size(
     return height, width
 
 
+def _resize(
+    images: ImageInput, note: Note | None, where: str, overrides: SpecOverrides
+) -> str | None:
+    """Return how images are resized outside of the graph; None for its own or retrain.py's way."""
+    is_inside = images.encoded is not None and not overrides.raw_pixels
+    if overrides.resize is not None:
+        if overrides.resize not in RESIZES:
+            raise InputError(
+                f"{argument('resize')}={overrides.resize} must be one of {', '.join(RESIZES)}."
+            )
+        if is_inside:
+            raise InputError(
+                f"{where} resizes images itself; leave {argument('resize')} out, or pass "
+                f"{argument('input_layer')}={images.pixels} to have images prepared outside of the "
+                "graph."
+            )
+        return overrides.resize
+    if note is not None and note.preprocess in RESIZES and not is_inside:
+        return note.preprocess
+    return "bilinear" if overrides.raw_pixels else None
+
+
 def _scaling(
     images: ImageInput,
     source: Note | CatalogEntry | None,
+    shown: tuple[float, float] | None,
     is_look_alike: bool,
     where: str,
     overrides: SpecOverrides,
 ) -> tuple[float | tuple[float, float, float], float]:
     if overrides.raw_pixels:
         return 0.0, 1.0
-    mean, std = (source.mean, source.std) if source else _GUESSED_MEAN_AND_STD
+    mean, std = (source.mean, source.std) if source else shown or _GUESSED_MEAN_AND_STD
     mean = mean if overrides.input_mean is None else overrides.input_mean
     std = std if overrides.input_std is None else overrides.input_std
     if std == 0:
@@ -218,7 +253,9 @@ def _scaling(
     if images.encoded is None and unsaid and not isinstance(source, Note):
         taken = f"its pixels are taken as (x - {mean:g}) / {std:g}"
         advice = "If that is wrong, give input_mean and input_std."
-        if source is None:
+        if shown is not None:
+            log.debug("%s: %s, as its arithmetic shows. %s", where, taken, advice)
+        elif source is None:
             log.warning("%s is not in the catalogue; %s. %s", where, taken, advice)
         elif is_look_alike and not catalog.is_published(Path(where), source):
             log.debug("%s has the structure of %s; %s. %s", where, source.name, taken, advice)

@@ -24,11 +24,13 @@ from retrain_tools.sources.contents import (
     Choices,
     Frozen,
     ImageSize,
+    Layer,
     OwnGraph,
     ReadValue,
     Signature,
     TensorInfo,
 )
+from retrain_tools.sources.inside.part import Part
 from retrain_tools.sources.kinds import Kind
 from retrain_tools.text_tables import Style, aligned, counted
 
@@ -48,12 +50,14 @@ class Model:
         signatures: what it offers, by name.
         own_graph: a graph that is no GraphDef (TensorFlow Lite).
         slim_network: the name of the slim network that a checkpoint is of; None for anything else.
+        application: the name of the Keras application that it is; None for a file.
         details: what else is worth knowing: label and text.
         why_not_frozen: why it cannot be frozen, and what to do: completes "… cannot be frozen: ".
         choices: what the user chose of it.
         entry: its catalogue entry, if it was asked for by name.
         overrides: what the user said of its tensors and images, for all later uses.
         reader: reads the value of a variable; None where there are no values.
+        describe: the layers that the file describes, the outermost models; None where it has none.
         freezer: makes the frozen graph for an image size; None where that cannot be.
         light_freezer: makes it for the usual one without the values of large variables, which are
             not looked at; None where that is no faster.
@@ -68,12 +72,14 @@ class Model:
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
     own_graph: OwnGraph | None = None
     slim_network: str | None = None
+    application: str | None = None
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
     why_not_frozen: str = ""
     choices: Choices = dataclasses.field(default_factory=Choices)
     entry: CatalogEntry | None = None
     overrides: SpecOverrides = dataclasses.field(default_factory=SpecOverrides)
     reader: ReadValue | None = None
+    describe: Callable[[], Sequence[Part]] | None = None
     freezer: Callable[[ImageSize], Frozen] | None = None
     light_freezer: Callable[[], Frozen] | None = None
     keeps: Any = None
@@ -145,7 +151,8 @@ class Model:
                 return self.usual, ""
             return self._fed(self.light_freezer(), self.overrides.feeds), ""
         except InputError as error:
-            if self.choices != Choices():  # what the user chose is not there
+            # What the user chose is not there; or nothing is, without a file.
+            if self.choices != Choices() or self.application is not None:
                 raise
             if self.stored is not None:
                 log.warning("%s What follows is the graph as it is stored.", error)
@@ -230,6 +237,31 @@ class Model:
             raise InputError(f"{pattern!r} is not a regular expression: {error}") from error
         return [tensor for tensor in self.all_tensors if found(tensor.name)]
 
+    def layers(self) -> list[Layer]:
+        """Return the layers that the file describes, models before the layers in them.
+
+        What each one gives, and its shape, is told where the model can be frozen.
+
+        Raises:
+            InputError: the file describes no layers.
+
+        Example:
+            >>> import retrain_tools as rt
+            >>> [layer.name for layer in rt.load("model.keras").layers() if layer.kind == "Conv2D"]
+            ['model/conv1', 'model/conv2']
+        """
+        from retrain_tools.sources.inside.placed import list_layers
+
+        parts = () if self.describe is None else self.describe()
+        if not parts:
+            raise InputError(
+                f"{self.path} describes no layers: it is a {self.description}. "
+                "list_tensors --tree folds the scopes of a graph."
+            )
+        if self._frozen is None:
+            return list_layers(parts, None, None, ())
+        return list_layers(parts, self._frozen, self.view, self.all_tensors)
+
     def summary(self) -> Summary:
         """Return what the network is, in short; it prints as text, and a notebook shows a table.
 
@@ -262,8 +294,9 @@ class Model:
         choices, overrides = self.choices, self.overrides
         preprocess = "none" if overrides.raw_pixels else choices.preprocess
         said: dict[str, Any] = {"tags": choices.tags, "signature": choices.signature}
-        said["preprocess"] = preprocess
-        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std")
+        said |= {"weights": choices.weights, "weights_seed": choices.weights_seed}
+        said |= {"include_top": choices.include_top or None, "preprocess": preprocess}
+        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
         said |= {name: getattr(overrides, name) for name in names}
         said["feed"] = overrides.feeds or None
         return {name: value for name, value in said.items() if value is not None}
