@@ -16,6 +16,8 @@ from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.text_tables import counted
 
 _UNKNOWN = Step("unknown", "how it was pooled cannot be told")
+# What makes one value of each channel.
+_OF_CHANNELS = ("average", "maximum", "sum", "token", "attention")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,11 +115,15 @@ def find_pooling(
     """
     shape = shapes.get(tensor)
     form, depth = _form(shape)
-    if form != "vector":
-        pooling = "unknown" if form == "unknown" else "none"
-        return Pooled(tensor, role, shape, form, depth, pooling, "")
+    if form in ("map", "tokens"):
+        return Pooled(tensor, role, shape, form, depth, "none", "")
     step, layers = _walk(nodes, shapes, tensor)
     seen = None if step.before is None else shapes.get(step.before)
+    if form == "unknown" and shape is None and step is not _UNKNOWN:
+        form = "vector"
+        depth = seen[-1] if seen and step.pooling in _OF_CHANNELS and not layers else None
+    elif form == "unknown":
+        return Pooled(tensor, role, shape, form, None, "unknown", "")
     return Pooled(
         tensor, role, shape, form, depth, step.pooling, step.how, layers, step.before, seen
     )
@@ -152,9 +158,11 @@ def _walk(
             break
         if (step := pooling_step(nodes, shapes, node)) is not None:
             return step, layers
+        if _is_of_places(shapes.get(name)):
+            break
         inputs = [full_name(i) for i in node.input if not i.startswith("^")]
         data = [i for i in inputs if constant_node(nodes, i) is None]
-        if node.op in CONCATENATIONS and len(data) > 1 and sizes(shapes.get(name)) != ():
+        if node.op in CONCATENATIONS and len(data) > 1:
             return _joined(nodes, shapes, data), layers
         if not data:
             break
@@ -169,6 +177,15 @@ def _walk(
             else _undropped(nodes, name, before)
         )
     return _UNKNOWN, layers
+
+
+def _is_of_places(shape: Shape | None) -> bool:
+    """Tell whether a tensor has several places, though it came about without a pooling.
+
+    What attention gives for one query has an axis of 1 and one of its heads.
+    """
+    form, _ = _form(shape)
+    return form in ("map", "tokens") and shape is not None and shape[1] != 1
 
 
 def _undropped(nodes: Mapping[str, Any], name: str, before: str) -> str:

@@ -74,9 +74,9 @@ def _reduction(nodes: Nodes, shapes: Shapes, node: Any, before: str) -> Step | N
     word = _REDUCTIONS[node.op]
     if rank == 4 and over in ({1, 2}, {2, 3}):
         return Step(word, f"global {word} of {_inner(shape)}", before)
+    if word == "sum" and over == {1} and (weighed := _weighed(nodes, shapes, before)):
+        return weighed
     if rank == 3 and over == {1}:
-        if word == "sum" and (weighed := _weighed(nodes, shapes, before)):
-            return weighed
         return Step(word, f"{word} over the tokens of {_inner(shape)}", before)
     return None
 

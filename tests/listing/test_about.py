@@ -110,13 +110,15 @@ def test_nothing_more_is_said_of_a_plain_graph(kinds: Mapping[str, Path]) -> Non
             "saved model 1",
             "\nIn the file\n"
             "  variables   10 variables, 320 values, 1,280 bytes: --variables\n"
-            "  signatures  serving_default: --signatures\n",
+            "  signatures  serving_default: --signatures\n"
+            "  layers      what each one gives, and its parameters: --inside\n",
         ),
         (
             "saved model 2",
             "\nIn the file\n"
             "  variables   2 variables, 52 values, 208 bytes: --variables\n"
             "  signatures  serving_default: --signatures\n"
+            "  layers      what each one gives, and its parameters: --inside\n"
             "  functions   FUNCTIONS functions: --functions\n",
         ),
     ],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,10 @@ _NUMBERED = re.compile(r"layer-(\d+)")
 
 
 def saved_parts(
-    meta_graph: Any, folder: Path, variables: Sequence[TensorInfo], keys: Mapping[str, str]
+    meta_graph: Any,
+    folder: Path,
+    variables: Sequence[TensorInfo],
+    key_of: Callable[[str], str | None] | None,
 ) -> tuple[Part, ...]:
     """Return the layers of a SavedModel.
 
@@ -39,13 +42,13 @@ def saved_parts(
         meta_graph: a `schema.MetaGraphDef`.
         folder: the SavedModel's.
         variables: those of the graph.
-        keys: the checkpoint's key of each variable, by its node's name.
+        key_of: gives the checkpoint's key of a variable, by its node's name; None without values.
     """
     tree = meta_graph.object_graph_def
     told = _metadata(tree, folder)
     if 0 in told:
         return (_Keras(tree, told).part(0, "model", frozenset()),)
-    named = [(_path(info.name, keys.get(info.name, "")), info) for info in variables]
+    named = [(_path(info.name, (key_of and key_of(info.name)) or ""), info) for info in variables]
     return parts_by_scope([pair for pair in named if pair[1].dtype != "resource"])
 
 

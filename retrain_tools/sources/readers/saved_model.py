@@ -35,7 +35,6 @@ from retrain_tools.sources.freezing.signatures import (
 from retrain_tools.sources.freezing.stated_sizes import stated_size
 from retrain_tools.sources.freezing.variable_places import StoredValues, restored_places
 from retrain_tools.sources.hub_handles import handle_of
-from retrain_tools.sources.inside.part import Part
 from retrain_tools.sources.inside.saved import saved_parts
 from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place, checkpoint_files
 from retrain_tools.sources.messages import read_message
@@ -87,10 +86,6 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         _attach_note(frozen, meta_graph, chosen, source, is_hub_module, size)
         return frozen
 
-    def inside() -> Sequence[Part]:
-        keys = {v.name: values.key(v.name) or "" for v in variables} if there else {}
-        return saved_parts(meta_graph, folder.path, variables, keys)
-
     more = {"functions of the saved object": ", ".join(functions), "other tag sets": others}
     why_not = f"its variables are missing ({prefix}.index); copy the whole folder."
     return Model(
@@ -102,7 +97,9 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         signatures=signatures,
         details=meta_details(meta_graph, more),
         reader=values if there else None,
-        describe=inside,
+        describe=functools.partial(
+            saved_parts, meta_graph, folder.path, variables, values.key if there else None
+        ),
         freezer=freeze if can_freeze else None,
         light_freezer=functools.partial(freeze, light=True) if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
