@@ -23,7 +23,10 @@ from retrain_tools.sources.model import Model
 from retrain_tools.standin.inception_2015 import make_reference_graph
 
 ROOT = Path(__file__).resolve().parents[1]
-FUNCTIONS = ("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze")
+FUNCTIONS = (
+    *("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze"),
+    *("compare", "read_features"),
+)
 BOTTLENECK = "pool_3/_reshape:0"
 
 
