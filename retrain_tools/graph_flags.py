@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from retrain_tools.errors import InputError, argument
+from retrain_tools.graphdef.resizing import RESIZES
 from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.model import Model
@@ -42,13 +43,14 @@ def define_graph_flags() -> None:
         "graph",
         None,
         "Any TensorFlow file or folder (GraphDef, MetaGraph, checkpoint, SavedModel, Hub module, "
-        "Keras), an archive of one, or the name of a catalogued network.",
+        "Keras), an archive of one, the name of a catalogued network, or keras:NAME for one of "
+        "keras.applications, as keras:InceptionV3.",
     )
     define_path(
         "model_dir",
         None,
-        "Where catalogued networks and frozen checkpoints are kept. Default: the user's cache "
-        "folder.",
+        "Where catalogued networks, frozen checkpoints and frozen networks of Keras are kept. "
+        "Default: the user's cache folder.",
     )
     flags.DEFINE_list("tags", None, "Of a SavedModel: which of its graphs, by all of its tags.")
     flags.DEFINE_string(
@@ -70,6 +72,7 @@ def define_graph_flags() -> None:
         "evaluate. For any graph, none: feed pixels of 0 to 255, resized by Pillow and not scaled, "
         "as some older feature tools did by mistake.",
     )
+    _define_application_flags()
     flags.DEFINE_string(
         "input_layer", None, "Tensor that takes the image. Default: the graph's own."
     )
@@ -84,6 +87,26 @@ def define_graph_flags() -> None:
         None,
         "Value for a placeholder beside the images, which becomes a constant: --feed=keep_prob:0="
         "1.0. A number, true, false, or a list as [1, 2]. May be given again.",
+    )
+
+
+def _define_application_flags() -> None:
+    define_path(
+        "weights",
+        None,
+        "Of a network of Keras: imagenet (the default: from where Keras keeps them, or fetched by "
+        "it), none for random ones, or a file of weights (.h5).",
+    )
+    flags.DEFINE_integer("weights_seed", None, "Of the random ones that none gives. Default: 0.")
+    flags.DEFINE_boolean("include_top", False, "Of a network of Keras: with its classifier.")
+    flags.DEFINE_enum(
+        "resize",
+        None,
+        RESIZES,
+        "How images get the size of a graph that takes pixels: as Pillow does it (nearest, the "
+        "default for networks of Keras as for keras.utils.load_img; bilinear, bicubic, lanczos), "
+        "or as tf.image.resize (tf_bilinear). Default: as retrain.py did, with TensorFlow 1's "
+        "bilinear.",
     )
 
 
@@ -110,8 +133,10 @@ def define_image_flags(loose: bool) -> None:
 def given_choices(**more: Any) -> Choices:
     """Return what the flags choose of a file."""
     preprocess = None if FLAGS.preprocess == "none" else FLAGS.preprocess
+    names = ("weights", "weights_seed", "include_top")
+    said = {name: FLAGS[name].value for name in names}
     outputs = FLAGS.output_node_names
-    return Choices(FLAGS.tags, FLAGS.signature, preprocess, outputs=outputs, **more)
+    return Choices(FLAGS.tags, FLAGS.signature, preprocess, outputs=outputs, **said, **more)
 
 
 def given_overrides(**more: Any) -> SpecOverrides:
@@ -126,7 +151,7 @@ def given_overrides(**more: Any) -> SpecOverrides:
             f"{argument('preprocess')}=none does not scale: leave out {argument('input_mean')}, "
             f"{argument('input_std')}."
         )
-    names = ("input_layer", "input_height", "input_width", "input_mean", "input_std")
+    names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
     said = {name: FLAGS[name].value for name in names}
     feeds = dict(map(_name_and_value, FLAGS.feed or ()))
     return SpecOverrides(raw_pixels=raw, feeds=feeds, **said, **more)

@@ -249,7 +249,9 @@ def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
     shape = tensor_shapes(frozen.graph_def).get(tensor)
     is_vector = shape is not None and len(shape) <= 2
     prepared = frozen.spec.preprocessing()
-    return Identity(fingerprint(frozen, tensor), tensor, "none" if is_vector else pooling, prepared)
+    if is_vector or pooling == "none":
+        pooling = "none" if is_vector else "flatten"  # they write the same values of a map
+    return Identity(fingerprint(frozen, tensor), tensor, pooling, prepared)
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:

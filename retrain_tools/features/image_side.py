@@ -41,7 +41,7 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             InputError: TensorFlow does not accept the graph.
         """
         self._size = frozen.spec.image_size
-        self._raw_pixels, self._max_pixels = frozen.spec.raw_pixels, max_image_pixels
+        self._spec, self._max_pixels = frozen.spec, max_image_pixels
         side = image_side(frozen.graph_def, frozen.spec)
         self._channels, self._decoded_channels = frozen.spec.channels, side.channels
         names = [side.encoded, side.decoded, side.pixels]
@@ -71,23 +71,25 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
     def prepare(self, image: ImageLike) -> Prepared:
         """Read an image and prepare its pixels: float32 [h, w, channels].
 
-        JPEG goes through the graph's own decoder; other formats enter behind it.
+        JPEG goes through the graph's own decoder; other formats enter behind it. Where Pillow
+        resizes, it decodes as well.
 
         Raises:
             ImageError: the image cannot be used.
         """
-        if self._raw_pixels:
-            read = read_image(image, self._max_pixels, self._channels)
-            pixels = (
-                decode_with_pillow(read.data, self._channels)
-                if isinstance(read, EncodedImage)
-                else read
-            )
-            return resize_with_pillow(pixels, self._size).astype(np.float32)
+        if self._spec.is_resized_by_pillow:
+            return self._by_pillow(read_image(image, self._max_pixels, self._channels))
         read = read_image(image, self._max_pixels, self._decoded_channels)
         if isinstance(read, EncodedImage) and read.form.decoder is Decoder.GRAPH:
             return self._prepared({self._encoded: read.data})
         return self._prepared({self._decoded: self._pixels_of(read)})
+
+    def _by_pillow(self, read: EncodedImage | npt.NDArray[np.uint8]) -> Prepared:
+        if isinstance(read, EncodedImage):
+            read = decode_with_pillow(read.data, self._channels)
+        pixels = resize_with_pillow(read, self._size, str(self._spec.resize)).astype(np.float32)
+        is_scaled = (self._spec.mean, self._spec.std) != (0.0, 1.0)
+        return self.scale(pixels) if is_scaled else pixels
 
     def decode(self, image: ImageLike) -> npt.NDArray[np.uint8]:
         """Read and decode an image as `prepare` does; uint8 [H, W, channels].

@@ -72,6 +72,7 @@ _NAMES.update({number + _REFERENCE: f"{name}_ref" for number, name in _NAMES.ite
 _NUMBERS = {name: number for number, name in _NAMES.items()}
 
 FLOAT32 = _NUMBERS["float32"]
+FLOAT64 = _NUMBERS["float64"]
 INT32 = _NUMBERS["int32"]
 UINT8 = _NUMBERS["uint8"]
 INT64 = _NUMBERS["int64"]

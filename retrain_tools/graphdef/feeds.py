@@ -45,7 +45,7 @@ def check_fed(frozen: FrozenGraph, tensors: Sequence[str]) -> None:
     nodes, spec = nodes_by_name(frozen.graph_def), frozen.spec
     pixels = node_name(spec.pixel_input)
     missing = unfed(nodes, tensors, {pixels})
-    if spec.encoded_input is not None and not spec.raw_pixels:
+    if spec.encoded_input is not None:
         missing += unfed(nodes, [pixels], {node_name(spec.encoded_input)})
     if not missing:
         return

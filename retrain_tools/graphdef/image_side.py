@@ -20,6 +20,7 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
     upstream,
 )
+from retrain_tools.graphdef.resizing import TF_BILINEAR, decoding_of, resizing_nodes
 from retrain_tools.graphdef.spec import GraphSpec
 
 
@@ -62,34 +63,33 @@ def image_side(graph_def: Any, spec: GraphSpec) -> ImageSide:
 def make_image_side(spec: GraphSpec, taken: Collection[str]) -> ImageSide:
     """Build the image side that retrain.py put in front of graphs that take pixels.
 
-    Decode to RGB (or to grey, for a network of one channel), resize with TensorFlow 1's bilinear
-    defaults (aspect not kept), subtract the mean, multiply by 1/std.
+    Decode to RGB (or to grey, for a network of one channel), resize (aspect not kept) with
+    TensorFlow 1's bilinear defaults or as the spec says, subtract the mean, multiply by 1/std.
 
     Args:
-        spec: gives image size, mean and std.
+        spec: gives image size, resize, mean and std.
         taken: node names that must not be used again.
     """
+    resize = "ResizeBilinear" if spec.resize in (None, TF_BILINEAR) else "Resize"
     name = {
         base: unique_name(base, taken)
-        for base in ("DecodeJpeg", "Cast", "ExpandDims", "ResizeBilinear", "Sub", "Mul")
+        for base in ("DecodeJpeg", "Cast", "ExpandDims", resize, "Sub", "Mul")
     }
+    decoding = {"channels": spec.channels, **decoding_of(spec.resize)}
     side = schema.GraphDef()
     encoded = f"{name['DecodeJpeg']}/contents"
-    dim, size = f"{name['ExpandDims']}/dim", f"{name['ResizeBilinear']}/size"
+    resized, dim = name[resize], f"{name['ExpandDims']}/dim"
     mean, scale = f"{name['Sub']}/y", f"{name['Mul']}/y"
     side.node.extend(
         [
             new_node(encoded, "Placeholder", dtype=STRING),
-            new_node(name["DecodeJpeg"], "DecodeJpeg", [encoded], channels=spec.channels),
+            new_node(name["DecodeJpeg"], "DecodeJpeg", [encoded], **decoding),
             new_node(name["Cast"], "Cast", [name["DecodeJpeg"]], SrcT=UINT8, DstT=FLOAT32),
             new_constant(dim, np.int32(0)),
             new_node(name["ExpandDims"], "ExpandDims", [name["Cast"], dim], T=FLOAT32),
-            new_constant(size, np.array(spec.image_size, np.int32)),
-            new_node(
-                name["ResizeBilinear"], "ResizeBilinear", [name["ExpandDims"], size], T=FLOAT32
-            ),
+            *resizing_nodes(resized, name["ExpandDims"], spec.resize, spec.image_size),
             new_constant(mean, np.asarray(spec.mean, np.float32)),
-            new_node(name["Sub"], "Sub", [name["ResizeBilinear"], mean], T=FLOAT32),
+            new_node(name["Sub"], "Sub", [resized, mean], T=FLOAT32),
             new_constant(scale, np.float32(1.0 / spec.std)),
             new_node(name["Mul"], "Mul", [name["Sub"], scale], T=FLOAT32),
         ]
@@ -98,7 +98,7 @@ def make_image_side(spec: GraphSpec, taken: Collection[str]) -> ImageSide:
         side,
         f"{encoded}:0",
         f"{name['DecodeJpeg']}:0",
-        f"{name['ResizeBilinear']}:0",
+        f"{resized}:0",
         f"{name['Mul']}:0",
         spec.channels,
     )

@@ -20,7 +20,8 @@ from retrain_tools.graphdef.image_inputs import (
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
 from retrain_tools.graphdef.pixel_range import shown_scaling
-from retrain_tools.graphdef.spec import GraphSpec, SpecOverrides
+from retrain_tools.graphdef.resizing import RESIZES
+from retrain_tools.graphdef.spec import NETWORK_INPUT, GraphSpec, SpecOverrides
 from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.graphdef.view import view_of
 
@@ -46,7 +47,10 @@ def make_spec(
     """
     graph_def = view_of(graph_def)
     nodes = nodes_by_name(graph_def)
-    images = find_inputs(graph_def, nodes, where, overrides.input_layer)
+    input_layer, is_raw = overrides.input_layer, overrides.raw_pixels
+    if is_raw and input_layer is None and NETWORK_INPUT in nodes:
+        input_layer = NETWORK_INPUT  # or the application's own preprocess_input would scale
+    images = find_inputs(graph_def, nodes, where, input_layer)
     note = read_note(graph_def)
     size = _image_size(images, note, entry, where, overrides)
     is_look_alike = entry is None
@@ -73,9 +77,9 @@ def make_spec(
     elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
         final = "final_result:0"
     spec = GraphSpec(
-        encoded_input=images.encoded,
-        decoded=images.decoded,
-        resized=resized_tensor(nodes, images.pixels),
+        encoded_input=None if is_raw else images.encoded,
+        decoded=None if is_raw else images.decoded,
+        resized=None if is_raw else resized_tensor(nodes, images.pixels),
         pixel_input=images.pixels,
         image_size=size,
         mean=mean,
@@ -83,7 +87,7 @@ def make_spec(
         bottleneck=bottleneck,
         final=final,
         end_points=end_points,
-        raw_pixels=overrides.raw_pixels,
+        resize=_resize(images, note, where, overrides),
         channels=images.channels,
     )
     return spec, entry
@@ -202,6 +206,28 @@ def _image_size(
             f"{fed_shape((height, width), images.channels)}; leave {flags} out."
         )
     return height, width
+
+
+def _resize(
+    images: ImageInput, note: Note | None, where: str, overrides: SpecOverrides
+) -> str | None:
+    """Return how images are resized outside of the graph; None for its own or retrain.py's way."""
+    is_inside = images.encoded is not None and not overrides.raw_pixels
+    if overrides.resize is not None:
+        if overrides.resize not in RESIZES:
+            raise InputError(
+                f"{argument('resize')}={overrides.resize} must be one of {', '.join(RESIZES)}."
+            )
+        if is_inside:
+            raise InputError(
+                f"{where} resizes images itself; leave {argument('resize')} out, or pass "
+                f"{argument('input_layer')}={images.pixels} to have images prepared outside of the "
+                "graph."
+            )
+        return overrides.resize
+    if note is not None and note.preprocess in RESIZES and not is_inside:
+        return note.preprocess
+    return "bilinear" if overrides.raw_pixels else None
 
 
 def _scaling(

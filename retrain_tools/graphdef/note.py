@@ -24,11 +24,12 @@ class Note:
 
     Attributes:
         source: what was frozen, as `inception_v3`.
-        preprocess: what stands before the pixels: `resize` or slim's evaluation crop, `slim`.
+        preprocess: what stands before the pixels: `resize`, slim's evaluation crop, `slim`, or
+            one of `resizing.RESIZES`.
         mean, std: pixels are (x - mean) / std for x of 0 to 255; the mean may be one a colour.
         bottleneck: the tensor to cache; None where a later tool took it away.
         final: the graph's own result, or None.
-        end_points: tensors by the names that slim gave them.
+        end_points: tensors by the names that slim, or Keras for its layers, gave them.
         scaled_by: what tells mean and std, for people: `Hub's convention for images`; empty where
             nobody wrote it down.
         image_size: the (height, width) that the network is meant for, where its graph takes any.

@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.catalog_entry import CatalogEntry
+from retrain_tools.graphdef.resizing import PILLOW_RESIZES
+
+NETWORK_INPUT = "network_input"
+"""The node of a Keras application's graph between its `preprocess_input` and its first layer."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +30,8 @@ class GraphSpec:
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
         end_points: tensors by the names that slim gave them; empty for other graphs.
-        raw_pixels: pixels of 0 to 255 are fed, decoded and resized by Pillow and not scaled, which
-            is what some older feature tools did.
+        resize: one of `resizing.RESIZES`, how images get the size of `pixel_input`; None for the
+            graph's own way, or where it has none, that of retrain.py.
         channels: of `pixel_input`: 3 for RGB images, 1 for grey ones.
     """
 
@@ -41,24 +45,26 @@ class GraphSpec:
     bottleneck: str
     final: str | None
     end_points: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    raw_pixels: bool = False
+    resize: str | None = None
     channels: int = 3
+
+    @property
+    def is_resized_by_pillow(self) -> bool:
+        """Whether Pillow decodes and resizes images, as no op of TensorFlow does it."""
+        return self.resize in PILLOW_RESIZES
 
     def preprocessing(self) -> dict[str, Any]:
         """What changes the pixels, as recorded with a cache."""
-        size = list(self.image_size)
-        if self.raw_pixels:
-            return {"by": "Pillow", "to": self.pixel_input, "image_size": size}
         if self.encoded_input is not None:
             return {"by": "graph", "from": self.encoded_input, "to": self.pixel_input}
-        return {
-            "by": "retrain_tools",
-            "to": self.pixel_input,
-            "image_size": size,
-            # As JSON gives it back, or a cache would seem to be made in another way.
-            "mean": list(self.mean) if isinstance(self.mean, tuple) else self.mean,
-            "std": self.std,
-        }
+        by = "Pillow" if self.is_resized_by_pillow else "retrain_tools"
+        said = {"by": by, "to": self.pixel_input, "image_size": list(self.image_size)}
+        if (self.resize, self.mean, self.std) == ("bilinear", 0.0, 1.0):
+            return said  # what caches of raw pixels have recorded from the first
+        # As JSON gives it back, or a cache would seem to be made in another way.
+        mean = list(self.mean) if isinstance(self.mean, tuple) else self.mean
+        resize = {} if self.resize is None else {"resize": self.resize}
+        return {**said, "mean": mean, "std": self.std, **resize}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +72,8 @@ class SpecOverrides:
     """What the user said about a graph; None where nothing was said. An explicit 0 counts.
 
     `feeds` are values for placeholders beside the images, by tensor name: they become constants.
+    `raw_pixels` feeds pixels of 0 to 255, decoded and resized by Pillow and not scaled, which is
+    what some older feature tools did.
     """
 
     input_layer: str | None = None
@@ -76,6 +84,7 @@ class SpecOverrides:
     input_width: int | None = None
     input_mean: float | None = None
     input_std: float | None = None
+    resize: str | None = None
     raw_pixels: bool = False
 
 

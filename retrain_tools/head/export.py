@@ -89,7 +89,7 @@ def add_pooling(
     if shape is not None and len(shape) <= 2:
         return bottleneck
     name = unique_name("bottleneck_pooling", {node.name for node in graph_def.node})
-    if pooling == "flatten":
+    if pooling in ("flatten", "none"):
         graph_def.node.append(new_constant(f"{name}/shape", np.array([-1, depth], np.int32)))
         graph_def.node.append(new_node(name, "Reshape", [bottleneck, f"{name}/shape"], T=FLOAT32))
         return name

@@ -188,14 +188,15 @@ def grey(pixels: Pixels) -> Pixels:
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[:, :, np.newaxis]
 
 
-def resize_with_pillow(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Resize uint8 [H, W, 3] or [H, W, 1] to (height, width), as SciPy's imresize did.
+def resize_with_pillow(pixels: Pixels, size: tuple[int, int], method: str = "bilinear") -> Pixels:
+    """Resize uint8 [H, W, 3] or [H, W, 1] to (height, width), as `keras.utils.load_img` does.
 
-    That is Pillow's bilinear filter, which averages where it shrinks, rounded to whole levels; the
-    aspect is not kept.
+    That is a filter of Pillow's (`nearest`, `bilinear`, `bicubic`, `lanczos`), which averages where
+    it shrinks, `nearest` apart, rounded to whole levels; the aspect is not kept. SciPy's imresize
+    did the same, `bilinear` unless it was told otherwise.
     """
     height, width = size
     channels = pixels.shape[2]
     image = Image.fromarray(np.ascontiguousarray(pixels if channels == 3 else pixels[:, :, 0]))
-    resized = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
+    resized = np.asarray(image.resize((width, height), Image.Resampling[method.upper()]))
     return resized.reshape(height, width, channels)

@@ -25,7 +25,7 @@ ImageSize = tuple[int | None, int | None]
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """What to take of a file that holds more than one network, and how to freeze a checkpoint.
+    """What to take of a file that holds more than one network, and how to freeze one without a graph.
 
     Attributes:
         tags: of a SavedModel or Hub module: which of its graphs, by all of its tags.
@@ -36,6 +36,9 @@ class Choices:
         keeps_frozen: of a slim checkpoint: keep the frozen graph in the model folder.
         must_be_slim: refuse anything but a slim checkpoint.
         outputs: of a MetaGraph: the names of its results; None for those that it shows.
+        weights: of a Keras application: `imagenet` (None as well), `none`, or a file.
+        weights_seed: of a Keras application without weights: of its random ones; None for 0.
+        include_top: of a Keras application: with its classifier.
     """
 
     tags: Sequence[str] | None = None
@@ -46,6 +49,9 @@ class Choices:
     keeps_frozen: bool = True
     must_be_slim: bool = False
     outputs: Sequence[str] | None = None
+    weights: str | None = None
+    weights_seed: int | None = None
+    include_top: bool = False
 
     @property
     def is_for_slim(self) -> bool:

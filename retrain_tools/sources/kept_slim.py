@@ -2,22 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
 from pathlib import Path
 from typing import Any
 
-import filelock
-
-from retrain_tools import catalog
-from retrain_tools.errors import InputError
-from retrain_tools.graphdef import image_side, note, save
+from retrain_tools.graphdef import image_side, note, resizing
 from retrain_tools.slim import freezing
 from retrain_tools.sources.checkpoints.checkpoint import Checkpoint
 from retrain_tools.sources.contents import Choices, Frozen, ImageSize
-from retrain_tools.sources.readers.graph_def import read_graph_def
-
-log = logging.getLogger(__name__)
+from retrain_tools.sources.kept import kept_graph, key_of
 
 
 def frozen_network(
@@ -37,31 +29,14 @@ def frozen_network(
     Raises:
         InputError: see `freeze_network`.
     """
+
+    def make() -> Any:
+        return _freeze(checkpoint, size, choices)
+
     if not choices.keeps_frozen:
-        return Frozen(_freeze(checkpoint, size, choices), {}, {})
-    kept = (
-        catalog.model_folder(model_dir) / "frozen" / f"{_fingerprint(checkpoint, size, choices)}.pb"
-    )
-    try:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with filelock.FileLock(kept.with_suffix(".lock")):
-            return Frozen(_read_or_freeze(checkpoint, size, choices, kept), {}, {})
-    except OSError as error:
-        log.warning("%s is frozen again each time: %s", checkpoint.prefix, error)
-        return Frozen(_freeze(checkpoint, size, choices), {}, {})
-
-
-def _read_or_freeze(checkpoint: Checkpoint, size: ImageSize, choices: Choices, kept: Path) -> Any:
-    if kept.exists():
-        try:
-            return read_graph_def(kept).proto
-        except InputError as error:
-            log.warning("%s It is made again.", error)
-    graph_def = _freeze(checkpoint, size, choices)
-    save.write_graph(str(kept), graph_def)
-    found = note.read_note(graph_def)
-    log.info("%s: %s, frozen as %s", checkpoint.prefix, found and found.source, kept)
-    return graph_def
+        return Frozen(make(), {}, {})
+    key = _key(checkpoint, size, choices)
+    return Frozen(kept_graph(model_dir, key, str(checkpoint.prefix), make), {}, {})
 
 
 def _freeze(checkpoint: Checkpoint, size: ImageSize, choices: Choices) -> Any:
@@ -76,14 +51,8 @@ def _freeze(checkpoint: Checkpoint, size: ImageSize, choices: Choices) -> Any:
     )
 
 
-def _fingerprint(checkpoint: Checkpoint, size: ImageSize, choices: Choices) -> str:
+def _key(checkpoint: Checkpoint, size: ImageSize, choices: Choices) -> str:
     said = (size, choices.architecture, choices.moving_averages, choices.preprocess)
-    digest = hashlib.sha256(f"{said}".encode())
-    # A table that was put right must not leave graphs behind that were made from the wrong one.
-    slim = Path(freezing.__file__).parent
-    made_by = [str(module.__file__) for module in (image_side, note)]
-    code = [*sorted(slim.glob("*.py")), *map(Path, made_by)]
-    for path in (*code, *checkpoint.files()):
-        with path.open("rb") as file:
-            digest.update(hashlib.file_digest(file, "sha256").digest())
-    return digest.hexdigest()
+    made_by = [str(module.__file__) for module in (image_side, note, resizing)]
+    tables = sorted(Path(freezing.__file__).parent.glob("*.py"))
+    return key_of(said, tables, map(Path, made_by), checkpoint.files())

@@ -50,6 +50,7 @@ class Model:
         signatures: what it offers, by name.
         own_graph: a graph that is no GraphDef (TensorFlow Lite).
         slim_network: the name of the slim network that a checkpoint is of; None for anything else.
+        application: the name of the Keras application that it is; None for a file.
         details: what else is worth knowing: label and text.
         why_not_frozen: why it cannot be frozen, and what to do: completes "… cannot be frozen: ".
         choices: what the user chose of it.
@@ -71,6 +72,7 @@ class Model:
     signatures: Mapping[str, Signature] = dataclasses.field(default_factory=dict)
     own_graph: OwnGraph | None = None
     slim_network: str | None = None
+    application: str | None = None
     details: Mapping[str, str] = dataclasses.field(default_factory=dict)
     why_not_frozen: str = ""
     choices: Choices = dataclasses.field(default_factory=Choices)
@@ -149,7 +151,8 @@ class Model:
                 return self.usual, ""
             return self._fed(self.light_freezer(), self.overrides.feeds), ""
         except InputError as error:
-            if self.choices != Choices():  # what the user chose is not there
+            # What the user chose is not there; or nothing is, without a file.
+            if self.choices != Choices() or self.application is not None:
                 raise
             if self.stored is not None:
                 log.warning("%s What follows is the graph as it is stored.", error)
@@ -291,8 +294,9 @@ class Model:
         choices, overrides = self.choices, self.overrides
         preprocess = "none" if overrides.raw_pixels else choices.preprocess
         said: dict[str, Any] = {"tags": choices.tags, "signature": choices.signature}
-        said["preprocess"] = preprocess
-        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std")
+        said |= {"weights": choices.weights, "weights_seed": choices.weights_seed}
+        said |= {"include_top": choices.include_top or None, "preprocess": preprocess}
+        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
         said |= {name: getattr(overrides, name) for name in names}
         said["feed"] = overrides.feeds or None
         return {name: value for name, value in said.items() if value is not None}

@@ -10,6 +10,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.spec import SpecOverrides
+from retrain_tools.sources.applications.names import PREFIX
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.hub_handles import find_module, is_handle
 from retrain_tools.sources.kinds import (
@@ -33,6 +34,10 @@ def load(
     signature: str | None = None,
     output_node_names: str | Sequence[str] | None = None,
     preprocess: str | None = None,
+    weights: str | Path | None = None,
+    weights_seed: int | None = None,
+    include_top: bool = False,
+    resize: str | None = None,
     input_layer: str | None = None,
     output_layer: str | None = None,
     bottleneck_tensor: str | None = None,
@@ -45,13 +50,19 @@ def load(
     """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
 
     Args:
-        graph: a file or folder, a checkpoint's prefix, a name of the catalogue, or the address of a
-            Hub module that tensorflow_hub keeps on this computer.
+        graph: a file or folder, a checkpoint's prefix, a name of the catalogue, `keras:NAME` for a
+            network of `keras.applications`, or the address of a Hub module that tensorflow_hub
+            keeps on this computer.
         model_dir: where catalogued networks are kept; None for the user's cache folder.
         tags: of a SavedModel: which of its graphs.
         signature: of a SavedModel or MetaGraph: what to take.
         output_node_names: of a MetaGraph: what to take as its results, by their nodes' names.
         preprocess: `resize` or `slim` for a slim checkpoint; `none` feeds raw pixels of 0 to 255.
+        weights: of a Keras application: `imagenet` (the default), `none`, or a file.
+        weights_seed: of the random weights that `none` gives; 0 by default.
+        include_top: of a Keras application: with its classifier.
+        resize: how images get the size of a graph that takes pixels: `nearest`, `bilinear`,
+            `bicubic` or `lanczos` as Pillow does it, `tf_bilinear` as `tf.image.resize` does it.
         input_layer: the tensor that takes the image, if the graph does not show it.
         output_layer: the tensor that gives the scores.
         bottleneck_tensor: the tensor to cache and to retrain on.
@@ -72,7 +83,15 @@ def load(
     """
     is_raw = preprocess == "none"
     prepared, outputs = None if is_raw else preprocess, _listed(output_node_names)
-    choices = Choices(_listed(tags), signature, prepared, outputs=outputs)
+    choices = Choices(
+        _listed(tags),
+        signature,
+        prepared,
+        outputs=outputs,
+        weights=None if weights is None else str(Path(weights).expanduser()),
+        weights_seed=weights_seed,
+        include_top=include_top,
+    )
     overrides = SpecOverrides(
         input_layer=input_layer,
         output_layer=output_layer,
@@ -81,6 +100,7 @@ def load(
         input_width=input_width,
         input_mean=input_mean,
         input_std=input_std,
+        resize=resize,
         raw_pixels=is_raw,
         feeds=feed or {},
     )
@@ -98,8 +118,9 @@ def open_model(
 
     Args:
         graph: a file or folder, a checkpoint's prefix, something inside an archive
-            (`network.tar.gz/frozen.pb`), a name or alias of the catalogue (fetched once), or the
-            address of a Hub module, which is looked for where tensorflow_hub keeps it.
+            (`network.tar.gz/frozen.pb`), a name or alias of the catalogue (fetched once),
+            `keras:NAME` for a network of `keras.applications`, or the address of a Hub module,
+            which is looked for where tensorflow_hub keeps it.
         model_dir: where catalogued networks and frozen checkpoints are kept; None for the user's
             cache folder.
         choices: what to take of a file that holds more than one network.
@@ -112,6 +133,12 @@ def open_model(
     choices = choices or Choices()
     if choices.preprocess not in _PREPROCESSINGS:
         raise InputError(f"{argument('preprocess')}={choices.preprocess} must be resize or slim.")
+    if str(graph).startswith(PREFIX):
+        from retrain_tools.sources.readers.keras_application import open_application
+
+        model = open_application(str(graph), choices, model_dir)
+        _refuse_absent(model, choices)
+        return dataclasses.replace(model, choices=choices)
     path = Path(graph).expanduser()
     entry = None
     if is_handle(str(graph)):
@@ -203,14 +230,13 @@ def _open_archive(
 
 def _refuse_absent(model: Model, choices: Choices) -> None:
     """Raise InputError where something is chosen that the file does not have."""
+    kind = model.description if model.application else model.kind.value
     if choices.tags is not None and model.kind is not Kind.SAVED_MODEL:
-        raise InputError(
-            f"{model.path} is a {model.kind.value}, which has no tags; leave them out."
-        )
+        raise InputError(f"{model.path} is a {kind}, which has no tags; leave them out.")
     has_choice = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH, Kind.CHECKPOINT)
     if choices.signature is not None and not (has_choice and model.signatures):
         is_graph = model.kind in (Kind.SAVED_MODEL, Kind.META_GRAPH)
-        what = model.description if is_graph else model.kind.value
+        what = model.description if is_graph else kind
         raise InputError(f"{model.path} is a {what}, which has no signatures; leave them out.")
     has_results = model.kind in (Kind.META_GRAPH, Kind.CHECKPOINT) and model.slim_network is None
     if choices.outputs is not None and not has_results:
@@ -220,6 +246,13 @@ def _refuse_absent(model: Model, choices: Choices) -> None:
         )
     if choices.must_be_slim and model.slim_network is None:
         raise InputError(f"{model.path} is a {model.description}, not a slim checkpoint.")
+    for name in ("weights", "weights_seed", "include_top"):
+        value = getattr(choices, name)
+        if value not in (None, False) and model.application is None:
+            raise InputError(
+                f"{argument(name)}={value} is for networks of Keras ({PREFIX}InceptionV3); "
+                f"{model.path} is a {model.description}."
+            )
     for name in ("preprocess", "architecture"):
         value = getattr(choices, name)
         if value is not None and model.slim_network is None:

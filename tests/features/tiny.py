@@ -116,4 +116,5 @@ def photo(height: int, width: int, seed: int = 0) -> Image.Image:
 
 def fed_raw(frozen: FrozenGraph) -> FrozenGraph:
     """The graph, to be fed raw pixels."""
-    return dataclasses.replace(frozen, spec=dataclasses.replace(frozen.spec, raw_pixels=True))
+    raw = {"resize": "bilinear", "mean": 0.0, "std": 1.0, "encoded_input": None, "decoded": None}
+    return dataclasses.replace(frozen, spec=dataclasses.replace(frozen.spec, **raw))

@@ -119,7 +119,7 @@ def test_models_with_several_inputs(tmp_path: Path) -> None:
 def test_unpacked_too_large(
     keras_files: Mapping[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("retrain_tools.sources.readers.keras._MOST_BYTES", 1000)
+    monkeypatch.setattr("retrain_tools.sources.readers.keras_zip._MOST_BYTES", 1000)
     with pytest.raises(InputError, match="would unpack to more than 1,000 bytes"):
         open_model(keras_files["keras"])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -16,7 +17,11 @@ from retrain_tools.errors import InputError
 from retrain_tools.sources.contents import TensorInfo
 
 # Of the root; others are not read.
-_ATTRIBUTES = ("backend", "keras_version", "layer_names", "model_config")
+_ATTRIBUTES = ("backend", "keras_version", "model_config")
+# Of groups, with the endings of those that are cut into pieces: `layer_names0` and so on.
+_OF_GROUPS = re.compile(
+    r"(backend|keras_version|name|nb_layers)|(layer_names|weight_names)(\d{0,5})"
+)
 
 
 def list_arrays(path: Path, where: str) -> tuple[list[TensorInfo], dict[str, Any]]:
@@ -40,7 +45,7 @@ def list_arrays(path: Path, where: str) -> tuple[list[TensorInfo], dict[str, Any
             dtype = "string" if item.dtype.kind in "OSU" else item.dtype.name
             found.append(TensorInfo(name, dtype, tuple(item.shape or ())))
 
-    with _opened(path, where) as file:
+    with opened(path, where) as file:
         file.visititems(visit)  # links to elsewhere are not followed
         there = [key for key in _ATTRIBUTES if key in file.attrs]
         return found, {key: file.attrs[key] for key in there}
@@ -52,8 +57,48 @@ def read_array(path: Path, name: str, where: str) -> npt.NDArray[Any]:
     Raises:
         InputError: the file is damaged.
     """
-    with _opened(path, where) as file:
+    with opened(path, where) as file:
         return np.asarray(file[name][()])
+
+
+def read_attributes(path: Path, where: str) -> dict[str, dict[str, Any]]:
+    """Return what Keras says of the groups of an HDF5 file, by their paths; the root has none.
+
+    Names of layers and weights, which Keras cuts into pieces of 64 kB, are whole again.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    found: dict[str, dict[str, Any]] = {}
+
+    def visit(name: str, item: Any) -> None:
+        if not isinstance(item, h5py().Dataset):
+            found[name] = _attributes(item.attrs)
+
+    with opened(path, where) as file:
+        visit("", file)
+        file.visititems(visit)  # links to elsewhere are not followed
+    return found
+
+
+def text_of(value: Any) -> str:
+    """Return an attribute as text, whichever way the file holds it."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def _attributes(held: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    pieces: dict[str, dict[int, list[str]]] = {}
+    for key in held:
+        match = _OF_GROUPS.fullmatch(key)
+        if match and match[1]:
+            found[key] = held[key]
+        elif match:
+            names = [text_of(name) for name in np.ravel(held[key])]
+            pieces.setdefault(match[2], {})[int(match[3] or -1)] = names
+    for key, parts in pieces.items():
+        found[key] = [name for number in sorted(parts) for name in parts[number]]
+    return found
 
 
 def h5py() -> ModuleType:
@@ -62,7 +107,8 @@ def h5py() -> ModuleType:
 
 
 @contextlib.contextmanager
-def _opened(path: Path, where: str) -> Iterator[Any]:
+def opened(path: Path, where: str) -> Iterator[Any]:
+    """Open a file for reading; whatever goes wrong meanwhile is an InputError."""
     try:
         with h5py().File(path, "r") as file:
             yield file

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import itertools
-import json
-import shutil
-import tempfile
-import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.dtypes import dtype_number
-from retrain_tools.graphdef.navigate import node_name
-from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.contents import Frozen, Signature, TensorInfo
-from retrain_tools.sources.freezing.freeze import freeze_signature, valid_name
+from retrain_tools.sources.contents import Frozen
 from retrain_tools.sources.freezing.scaling_notes import attach_keras_note
+from retrain_tools.sources.freezing.traced import traced_model
 from retrain_tools.sources.inside.described import described_model
-from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
+from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
-from retrain_tools.sources.readers.hdf5 import list_arrays, read_array
+from retrain_tools.sources.readers.hdf5 import list_arrays, read_array, text_of
 from retrain_tools.sources.readers.keras_config import (
     has_kernels,
     has_scaling_layer,
@@ -36,6 +26,7 @@ from retrain_tools.sources.readers.keras_config import (
 )
 from retrain_tools.sources.readers.keras_library import generation_of, keras_errors, load_model
 from retrain_tools.sources.readers.keras_safety import refuse_foreign_code
+from retrain_tools.sources.readers.keras_zip import unzipped
 
 _WEIGHTS_ONLY = (
     "it has weights but does not say what is computed with them; load them into the model with "
@@ -51,7 +42,6 @@ _THEANO = (
     "TensorFlow flips them back; load it with Keras 2.2 on TensorFlow (pip install 'keras==2.2.5' "
     "'tensorflow<2' 'h5py<3' in Python 3.7), save it again, and pass that."
 )
-_MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
 
 
 def open_keras(place: Place) -> Model:
@@ -61,7 +51,7 @@ def open_keras(place: Place) -> Model:
         InputError: it is damaged, or is no Keras model.
     """
     where = str(place)
-    with _unzipped(place) as (config_text, metadata, files):
+    with unzipped(place) as (config_text, metadata, files):
         config = parse_config(config_text, where)
         variables = [v for file in files for v in list_arrays(file, where)[0]]
     version = str(metadata["keras_version"])  # what tells the kind of file
@@ -92,7 +82,7 @@ class _Weights:
 
     @functools.cached_property
     def _holders(self) -> dict[str, Path]:
-        _, _, files = self._stack.enter_context(_unzipped(self._place))
+        _, _, files = self._stack.enter_context(unzipped(self._place))
         where = str(self._place)
         return {v.name: file for file in files for v in list_arrays(file, where)[0]}
 
@@ -105,7 +95,7 @@ def open_hdf5(place: Place) -> Model:
     """
     path, where = place.path, str(place)
     variables, attributes = list_arrays(path, where)
-    version = _text(attributes["keras_version"]) if "keras_version" in attributes else None
+    version = text_of(attributes["keras_version"]) if "keras_version" in attributes else None
     details = {} if version is None else {"written by Keras": version}
     model = functools.partial(
         Model,
@@ -115,7 +105,7 @@ def open_hdf5(place: Place) -> Model:
         reader=lambda name: read_array(path, name, where),
     )
     if "model_config" in attributes:
-        config = parse_config(_text(attributes["model_config"]), where)
+        config = parse_config(text_of(attributes["model_config"]), where)
         details |= model_details(config)
         model = functools.partial(
             model, describe=lambda: (described_model(config, variables, is_zip=False),)
@@ -124,45 +114,12 @@ def open_hdf5(place: Place) -> Model:
             description = "Keras 1 model (HDF5)"
             return model(description=description, details=details, why_not_frozen=_KERAS_1)
         model = functools.partial(model, description="Keras model (HDF5)", details=details)
-        if _text(attributes.get("backend")) == "theano" and has_kernels(config, where):
+        if text_of(attributes.get("backend")) == "theano" and has_kernels(config, where):
             return model(why_not_frozen=_THEANO)
         return model(freezer=lambda _: _freeze(place, config, ".h5", version))
     if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
         raise InputError(f"{place} is an HDF5 file, but not one that Keras wrote.")
     return model(description="Keras weights (HDF5)", details=details, why_not_frozen=_WEIGHTS_ONLY)
-
-
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
-
-
-@contextlib.contextmanager
-def _unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
-    """Yield a `.keras` file's description, its metadata, and its weights as files."""
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            with zipfile.ZipFile(place.path) as archive:
-                infos = [i for i in archive.infolist() if i.filename.endswith(".h5")]
-                if sum(info.file_size for info in archive.infolist()) > _MOST_BYTES:
-                    raise InputError(
-                        f"{place} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
-                        "can hold."
-                    )
-                config = archive.read("config.json")
-                metadata = json.loads(archive.read("metadata.json"))
-                if not isinstance(metadata, dict):
-                    raise ValueError("its metadata are not those of a model")
-                weights = []
-                for number, info in enumerate(infos):
-                    target = Path(folder) / f"{number}.h5"  # never a name out of the archive
-                    with archive.open(info) as packed, target.open("wb") as file:
-                        shutil.copyfileobj(packed, file)
-                    weights.append(target)
-        except (*ZIP_DAMAGE, ValueError) as error:
-            raise InputError(
-                f"{place} is damaged or cut off: {error}; download or copy it again."
-            ) from error
-        yield config, metadata, weights
 
 
 def _freeze(place: Place, config: Mapping[str, Any], suffix: str, version: str | None) -> Frozen:
@@ -176,80 +133,8 @@ def _freeze(place: Place, config: Mapping[str, Any], suffix: str, version: str |
             "it again."
         )
     with keras_errors(f"{place} cannot be run for its graph"):
-        graph_def, signature, values, handles = _traced(model, where)
-    frozen = freeze_signature(graph_def, signature, values.__getitem__, where, handles)
+        traced = traced_model(model, where)
+    frozen, signature = traced.freeze(where), traced.signature
     source = f"Keras model {model.name} of {place.named.name}"
     attach_keras_note(frozen, signature, source, has_scaling_layer(config, where))
     return frozen
-
-
-def _traced(
-    model: Any, where: str
-) -> tuple[Any, Signature, dict[str, npt.NDArray[Any]], dict[str, int]]:
-    """Return a model's graph for inference, its signature, and its variables' values and dtypes.
-
-    Variables, which the graph captured as placeholders, get the names that Keras has for them.
-    """
-    many = len(model.inputs) > 1
-
-    def infer(*tensors: Any) -> Any:
-        return model(list(tensors) if many else tensors[0], training=False)
-
-    specs = [tf.TensorSpec(t.shape, t.dtype, name=node_name(t.name)) for t in model.inputs]
-    traced = tf.function(infer, autograph=False).get_concrete_function(*specs)
-    graph_def = schema.GraphDef.FromString(traced.graph.as_graph_def().SerializeToString())
-    named = dict(map(_handle_and_name, model.variables))
-    names: dict[str, str] = {}
-    values: dict[str, npt.NDArray[Any]] = {}
-    handles: dict[str, int] = {}
-    taken = {node.name for node in graph_def.node}
-    variables = {id(v.handle): v for v in traced.graph.variables}
-    for outside, inside in traced.graph.captures:
-        variable = variables.get(id(outside))
-        if variable is None and outside.dtype == tf.resource:
-            raise InputError(
-                f"{where} cannot be frozen: it needs a lookup table ({inside.op.name}), which a "
-                "frozen graph cannot hold; save the part of the model after it, and pass that."
-            )
-        path = valid_name(named.get(id(outside), inside.op.name))
-        name = path if path not in taken else inside.op.name
-        names[inside.op.name] = name
-        taken.add(name)
-        values[name] = np.asarray((outside if variable is None else variable).numpy())
-        handles[name] = dtype_number(values[name].dtype.name) or 0
-    for node in graph_def.node:
-        node.name = names.get(node.name, node.name)
-        for index, source in enumerate(node.input):
-            producer, colon, output = source.partition(":")
-            node.input[index] = f"{names.get(producer, producer)}{colon}{output}"
-    results = tf.nest.flatten(traced.structured_outputs)
-    keys = _distinct(list(getattr(model, "output_names", None) or []))
-    if len(keys) != len(results):
-        keys = [f"output_{number}" for number in range(len(results))]
-    fed = traced.inputs[: len(specs)]
-    signature = Signature(
-        {node_name(t.name): _info(t) for t in fed},
-        {key: _info(t) for key, t in zip(keys, results, strict=True)},
-    )
-    return graph_def, signature, values, handles
-
-
-def _handle_and_name(variable: Any) -> tuple[int, str]:
-    """Return what tells a variable of either generation of Keras apart, and Keras's name for it."""
-    if hasattr(variable, "path"):
-        return id(variable.value.handle), variable.path
-    return id(variable.handle), node_name(variable.name)
-
-
-def _distinct(names: Sequence[str]) -> list[str]:
-    """Return names with numbers where Keras 3 has one for several outputs of a layer."""
-    made: dict[str, None] = {}
-    for name in names:
-        numbered = (f"{name}_{number}" for number in itertools.count(1))
-        made[next(n for n in itertools.chain([name], numbered) if n not in made)] = None
-    return list(made)
-
-
-def _info(tensor: Any) -> TensorInfo:
-    shape = None if tensor.shape.rank is None else tuple(tensor.shape.as_list())
-    return TensorInfo(tensor.name, tensor.dtype.name, shape)

@@ -71,7 +71,7 @@ def load_model(place: Place, suffix: str, generation: int, version: str) -> Any:
     Raises:
         InputError: that Keras is not installed, or cannot open it.
     """
-    library = _tf_keras(place, version) if generation == 2 else _keras(place)
+    library = _tf_keras(place, version) if generation == 2 else keras_3(str(place))
     with tempfile.TemporaryDirectory() as folder:
         path = place.path
         if path.suffix != suffix:  # Keras goes by the ending
@@ -81,11 +81,16 @@ def load_model(place: Place, suffix: str, generation: int, version: str) -> Any:
             return library.saving.load_model(str(path), compile=False, safe_mode=True)
 
 
-def _keras(place: Place) -> Any:
+def keras_3(where: str) -> Any:
+    """Import Keras 3.
+
+    Raises:
+        InputError: it is not on TensorFlow; `where` is what is to be opened with it.
+    """
     tf.__version__  # noqa: B018  imports TensorFlow quietly; Keras imports it as well
     keras = importlib.import_module("keras")
     if keras.backend.backend() != "tensorflow":
-        raise InputError(f"{place} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
+        raise InputError(f"{where} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
     return keras
 
 

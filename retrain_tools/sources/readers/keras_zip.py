@@ -1,0 +1,46 @@
+"""A `.keras` file unpacked: what it says of the model, and its weights as HDF5 files."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from retrain_tools.errors import InputError
+from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
+
+_MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
+
+
+@contextlib.contextmanager
+def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
+    """Yield a `.keras` file's description, its metadata, and its weights as files."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with zipfile.ZipFile(place.path) as archive:
+                infos = [i for i in archive.infolist() if i.filename.endswith(".h5")]
+                if sum(info.file_size for info in archive.infolist()) > _MOST_BYTES:
+                    raise InputError(
+                        f"{place} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
+                        "can hold."
+                    )
+                config = archive.read("config.json")
+                metadata = json.loads(archive.read("metadata.json"))
+                if not isinstance(metadata, dict):
+                    raise ValueError("its metadata are not those of a model")
+                weights = []
+                for number, info in enumerate(infos):
+                    target = Path(folder) / f"{number}.h5"  # never a name out of the archive
+                    with archive.open(info) as packed, target.open("wb") as file:
+                        shutil.copyfileobj(packed, file)
+                    weights.append(target)
+        except (*ZIP_DAMAGE, ValueError) as error:
+            raise InputError(
+                f"{place} is damaged or cut off: {error}; download or copy it again."
+            ) from error
+        yield config, metadata, weights
