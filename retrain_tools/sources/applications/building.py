@@ -92,7 +92,9 @@ def _told(application: Application) -> Iterator[None]:
         if application.size != (None, None):
             size = f"{argument('input_height')} and {argument('input_width')}"
             advice = f" Leave out {size}, or give others."
-        raise InputError(f"{application.where} cannot be built: {reason_of(error)}.{advice}") from error
+        raise InputError(
+            f"{application.where} cannot be built: {reason_of(error)}.{advice}"
+        ) from error
 
 
 @contextlib.contextmanager
