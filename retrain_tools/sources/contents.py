@@ -25,7 +25,7 @@ ImageSize = tuple[int | None, int | None]
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """What to take of a file that holds more than one network, and how to freeze one without a graph.
+    """What to take of a file that holds more than one network, and how to freeze what has no graph.
 
     Attributes:
         tags: of a SavedModel or Hub module: which of its graphs, by all of its tags.

@@ -301,6 +301,19 @@ class Model:
         said["feed"] = overrides.feeds or None
         return {name: value for name, value in said.items() if value is not None}
 
+    def application_details(self) -> list[tuple[str, str]]:
+        """Return what a Keras application was asked to be: labels and texts; empty for a file.
+
+        Raises:
+            InputError: it cannot be built, see `frozen`.
+        """
+        if self.application is None:
+            return []
+        spec = self.frozen().spec
+        height, width = spec.image_size
+        size = {"size": f"{height} × {width} pixels", "resize": spec.resize or "as retrain.py did"}
+        return list({**self.details, **size}.items())
+
     def held_beside_the_graph(self) -> list[tuple[str, str]]:
         """Return what the file holds beside its graph, and the flag that lists it."""
         lines = []

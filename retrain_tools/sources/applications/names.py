@@ -30,12 +30,8 @@ def application_modules() -> dict[str, str]:
     Raises:
         InputError: Keras is not installed, or not as any Keras 3 is.
     """
-    places = (
-        _folder() / "applications",
-        _folder() / "api" / "applications",
-    )  # from 3.10 on; before
-    for place in places:
-        file = place / "__init__.py"
+    for place in ("applications", "api/applications"):  # of today's Keras 3, and of its first ones
+        file = _folder() / place / "__init__.py"
         if file.is_file() and (found := _IMPORTED.findall(file.read_text(encoding="utf-8"))):
             return {name: module for module, name in found}
     raise InputError(
