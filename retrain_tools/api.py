@@ -108,8 +108,9 @@ def label(
     Args:
         model: what `load` opened.
         images: the images.
-        labels: the labels in the order of the scores, or a file with one a line; None takes those
-            in the graph's note, else a file beside it, else the numbers of the classes.
+        labels: the labels in the order of the scores, or a file with one a line, or `imagenet`;
+            None takes those in the graph's note, else a file beside it, else those of ImageNet for
+            its networks, else the numbers of the classes.
         top_k: how many labels to give for each image.
 
     Raises:

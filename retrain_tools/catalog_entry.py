@@ -49,7 +49,8 @@ class CatalogEntry(Published):
     [batch, height, width, 3]; `image_size` is (height, width). `encoded_input` takes the bytes of
     one JPEG file and is None if the graph has no decoder. `bottleneck` holds `depth` floats per
     image; `pooling` says how to get them from a 4-D tensor and is None for a 2-D one. `final`
-    holds the scores of the published classes.
+    holds the scores of the published classes; `imagenet_scores` is their number where the classes
+    are those of ImageNet 2012, and None where they are not.
     """
 
     graph: Member
@@ -63,6 +64,7 @@ class CatalogEntry(Published):
     depth: int
     pooling: str | None
     final: str | None
+    imagenet_scores: int | None
 
     @property
     def file(self) -> Member:
@@ -123,6 +125,7 @@ _KINDS: dict[str, Callable[[Any], bool]] = {
     "64 lower-case hexadecimal digits": lambda v: _is_text("[0-9a-f]{64}", v),
     "a tensor name such as 'Mul:0'": lambda v: _is_text(r"[A-Za-z0-9.][\w.\-/>]*:\d+", v),
     "'avg', 'max' or 'flatten'": lambda v: v in ("avg", "max", "flatten"),
+    "1000, 1001 or 1008": lambda v: type(v) is int and v in (1000, 1001, 1008),
 }
 
 
@@ -147,6 +150,7 @@ def read_entry(file: Path) -> CatalogEntry:
             depth=take("output.depth", "a positive integer"),
             pooling=take("output.pooling", "'avg', 'max' or 'flatten'", None),
             final=take("output.final", tensor, None),
+            imagenet_scores=take("output.imagenet_scores", "1000, 1001 or 1008", None),
         )
 
 

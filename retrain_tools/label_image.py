@@ -8,7 +8,8 @@ Images come from --image_dir, from --image_list, or after the flags; every image
 labelled. With --evaluate, the folders in --image_dir are labels, and the graph's accuracy is given.
 The labels of a graph X.pb are in its note; else they are those of X_labels.txt, X.txt,
 output_labels.txt, retrained_labels.txt or labels.txt beside it, the first that has as many as there
-are scores; else classes are numbers. The flags of the old label_image.py work as they did.
+are scores; else, of a network that is known to be ImageNet's, the names of its classes; else
+numbers. The flags of the old label_image.py work as they did.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ graph_flags.define_image_flags(loose=True)
 graph_flags.define_path(
     "labels",
     None,
-    "One label a line, or the 2015 graph's label map. Default: the graph's own, or a file beside "
-    "it.",
+    "File with one label a line, or the 2015 graph's label map; imagenet: ImageNet's 1000 classes. "
+    "Default: the graph's own, or a file beside it, or imagenet for its networks.",
 )
 graph_flags.define_path("image", None, "An image; more can follow the flags.")
 flags.DEFINE_integer("top_k", 5, "How many labels to show for each image.", lower_bound=1)

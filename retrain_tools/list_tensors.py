@@ -4,6 +4,7 @@
   python -m retrain_tools.list_tensors --graph=classify_image_graph_def.pb --pattern=pool
   python -m retrain_tools.list_tensors --graph=inception_v3 --bottlenecks
   python -m retrain_tools.list_tensors --graph=saved_model_folder --html=graph.html
+  python -m retrain_tools.list_tensors --graph=saved_model_folder --inside
   python -m retrain_tools.list_tensors --graph=model.ckpt --variables --stats
   python -m retrain_tools.list_tensors --graph=before.pb --diff=after.pb
 
@@ -68,6 +69,7 @@ _SWITCHES = {
     "summary": "Say in short what the graph is, instead of listing.",
     "variables": "List the variables that the file stores, instead of tensors.",
     "signatures": "List what a SavedModel or MetaGraph offers, instead of tensors.",
+    "inside": "List the layers of a Keras model, SavedModel or Hub module, and what they give.",
     "functions": "List the functions of the graph's library, instead of tensors.",
     "stats": "With least, largest and mean value, zeros and NaNs of variables and constants.",
     "as_stored": "Show the graph as the file has it, with its variables and function calls.",
@@ -131,7 +133,7 @@ def main(_: list[str]) -> None:
         print(f"{count} of {of} tensors", file=sys.stderr)
 
 
-_CONTENTS = ("variables", "signatures", "functions")
+_CONTENTS = ("variables", "signatures", "functions", "inside")
 _ALONE = ("summary", "diff", "tree", *_CONTENTS, "html", "browse")
 
 

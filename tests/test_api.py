@@ -23,7 +23,10 @@ from retrain_tools.sources.model import Model
 from retrain_tools.standin.inception_2015 import make_reference_graph
 
 ROOT = Path(__file__).resolve().parents[1]
-FUNCTIONS = ("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze")
+FUNCTIONS = (
+    *("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze"),
+    *("compare", "read_features"),
+)
 BOTTLENECK = "pool_3/_reshape:0"
 
 
@@ -76,6 +79,15 @@ def test_results_have_types_that_can_be_asked_for(kind: type) -> None:
     typing.get_type_hints(kind)
     for _, member in inspect.getmembers(kind, inspect.isfunction):
         typing.get_type_hints(member)
+
+
+def test_compare_is_the_function_though_its_folder_has_that_name() -> None:
+    code = (
+        "import retrain_tools.compare.matching, retrain_tools as rt\n"
+        "from retrain_tools.compare import comparison\n"
+        "assert rt.compare is comparison.compare"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_unknown_keyword_is_a_python_error(here: Path) -> None:
@@ -149,9 +161,28 @@ def test_the_head_that_was_trained_labels_an_array(here: Path, tmp_path: Path) -
 
 def test_a_graph_without_labels_gives_numbers(here: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("WARNING", "retrain_tools")
+    other = rt.load("graph.pb", output_layer=BOTTLENECK)
+    depth = rt.fetch(other, BOTTLENECK, "photos/disc/0.jpg").values[BOTTLENECK].shape[1]
+    [found] = rt.label(other, "photos/disc/0.jpg", top_k=depth)
+    assert sorted(int(label) for label, _ in found.best) == list(range(depth))
+    assert found.synsets == []
+    assert f"No labels are known for the {depth} scores of graph.pb" in caplog.text
+
+
+def test_a_network_of_imagenet_gives_names_and_their_wordnet_ids(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "retrain_tools")
     [found] = rt.label(rt.load("graph.pb"), "photos/disc/0.jpg", top_k=1008)
-    assert sorted(int(label) for label, _ in found.best) == list(range(1008))
-    assert "No labels are known for the 1008 scores of graph.pb" in caplog.text
+    [numbered] = rt.label(
+        rt.load("graph.pb"), "photos/disc/0.jpg", list(map(str, range(1008))), 1008
+    )
+    where = [number for number, _ in numbered.best].index("169")
+    assert found.best[where][0].startswith("giant panda, panda, ")
+    assert found.synsets[where] == "n02510455"
+    assert [score for _, score in found.best] == [score for _, score in numbered.best]
+    assert found.synsets.count("") == 8
+    assert "because graph.pb is a network as inception-2015-12-05, with 1008 scores" in caplog.text
 
 
 def test_messages_name_arguments_and_not_flags(here: Path) -> None:

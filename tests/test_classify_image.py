@@ -49,7 +49,7 @@ def done(model_dir, tmp_path_factory):
         "panda": [there, "--num_top_predictions=1008"],
         "five": [there],
         "other": [there, f"--image_file={model_dir / 'other.jpg'}", "--num_top_predictions=2"],
-        "graph": [there, "--graph=graph.pb", "--num_top_predictions=1"],
+        "graph": [there, "--graph=graph.pb", "--num_top_predictions=1008"],
         "no panda": ["--model_dir=nowhere"],
         "no image": [there, "--image_file=no.jpg"],
         "broken": [there, "--image_file=broken.jpg"],
@@ -88,10 +88,18 @@ def test_an_image_may_be_named(done, model_dir):
     np.testing.assert_allclose(found, expected, atol=2e-5)
 
 
-def test_another_graph_has_the_labels_beside_it(done):
+def test_a_graph_without_maps_beside_it_has_the_names_of_the_shipped_table(done, model_dir):
     assert done["graph"].status == 0
-    assert "No labels are known for the 1008 scores of graph.pb" in done["graph"].err
-    assert re.fullmatch(r"\d+ \(score = 0\.\d{5}\)\n", done["graph"].out)
+    assert done["graph"].err == (
+        "labels: those of ImageNet's 1000 classes, because graph.pb is a network as "
+        "inception-2015-12-05, with 1008 scores. If it was trained on other classes, name them "
+        "with labels=FILE.\n"
+    )
+    found = done["graph"].out.splitlines()
+    [panda] = [line for line in found if line.startswith("giant panda, panda, panda bear")]
+    expected = scores(model_dir, "cropped_panda.jpg")
+    assert float(panda[-8:-1]) == pytest.approx(expected[169], abs=2e-5)
+    assert sum(line.startswith(" (score") for line in found) == 8  # of no class
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ FLOORS = (
     ("sources",),
     ("engine",),
     ("features",),
-    ("head",),
+    ("compare", "head"),
     ("listing", "report"),
     ("command_line", "graph_flags"),
     (
@@ -29,6 +29,7 @@ FLOORS = (
         "label_image",
         "classify_image",
         "freeze_graph",
+        "compare_features",
         "demo",
         "api",
         "__init__",

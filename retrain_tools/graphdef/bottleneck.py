@@ -23,6 +23,7 @@ _RESHAPING = (*_PASS_THROUGH, *RESHAPES_AND_POOLINGS)
 # What makes classes or their probabilities of the last layer's output, and what leaves it as it is.
 _OF_LOGITS = ("Softmax", "LogSoftmax", "Sigmoid", "ArgMax", "TopK", "TopKV2")
 _LINEAR = (*_PASS_THROUGH, "BiasAdd", "Add", "AddV2", "Reshape", "Squeeze", "ExpandDims")
+_POOLINGS = ("Mean", "Max", "AvgPool", "MaxPool")
 _LAYERS = (*FLOAT_LAYERS, *CONCATENATIONS)
 
 
@@ -152,6 +153,8 @@ def _classifier(
             node.op == "Conv2D" and _is_vector(shapes.get(f"{node.name}:0"))
         ):
             return (node if _source(node) else None), last, is_linear
+        elif node.op in _POOLINGS and len(shapes.get(_source(node)) or ()) == 4:
+            break  # what comes before it makes the features, even of a map of one place
         elif node.op not in _LINEAR:
             is_linear = False
         if node.op in _LAYERS:

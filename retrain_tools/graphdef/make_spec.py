@@ -19,6 +19,7 @@ from retrain_tools.graphdef.image_inputs import (
 )
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
+from retrain_tools.graphdef.pixel_range import shown_scaling
 from retrain_tools.graphdef.spec import NETWORK_INPUT, RESIZES, GraphSpec, SpecOverrides
 from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.graphdef.view import view_of
@@ -45,33 +46,19 @@ def make_spec(
     """
     graph_def = view_of(graph_def)
     nodes = nodes_by_name(graph_def)
-    input_layer, is_raw = overrides.input_layer, overrides.raw_pixels
-    if is_raw and input_layer is None and NETWORK_INPUT in nodes:
-        input_layer = NETWORK_INPUT  # or the application's own preprocess_input would scale
-    images = find_inputs(graph_def, nodes, where, input_layer)
-    size = _image_size(images, entry, where, overrides)
+    images = _images(graph_def, nodes, where, overrides)
+    is_raw = overrides.raw_pixels
     note = read_note(graph_def)
+    size = _image_size(images, note, entry, where, overrides)
     is_look_alike = entry is None
     if entry is None and note is None:
         entry = _same_structure(nodes, size, images.channels)
-    mean, std = _scaling(images, note or entry, is_look_alike, where, overrides)
-    end_points = note.end_points if note else {}
-
-    def checked(name: str) -> str:
-        return end_points.get(name) or check_made(name, nodes, where)
-
-    if overrides.bottleneck_tensor is not None:
-        bottleneck = checked(overrides.bottleneck_tensor)
-    else:
-        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, where)
-        bottleneck = found[0].tensor
+    is_told = note or entry or images.encoded
+    shown = None if is_told else shown_scaling(graph_def, nodes, images.pixels)
+    mean, std = _scaling(images, note or entry, shown, is_look_alike, where, overrides)
+    bottleneck, final = _results(graph_def, nodes, images, note, entry, where, overrides)
     if images.encoded is None:  # else the graph's own image side gives the shape that it takes
         check_shape(images, where)
-    final = known_tensor(note or entry, "final", nodes)
-    if overrides.output_layer is not None:
-        final = checked(overrides.output_layer)
-    elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
-        final = "final_result:0"
     spec = GraphSpec(
         encoded_input=None if is_raw else images.encoded,
         decoded=None if is_raw else images.decoded,
@@ -82,11 +69,48 @@ def make_spec(
         std=std,
         bottleneck=bottleneck,
         final=final,
-        end_points=end_points,
+        end_points=note.end_points if note else {},
         resize=_resize(images, note, where, overrides),
         channels=images.channels,
     )
     return spec, entry
+
+
+def _images(
+    graph_def: Any, nodes: dict[str, Any], where: str, overrides: SpecOverrides
+) -> ImageInput:
+    input_layer = overrides.input_layer
+    if overrides.raw_pixels and input_layer is None and NETWORK_INPUT in nodes:
+        input_layer = NETWORK_INPUT  # or the application's own preprocess_input would scale
+    return find_inputs(graph_def, nodes, where, input_layer)
+
+
+def _results(
+    graph_def: Any,
+    nodes: dict[str, Any],
+    images: ImageInput,
+    note: Note | None,
+    entry: CatalogEntry | None,
+    where: str,
+    overrides: SpecOverrides,
+) -> tuple[str, str | None]:
+    """Return the tensor to cache, and the graph's own result if it has one."""
+    end_points = note.end_points if note else {}
+
+    def checked(name: str) -> str:
+        return end_points.get(name) or check_made(name, nodes, where)
+
+    if overrides.bottleneck_tensor is not None:
+        bottleneck = checked(overrides.bottleneck_tensor)
+    else:
+        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, where)
+        bottleneck = found[0].tensor
+    final = known_tensor(note or entry, "final", nodes)
+    if overrides.output_layer is not None:
+        final = checked(overrides.output_layer)
+    elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
+        final = "final_result:0"
+    return bottleneck, final
 
 
 def find_bottlenecks(
@@ -173,10 +197,15 @@ def _bottlenecks(
 
 
 def _image_size(
-    images: ImageInput, entry: CatalogEntry | None, where: str, overrides: SpecOverrides
+    images: ImageInput,
+    note: Note | None,
+    entry: CatalogEntry | None,
+    where: str,
+    overrides: SpecOverrides,
 ) -> tuple[int, int]:
     said = images.size
-    height, width = said or (entry.image_size if entry else (0, 0))
+    noted = note.image_size if note else None
+    height, width = said or noted or (entry.image_size if entry else (0, 0))
     height = height if overrides.input_height is None else overrides.input_height
     width = width if overrides.input_width is None else overrides.input_width
     flags = f"{argument('input_height')} and {argument('input_width')}"
@@ -224,13 +253,14 @@ def _resize(
 def _scaling(
     images: ImageInput,
     source: Note | CatalogEntry | None,
+    shown: tuple[float, float] | None,
     is_look_alike: bool,
     where: str,
     overrides: SpecOverrides,
 ) -> tuple[float | tuple[float, float, float], float]:
     if overrides.raw_pixels:
         return 0.0, 1.0
-    mean, std = (source.mean, source.std) if source else _GUESSED_MEAN_AND_STD
+    mean, std = (source.mean, source.std) if source else shown or _GUESSED_MEAN_AND_STD
     mean = mean if overrides.input_mean is None else overrides.input_mean
     std = std if overrides.input_std is None else overrides.input_std
     if std == 0:
@@ -243,7 +273,9 @@ def _scaling(
     if images.encoded is None and unsaid and not isinstance(source, Note):
         taken = f"its pixels are taken as (x - {mean:g}) / {std:g}"
         advice = "If that is wrong, give input_mean and input_std."
-        if source is None:
+        if shown is not None:
+            log.debug("%s: %s, as its arithmetic shows. %s", where, taken, advice)
+        elif source is None:
             log.warning("%s is not in the catalogue; %s. %s", where, taken, advice)
         elif is_look_alike and not catalog.is_published(Path(where), source):
             log.debug("%s has the structure of %s; %s. %s", where, source.name, taken, advice)

@@ -38,11 +38,13 @@ class Given:
         path: its file.
         said: what the user said of it, by the names of `retrain_tools.load`'s arguments.
         is_known: whether the scaling of pixels need not be said.
+        has_size: whether the size of images need not be said.
     """
 
     path: Path
     said: Mapping[str, Any]
     is_known: bool
+    has_size: bool
 
     def flags(self) -> str:
         """Return the graph and what was said of it as flags."""
@@ -95,7 +97,7 @@ def _for_images(
     nodes, graph = nodes_by_name(graph_def), given.flags()
     scaled = given.is_known or images.encoded is not None or _SCALING & set(given.said)
     pixels = "" if scaled else _PIXELS_UNKNOWN
-    if images.size is None and not given.is_known and "input_height" not in given.said:
+    if not given.has_size and "input_height" not in given.said:
         pixels += " --input_height=HEIGHT --input_width=WIDTH"
 
     def fed(tensor: str) -> str:

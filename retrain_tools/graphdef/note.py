@@ -30,6 +30,9 @@ class Note:
         bottleneck: the tensor to cache; None where a later tool took it away.
         final: the graph's own result, or None.
         end_points: tensors by the names that slim, or Keras for its layers, gave them.
+        scaled_by: what tells mean and std, for people: `Hub's convention for images`; empty where
+            nobody wrote it down.
+        image_size: the (height, width) that the network is meant for, where its graph takes any.
     """
 
     source: str
@@ -39,12 +42,20 @@ class Note:
     bottleneck: str | None
     final: str | None
     end_points: Mapping[str, str]
+    scaled_by: str = ""
+    image_size: tuple[int, int] | None = None
 
 
 def write_note(graph_def: Any, pixel_input: str, note: Note) -> None:
     """Attach the note to the node that takes the pixels; `graph_def` is changed."""
-    text = json.dumps(dataclasses.asdict(note), sort_keys=True)
+    held = {key: value for key, value in dataclasses.asdict(note).items() if _is_told(key, value)}
+    text = json.dumps(held, sort_keys=True)
     nodes_by_name(graph_def)[node_name(pixel_input)].attr[_KEY].s = text.encode()
+
+
+def _is_told(key: str, value: Any) -> bool:
+    """Leave out what notes of earlier versions do not have where it says nothing."""
+    return key not in ("scaled_by", "image_size") or bool(value)
 
 
 def read_note(graph_def: Any) -> Note | None:
@@ -104,7 +115,16 @@ def _parse(text: bytes, nodes: Mapping[str, Any]) -> Note:
         bottleneck=values["bottleneck"] if there(values["bottleneck"]) else None,
         final=values["final"] if there(values["final"]) else None,
         end_points={key: name for key, name in values["end_points"].items() if there(name)},
+        scaled_by=str(values.get("scaled_by", "")),
+        image_size=_size(values.get("image_size")),
     )
+
+
+def _size(value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    height, width = map(int, value)
+    return (height, width) if height > 0 and width > 0 else None
 
 
 def _colours(mean: list[Any]) -> tuple[float, float, float]:

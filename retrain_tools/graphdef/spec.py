@@ -9,18 +9,18 @@ from typing import Any
 
 from retrain_tools.catalog_entry import CatalogEntry
 
-PILLOW_RESIZES = ("nearest", "bilinear", "bicubic", "lanczos")
-"""Ways to resize images: Pillow's, as `keras.utils.load_img` and `ImageDataGenerator` use them."""
-
-TF_BILINEAR = "tf_bilinear"
-"""`tf.image.resize`, as `image_dataset_from_directory` uses it: half-pixel centres, no antialiasing
-of what shrinks."""
-
-RESIZES = (*PILLOW_RESIZES, TF_BILINEAR)
-"""All of them, by the names that they have here."""
-
 NETWORK_INPUT = "network_input"
 """The node of a Keras application's graph between its `preprocess_input` and its first layer."""
+
+PILLOW_RESIZES = ("nearest", "bilinear", "bicubic", "lanczos")
+"""Pillow's, by which `keras.utils.load_img` and `ImageDataGenerator` resize."""
+
+TF_BILINEAR = "tf_bilinear"
+"""`tf.image.resize`, by which `image_dataset_from_directory` resizes: half-pixel centres, no
+antialias."""
+
+RESIZES = (*PILLOW_RESIZES, TF_BILINEAR)
+"""The ways to resize that can be asked for."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -23,6 +23,9 @@ from retrain_tools.graphdef.navigate import node_name, nodes_by_name, nodes_by_o
 from retrain_tools.graphdef.next_commands import Given, next_commands
 from retrain_tools.graphdef.note import Note
 from retrain_tools.graphdef.op_sets import LAYERS, PLACEHOLDERS
+from retrain_tools.graphdef.pixel_flow import CHANNELS
+from retrain_tools.graphdef.pixel_range import PixelRange, pixel_range
+from retrain_tools.graphdef.pooled import Pooled, find_pooling
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.summary import Guess, Summary
 from retrain_tools.graphdef.tensors import (
@@ -78,12 +81,12 @@ def summarize(
     images = _image_inputs(graph_def, nodes, path, input_layer, shapes)
     source = find_source(graph_def, nodes, images, entry) if images else None
     is_same = isinstance(source, CatalogEntry) and is_entry_itself(source, entry, path)
-    bottlenecks: Sequence[Candidate] = ()
-    if images is not None:
-        named = known_tensor(source, "bottleneck", nodes), who_named_it(source, is_same)
-        bottlenecks = bottleneck_candidates(graph_def, images.pixels, *named, shapes)
+    named = known_tensor(source, "bottleneck", nodes), who_named_it(source, is_same)
+    best = bottleneck_candidates(graph_def, images.pixels, *named, shapes) if images else []
     outputs = _outputs(graph_def, by_name, nodes, images, source, known_outputs or {}, known_by)
-    given = Given(path, said or {}, source is not None)
+    pixels = _pixels(graph_def, nodes, images, source, is_same, said or {})
+    size = _image_size(images, source)
+    given = Given(path, said or {}, bool(pixels and pixels.is_known), bool(size or entry))
     return Summary(
         path=path,
         file_bytes=_size_of(path),
@@ -96,30 +99,74 @@ def summarize(
         versions=read_versions(graph_def),
         inputs=inputs_told(graph_def, nodes, by_name, images, outputs),
         outputs=outputs,
-        image_size=images.size if images else None,
-        bottlenecks=tuple(bottlenecks),
-        commands=next_commands(graph_def, by_name, given, images, outputs, bottlenecks),
-        **_sizes(graph_def, shapes),
-        **_ops(graph_def),
+        image_size=size,
+        pixels=pixels,
+        pooling=_pooling(nodes, shapes, best, outputs),
+        bottlenecks=tuple(best),
+        commands=next_commands(graph_def, by_name, given, images, outputs, best),
+        **_figures(graph_def, shapes),
     )
 
 
-def _ops(graph_def: Any) -> dict[str, Any]:
-    """Return what a Summary says of the ops."""
+def _image_size(
+    images: ImageInput | None, source: Note | CatalogEntry | None
+) -> tuple[int, int] | None:
+    """Return the size that the graph asks for, or that its note says it is meant for."""
+    if images is None:
+        return None
+    return images.size or (source.image_size if isinstance(source, Note) else None)
+
+
+def _pixels(
+    graph_def: Any,
+    nodes: dict[str, Any],
+    images: ImageInput | None,
+    source: Note | CatalogEntry | None,
+    is_same: bool,
+    said: Mapping[str, Any],
+) -> PixelRange | None:
+    """Return which pixels go in; None for a graph that takes no images."""
+    if images is None or images.channels not in CHANNELS:
+        return None
+    if said.get("preprocess") == "none":
+        return pixel_range(graph_def, nodes, images, (0.0, 1.0), "as you said")
+    if {"input_mean", "input_std"} <= said.keys():
+        scaling = said["input_mean"], said["input_std"]
+        return pixel_range(graph_def, nodes, images, scaling, "as you said")
+    why = f"what the catalogue says of {'this network' if is_same else 'networks like it'}"
+    if isinstance(source, Note):
+        why = source.scaled_by or "what its note says"
+    known = None if source is None else (source.mean, source.std)
+    return pixel_range(graph_def, nodes, images, known, why)
+
+
+def _pooling(
+    nodes: dict[str, Any],
+    shapes: Mapping[str, Shape | None],
+    bottlenecks: Sequence[Candidate],
+    outputs: Sequence[Guess],
+) -> tuple[Pooled, ...]:
+    """Return how the bottleneck and the result were pooled; nothing for a graph without images."""
+    if not bottlenecks:
+        return ()
+    roles: dict[str, list[str]] = {bottlenecks[0].tensor: ["bottleneck"]}
+    if outputs:
+        roles.setdefault(outputs[0].tensor.name, []).append("result")
+    return tuple(
+        find_pooling(nodes, shapes, name, " and ".join(role)) for name, role in roles.items()
+    )
+
+
+def _figures(graph_def: Any, shapes: Mapping[str, Shape | None]) -> dict[str, Any]:
+    """Return what a Summary says of the ops, and the figures that say how large the graph is."""
     ops = op_counts(graph_def)
-    return {
-        "ops": ops,
-        "unavailable": unavailable_ops(graph_def, ops),
-        "deprecated": deprecated_ops(graph_def, ops),
-    }
-
-
-def _sizes(graph_def: Any, shapes: Mapping[str, Shape | None]) -> dict[str, Any]:
-    """Return the figures of a Summary that say how large the graph is."""
     by_op = nodes_by_op(graph_def)
     counted = [multiply_adds(node, shapes) for op in LAYERS for node in by_op.get(op, ())]
     sizes = [constant_size(node) for node in by_op.get("Const", ())]
     return {
+        "ops": ops,
+        "unavailable": unavailable_ops(graph_def, ops),
+        "deprecated": deprecated_ops(graph_def, ops),
         "parameters": sum(parameters for parameters, _ in sizes),
         "constant_bytes": sum(size for _, size in sizes),
         "flops": 2 * sum(found for found in counted if found is not None),

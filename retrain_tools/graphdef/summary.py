@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retrain_tools.graphdef.bottleneck import Candidate
+from retrain_tools.graphdef.pixel_range import PixelRange
+from retrain_tools.graphdef.pooled import Pooled
 from retrain_tools.graphdef.tensors import Tensor, shape_text
 from retrain_tools.graphdef.training_ops import MEANINGS
 from retrain_tools.graphdef.versions import Deprecated, Versions
@@ -42,6 +44,9 @@ class Summary:
         versions: the GraphDef versions.
         inputs, outputs: what to feed and what to fetch, the main one first.
         image_size: (height, width) of its images; None where it does not say.
+        pixels: which range of pixels goes in; None where no images do.
+        pooling: whether the bottleneck, and the result if it is another tensor, are pooled vectors
+            or feature maps; empty where no images go in.
         bottlenecks: tensors worth caching, best first.
         parameters: the values of its weight constants.
         constant_bytes: what all constants hold.
@@ -66,6 +71,8 @@ class Summary:
     inputs: tuple[Guess, ...]
     outputs: tuple[Guess, ...]
     image_size: tuple[int, int] | None
+    pixels: PixelRange | None
+    pooling: tuple[Pooled, ...]
     bottlenecks: tuple[Candidate, ...]
     parameters: int
     constant_bytes: int
@@ -87,6 +94,7 @@ class Summary:
         if len(self.outputs) > _OUTPUTS_SHOWN:
             parts.append(f"  and {len(self.outputs) - _OUTPUTS_SHOWN:,} more: --outputs\n")
         parts += _section("Worth caching", [_cells(best) for best in self.bottlenecks], style)
+        parts += _section("Pooling", _pooling(self.pooling), style)
         parts += _section("Size", _size(self), style)
         for_training = [(p, counted(n, "node"), MEANINGS[p]) for p, n in self.parts.items()]
         parts += _section("Only for training", for_training, style)
@@ -121,6 +129,9 @@ class Summary:
               for g in self.outputs[:10]),
             *(("worth caching", f"{c.tensor}, {c.depth} values: {c.why}")
               for c in self.bottlenecks),
+            *((("pixels", str(self.pixels)),) if self.pixels else ()),
+            *(("pooled", found.answer) for found in self.pooling[:1]),
+            *(("pooling", " ".join(cells)) for cells in _pooling(self.pooling)),
             ("parameters", f"{self.parameters:,}"),
             ("operations for one image", f"{self.flops:,}"),
             *(("only for training", f"{part}, {counted(count, 'node')}")
@@ -153,6 +164,10 @@ def _head(summary: Summary) -> str:
     if summary.image_size:
         height, width = summary.image_size
         lines.append(("Images", f"{width}×{height} pixels"))
+    if summary.pixels:
+        lines.append(("Pixels", str(summary.pixels)))
+    if summary.pooling:
+        lines.append(("Pooled", summary.pooling[0].answer))
     return aligned(lines, _PLAIN, heading=False)
 
 
@@ -170,6 +185,20 @@ def _guesses(guesses: Sequence[Guess]) -> list[tuple[str, ...]]:
 def _cells(found: Candidate) -> tuple[str, ...]:
     depth = "?" if found.depth is None else f"{found.depth:,} values"
     return found.tensor, shape_text(found.shape), depth, found.why
+
+
+def _pooling(found: Sequence[Pooled]) -> list[tuple[str, ...]]:
+    """Return a line for the bottleneck and the result, and one for what lies before the pooling."""
+    lines: list[tuple[str, ...]] = [
+        (p.tensor, shape_text(p.shape), p.role, ": ".join(filter(None, (p.what, p.way))))
+        for p in found
+    ]
+    told = {p.tensor for p in found}
+    for name, shape in {p.before: p.before_shape for p in found if p.before is not None}.items():
+        if name not in told:
+            tap = f"--bottleneck_tensor={name} or --tensors={name}"
+            lines.append((name, shape_text(shape), "before the pooling", tap))
+    return lines
 
 
 def _size(summary: Summary) -> list[tuple[str, ...]]:

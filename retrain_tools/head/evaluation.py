@@ -34,8 +34,8 @@ class Evaluation:
         per_class = {
             label: {
                 "images": int(self.confusion[i].sum()),
-                "precision": _share(right[i], self.confusion[:, i].sum()),
-                "recall": _share(right[i], self.confusion[i].sum()),
+                "precision": _share(int(right[i]), int(self.confusion[:, i].sum())),
+                "recall": _share(int(right[i]), int(self.confusion[i].sum())),
             }
             for i, label in enumerate(labels)
         }

@@ -14,6 +14,7 @@ from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.evaluation import Evaluation, compare
+from retrain_tools.head.imagenet import synsets_of
 from retrain_tools.head.labelling import Labelled, labelled, open_classifier
 from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import ImageFile, label_of
@@ -80,7 +81,8 @@ def evaluate_graph(
     """Label images with a graph's own classifier, and compare with the folders they lie in.
 
     An image's topmost folder stands for the label of that name, or for the one that retrain.py
-    makes of it. Images of other folders, and those outside of any, are left out with a warning.
+    makes of it; in a network of ImageNet, also for the class of its WordNet id. Images of other
+    folders, and those outside of any, are left out with a warning.
 
     Args:
         frozen: the graph; its scores are those of `spec.final`.
@@ -99,14 +101,15 @@ def evaluate_graph(
     with open_classifier(frozen, labels_for, max_image_pixels) as (extractor, labels):
         folders = collections.Counter(image.folder for image in images)
         outside = folders.pop("", 0)
-        class_of = _classes_of_folders(list(folders), labels)
+        synsets = synsets_of(labels)
+        class_of = _classes_of_folders(list(folders), labels, synsets or [])
         left_out = {folder: folders[folder] for folder in folders if folder not in class_of}
         without = [label for i, label in enumerate(labels) if i not in class_of.values()]
         _warn(outside, left_out, without, labels)
         used = [image for image in images if image.folder in class_of]
         results_of_images = extractor.extract([image.path for image in used])
         for image, (path, result) in zip(used, results_of_images, strict=True):
-            results.append(labelled(path, result, labels, top_k, on_error))
+            results.append(labelled(path, result, labels, synsets, top_k, on_error))
             if isinstance(result, list):
                 classes.append(class_of[image.folder])
                 predicted.append(int(result[0].argmax()))
@@ -124,13 +127,17 @@ def evaluate_graph(
     return GraphEvaluation(str(frozen.path), names, test, results, wrong, left_out, without)
 
 
-def _classes_of_folders(folders: Sequence[str], labels: Sequence[str]) -> dict[str, int]:
+def _classes_of_folders(
+    folders: Sequence[str], labels: Sequence[str], synsets: Sequence[str]
+) -> dict[str, int]:
     """Return the class that each folder stands for; folders that are no label are not in it.
 
     Raises:
         InputError: a folder may be several classes, or none is any.
     """
     exact, usual = collections.defaultdict(list), collections.defaultdict(list)
+    for number, synset in enumerate(synsets):
+        exact[synset].append(number)
     for number, label in enumerate(labels):
         exact[label].append(number)
         if label.isascii():  # in retrain.py's form, all other letters are the same

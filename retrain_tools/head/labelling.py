@@ -10,6 +10,7 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.features.extractor import Extractor, Result
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.head.imagenet import synsets_of
 from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
 
 
@@ -21,11 +22,14 @@ class Labelled:
         image: its path, or `images[N]` for the N-th, from 0, that was given without one.
         best: (label, score), best first; empty if the image cannot be used.
         error: why it cannot be used, or None.
+        synsets: the WordNet id of each of `best`, the same in every network of ImageNet, and empty
+            for what is none of its classes; no ids at all where the labels are not ImageNet's.
     """
 
     image: str
     best: list[tuple[str, float]]
     error: str | None = None
+    synsets: list[str] = dataclasses.field(default_factory=list)
 
 
 def label_images(
@@ -45,8 +49,9 @@ def label_images(
             and `on_error` is `fail`.
     """
     with open_classifier(frozen, labels_for, max_image_pixels) as (extractor, labels):
+        synsets = synsets_of(labels)
         return [
-            labelled(image_name(image, index), result, labels, top_k, on_error)
+            labelled(image_name(image, index), result, labels, synsets, top_k, on_error)
             for index, (image, result) in enumerate(extractor.extract(images))
         ]
 
@@ -70,9 +75,16 @@ def open_classifier(
 
 
 def labelled(
-    image: str, result: Result, labels: Sequence[str], top_k: int, on_error: OnError
+    image: str,
+    result: Result,
+    labels: Sequence[str],
+    synsets: Sequence[str] | None,
+    top_k: int,
+    on_error: OnError,
 ) -> Labelled:
     """Return the best labels of an image for what the classifier gave.
+
+    `synsets` are what `imagenet.synsets_of` gives for the labels.
 
     Raises:
         InputError: the image cannot be used, and `on_error` is `fail`.
@@ -83,4 +95,5 @@ def labelled(
         return Labelled(image, [], str(result))
     [scores] = result
     order = (-scores).argsort(kind="stable")[:top_k]
-    return Labelled(image, [(labels[i], float(scores[i])) for i in order])
+    best = [(labels[i], float(scores[i])) for i in order]
+    return Labelled(image, best, synsets=[synsets[i] for i in order] if synsets else [])

@@ -1,4 +1,4 @@
-"""The labels of a graph's scores: in its note, in a file beside it, or in one that is named."""
+"""The labels of a graph's scores: in its note, a file beside it or a named one, or ImageNet's."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from retrain_tools import catalog
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef import note
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.head import imagenet
 
 log = logging.getLogger(__name__)
 
@@ -56,12 +57,14 @@ def labels_of(
     3. Of a graph X.pb: those of the first of X_labels.txt, X.txt, output_labels.txt,
        retrained_labels.txt and labels.txt beside it that has as many labels as there are scores.
     4. For a catalogued network with its own last layer: those of its files beside it.
-    5. The numbers of the classes, from 0, and a warning that says so.
+    5. For a network that is known to be of ImageNet: those of its classes; see
+       `imagenet.known_labels`.
+    6. The numbers of the classes, from 0, and a warning that says so.
 
     Args:
         frozen: the graph.
         count: how many scores it gives.
-        given: the labels themselves, or their file.
+        given: the labels themselves, their file, or `imagenet`.
 
     Raises:
         InputError: the labels that were given are not those of the graph.
@@ -86,7 +89,9 @@ def read_labels(
         labels: the labels themselves, or their file: text with one label a line, or
             `imagenet_2012_challenge_label_map_proto.pbtxt` with
             `imagenet_synset_to_human_label_map.txt` beside it. Classes that the map does not know
-            get an empty label, as classify_image.py gave them.
+            get an empty label, as classify_image.py gave them. `imagenet`, where no file has that
+            name, stands for the classes of ImageNet in the order that networks with `count`
+            scores have them in.
         count: how many scores the graph gives.
         noted: the labels in the graph's note, from which these may not differ; None if there are
             none.
@@ -96,7 +101,10 @@ def read_labels(
         InputError: a file is missing or not text, there is another number of labels, or they are
             not those of the note.
     """
-    if isinstance(labels, (str, Path)):
+    if _is_imagenet(labels):
+        known = imagenet.imagenet_labels(count)
+        given = _Given(known, imagenet.NAME, lambda number: f"class {number} of ImageNet")
+    elif isinstance(labels, (str, Path)):
         given = _read(Path(labels), count)
     else:
         name = argument("labels")
@@ -114,9 +122,13 @@ def read_labels(
 
 
 def check_labels_file(path: str | Path) -> None:
-    """Raise InputError if there is no such file."""
-    if not Path(path).is_file():
+    """Raise InputError if there is no such file, and it is not `imagenet`."""
+    if not Path(path).is_file() and not _is_imagenet(path):
         raise InputError(f"No such label file: {path}")
+
+
+def _is_imagenet(labels: str | Path | Sequence[str]) -> bool:
+    return labels == imagenet.NAME and not Path(imagenet.NAME).exists()
 
 
 def _check_same(given: _Given, noted: Sequence[str], graph: str | Path) -> None:
@@ -140,7 +152,10 @@ def _number_of_labels(given: _Given, count: int) -> str:
 
 
 def _labels_beside(frozen: FrozenGraph, count: int) -> list[str]:
-    """Return the labels of the first file beside a graph that has `count` of them, or numbers."""
+    """Return the labels of the first file beside a graph that has `count` of them.
+
+    Where there is none, they are those of ImageNet if it is a network of that, or numbers.
+    """
     fitting: list[_Given] = []
     others: list[str] = []
     names, folders = _places(frozen.path)
@@ -168,11 +183,15 @@ def _labels_beside(frozen: FrozenGraph, count: int) -> list[str]:
                     *(fitting[0].where, other.where, other.where),
                 )
         return fitting[0].labels
+    if known := imagenet.known_labels(frozen, count):
+        return known
     looked = "; ".join(others) or f"looked for {', '.join(names)}"
+    is_imagenets = imagenet.classes_by_score(count) is not None
     log.warning(
         "No labels are known for the %d scores of %s (%s), so classes are shown by their numbers, "
-        "from 0; name a file with labels=FILE.",
+        "from 0; name a file with labels=FILE%s.",
         *(count, frozen.path, looked),
+        ", or say labels=imagenet if they are its classes" if is_imagenets else "",
     )
     return [str(number) for number in range(count)]
 

@@ -9,7 +9,14 @@ from typing import Any
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.tensors import Tensor
 from retrain_tools.listing.tables import Lines
-from retrain_tools.sources.contents import Array, OwnGraph, ReadValue, Signature, TensorInfo
+from retrain_tools.sources.contents import (
+    Array,
+    Layer,
+    OwnGraph,
+    ReadValue,
+    Signature,
+    TensorInfo,
+)
 from retrain_tools.sources.model import Model
 
 STATISTICS = ("min", "max", "mean", "zeros", "nans")
@@ -80,6 +87,11 @@ def signature_lines(signatures: Mapping[str, Signature]) -> Lines:
         for key, end in ends.items()
     ]
     return Lines(("signature", "side", "key", "tensor", "dtype", "shape"), cells)
+
+
+def layer_lines(layers: Sequence[Layer]) -> Lines:
+    """Return the layers of a model: path, class, shape of the result, parameters, tensor."""
+    return Lines(("layer", "class", "shape", "parameters", "tensor"), layers)
 
 
 def function_lines(graph_def: Any) -> Lines:

@@ -21,7 +21,11 @@ def _text(results: list[Labelled]) -> str:
 
 def _json(results: list[Labelled]) -> str:
     def as_dict(result: Labelled) -> dict[str, Any]:
-        best = [{"label": label, "score": score} for label, score in result.best]
+        best: list[dict[str, Any]] = [
+            {"label": name, "score": score} for name, score in result.best
+        ]
+        for one, synset in zip(best, result.synsets, strict=False):  # there may be no synsets
+            one["synset"] = synset
         return {"image": result.image, "labels": best, "error": result.error}
 
     return json.dumps([as_dict(r) for r in results], indent=1, ensure_ascii=False) + "\n"
@@ -30,12 +34,14 @@ def _json(results: list[Labelled]) -> str:
 def _csv(results: list[Labelled]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "rank", "label", "score", "error"])
+    writer.writerow(["image", "rank", "label", "score", "error", "synset"])
     for result in results:
         if result.error is not None:
-            writer.writerow([result.image, "", "", "", result.error])
-        for rank, (label, score) in enumerate(result.best, start=1):
-            writer.writerow([result.image, rank, label, score, ""])
+            writer.writerow([result.image, "", "", "", result.error, ""])
+        synsets = result.synsets or [""] * len(result.best)
+        ranked = zip(result.best, synsets, strict=True)
+        for rank, ((label, score), synset) in enumerate(ranked, start=1):
+            writer.writerow([result.image, rank, label, score, "", synset])
     return text.getvalue()
 
 

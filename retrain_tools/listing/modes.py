@@ -131,7 +131,7 @@ def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> s
 
 
 def contents_text(model: Model, what: str, filters: Filters, form: Form) -> str:
-    """Return the `variables`, `signatures` or `functions` of a file whose names pass the filters.
+    """Return `variables`, `signatures`, `functions` or layers (`inside`) that pass the filters.
 
     Raises:
         InputError: it has none.
@@ -146,6 +146,8 @@ def contents_text(model: Model, what: str, filters: Filters, form: Form) -> str:
     else:
         if what == "signatures":
             lines = contents.signature_lines(model.signatures)
+        elif what == "inside":
+            lines = contents.layer_lines(model.layers())
         else:
             lines = contents.function_lines(model.stored_graph)
         has_any = bool(lines.cells)
@@ -186,6 +188,8 @@ def _also(model: Model, style: Style) -> str:
         lines = aligned(known, Style(), heading=False)
         return f"\n{style.bold('Application')}\n" + "".join(f"  {x}\n" for x in lines.splitlines())
     held = model.held_beside_the_graph()
+    if model.describe is not None:
+        held.append(("Layers", "what each one gives, and its parameters: --inside"))
     functions = () if model.stored_graph is None else model.stored_graph.library.function
     if functions:
         held.append(("Functions", f"{counted(len(functions), 'function')}: --functions"))

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import importlib.resources
 import json
 from collections.abc import Mapping, Sequence
 from string import Template
 from typing import Any
 
 from retrain_tools.report.graph_data import graph_data
+from retrain_tools.report.page_parts import asset, policy_hash
 
 # In the order in which they build on each other.
 _SCRIPTS = (
@@ -57,37 +55,26 @@ def graph_page(
     data = graph_data(graph_def, shapes, dtypes, path, bottleneck)
     data |= {"title": title, "facts": list((facts or {}).items())}
     data |= {"commands": list(commands), "ofTensor": of_tensor}
-    style = _asset("page.css")
+    style = asset("page.css")
     script = _script()
-    return Template(_asset("page.html")).substitute(
+    return Template(asset("page.html")).substitute(
         title=html.escape(title),
         style=style,
-        style_hash=_hash(style),
-        library=_asset(_LIBRARY),
-        library_hash=_hash(_asset(_LIBRARY)),
+        style_hash=policy_hash(style),
+        library=asset(_LIBRARY),
+        library_hash=policy_hash(asset(_LIBRARY)),
         # In a comment of HTML, where nothing but "--" and ">" would have a meaning.
-        license=_asset("dagre.LICENSE.txt").replace("--", "- -"),
+        license=asset("dagre.LICENSE.txt").replace("--", "- -"),
         data=_embedded(data),
         script=script,
-        script_hash=_hash(script),
+        script_hash=policy_hash(script),
     )
-
-
-def _asset(name: str) -> str:
-    file = importlib.resources.files("retrain_tools.report").joinpath("assets", name)
-    return file.read_text(encoding="utf-8")
 
 
 def _script() -> str:
     """Return the page's own scripts as one, so that they see each other and nobody else's names."""
-    parts = "\n".join(_asset(f"{name}.js") for name in _SCRIPTS)
+    parts = "\n".join(asset(f"{name}.js") for name in _SCRIPTS)
     return f'"use strict";\n(() => {{\n{parts}}})();\n'
-
-
-def _hash(text: str) -> str:
-    """Return a text's hash as a content security policy names it."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return f"'sha256-{base64.b64encode(digest).decode('ascii')}'"
 
 
 def _embedded(data: Any) -> str:

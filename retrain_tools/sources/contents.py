@@ -10,6 +10,7 @@ from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.navigate import attribute
 from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.shapes.call import Shape, shape_in
+from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -59,6 +60,22 @@ class Choices:
         return self.must_be_slim or (self.preprocess, self.architecture) != (None, None)
 
 
+def said(choices: Choices, overrides: SpecOverrides) -> dict[str, Any]:
+    """Return what a user said of a file, by the names of `load`'s arguments."""
+    names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
+    found: dict[str, Any] = {
+        "tags": choices.tags,
+        "signature": choices.signature,
+        "weights": choices.weights,
+        "weights_seed": choices.weights_seed,
+        "include_top": choices.include_top or None,
+        "preprocess": "none" if overrides.raw_pixels else choices.preprocess,
+        **{name: getattr(overrides, name) for name in names},
+        "feed": overrides.feeds or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
+
+
 class TensorInfo(NamedTuple):
     """An input or output of a signature, a variable of a graph, or a stored array of weights.
 
@@ -72,6 +89,24 @@ class TensorInfo(NamedTuple):
     name: str
     dtype: str
     shape: Shape | None
+
+
+class Layer(NamedTuple):
+    """A layer of a model, or a model in it.
+
+    Attributes:
+        name: its path: the names of the models that it is in, and its own.
+        kind: its class, as `Conv2D`; None where the file does not say.
+        shape: of what it gives; None where that is not known.
+        parameters: how many values its variables hold, those of the layers in it included.
+        tensor: what it gives in the frozen graph, by its full name; None where that cannot be told.
+    """
+
+    name: str
+    kind: str | None
+    shape: Shape | None
+    parameters: int
+    tensor: str | None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.kinds import Place, foreign_kind
+from retrain_tools.sources.kinds import Place, foreign_kind, varint
 
 _START = 512
 _PRINTABLE = bytes([9, 10, 13, *range(32, 256)])  # text may be in any language
@@ -70,3 +71,28 @@ def parse_text(data: bytes, message: Any, place: Place, what: str) -> Any:
     except (text_format.ParseError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{place} is {what} that cannot be read: {reason}.") from error
+
+
+def message_items(data: bytes) -> Iterator[tuple[int, bytes | int]]:
+    """Yield number and value of each field of a message of no known class, as far as it is sound.
+
+    Of fields that are numbers of 4 or 8 bytes the bytes are yielded.
+    """
+    position = 0
+    while position < len(data):
+        tag, position = varint(data, position)
+        wire = -1 if tag is None else tag & 7
+        if tag is None or wire not in (0, 1, 2, 5):
+            return
+        if wire == 0:
+            value, position = varint(data, position)
+            if value is not None:
+                yield tag >> 3, value
+            continue
+        length: int | None = {1: 8, 5: 4}.get(wire)
+        if length is None:
+            length, position = varint(data, position)
+        if length is None or position + length > len(data):
+            return
+        yield tag >> 3, data[position : position + length]
+        position += length

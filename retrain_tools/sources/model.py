@@ -24,11 +24,14 @@ from retrain_tools.sources.contents import (
     Choices,
     Frozen,
     ImageSize,
+    Layer,
     OwnGraph,
     ReadValue,
     Signature,
     TensorInfo,
+    said,
 )
+from retrain_tools.sources.inside.part import Part
 from retrain_tools.sources.kinds import Kind
 from retrain_tools.text_tables import Style, aligned, counted
 
@@ -55,6 +58,7 @@ class Model:
         entry: its catalogue entry, if it was asked for by name.
         overrides: what the user said of its tensors and images, for all later uses.
         reader: reads the value of a variable; None where there are no values.
+        describe: the layers that the file describes, the outermost models; None where it has none.
         freezer: makes the frozen graph for an image size; None where that cannot be.
         light_freezer: makes it for the usual one without the values of large variables, which are
             not looked at; None where that is no faster.
@@ -76,6 +80,7 @@ class Model:
     entry: CatalogEntry | None = None
     overrides: SpecOverrides = dataclasses.field(default_factory=SpecOverrides)
     reader: ReadValue | None = None
+    describe: Callable[[], Sequence[Part]] | None = None
     freezer: Callable[[ImageSize], Frozen] | None = None
     light_freezer: Callable[[], Frozen] | None = None
     keeps: Any = None
@@ -233,6 +238,31 @@ class Model:
             raise InputError(f"{pattern!r} is not a regular expression: {error}") from error
         return [tensor for tensor in self.all_tensors if found(tensor.name)]
 
+    def layers(self) -> list[Layer]:
+        """Return the layers that the file describes, models before the layers in them.
+
+        What each one gives, and its shape, is told where the model can be frozen.
+
+        Raises:
+            InputError: the file describes no layers.
+
+        Example:
+            >>> import retrain_tools as rt
+            >>> [layer.name for layer in rt.load("model.keras").layers() if layer.kind == "Conv2D"]
+            ['model/conv1', 'model/conv2']
+        """
+        from retrain_tools.sources.inside.placed import list_layers
+
+        parts = () if self.describe is None else self.describe()
+        if not parts:
+            raise InputError(
+                f"{self.path} describes no layers: it is a {self.description}. "
+                "list_tensors --tree folds the scopes of a graph."
+            )
+        if self._frozen is None:
+            return list_layers(parts, None, None, ())
+        return list_layers(parts, self._frozen, self.view, self.all_tensors)
+
     def summary(self) -> Summary:
         """Return what the network is, in short; it prints as text, and a notebook shows a table.
 
@@ -257,20 +287,8 @@ class Model:
             self.description,
             outputs,
             "the model" if is_keras else known_by,
-            self._said(),
+            said(self.choices, self.overrides),
         )
-
-    def _said(self) -> dict[str, Any]:
-        """Return what the user said of the file, by the names of `load`'s arguments."""
-        choices, overrides = self.choices, self.overrides
-        preprocess = "none" if overrides.raw_pixels else choices.preprocess
-        said: dict[str, Any] = {"tags": choices.tags, "signature": choices.signature}
-        said |= {"weights": choices.weights, "weights_seed": choices.weights_seed}
-        said |= {"include_top": choices.include_top or None, "preprocess": preprocess}
-        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
-        said |= {name: getattr(overrides, name) for name in names}
-        said["feed"] = overrides.feeds or None
-        return {name: value for name, value in said.items() if value is not None}
 
     def application_details(self) -> list[tuple[str, str]]:
         """Return what a Keras application was asked to be: labels and texts; empty for a file.

@@ -12,6 +12,7 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.sources.applications.names import PREFIX
 from retrain_tools.sources.contents import Choices
+from retrain_tools.sources.hub_handles import find_module, is_handle
 from retrain_tools.sources.kinds import (
     ARCHIVES,
     Kind,
@@ -49,8 +50,9 @@ def load(  # noqa: D417  (what belongs together is told together)
     """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
 
     Args:
-        graph: a file or folder, a checkpoint's prefix, a name of the catalogue, or `keras:NAME` for
-            a network of `keras.applications`.
+        graph: a file or folder, a checkpoint's prefix, a name of the catalogue, `keras:NAME` for a
+            network of `keras.applications`, or the address of a Hub module that tensorflow_hub
+            keeps on this computer.
         model_dir: where catalogued networks are kept; None for the user's cache folder.
         tags, signature: of a SavedModel: which of its graphs; and of a MetaGraph too: what to take.
         output_node_names: of a MetaGraph: what to take as its results, by their nodes' names.
@@ -117,8 +119,9 @@ def open_model(
 
     Args:
         graph: a file or folder, a checkpoint's prefix, something inside an archive
-            (`network.tar.gz/frozen.pb`), a name or alias of the catalogue (fetched once), or
-            `keras:NAME` for a network of `keras.applications`.
+            (`network.tar.gz/frozen.pb`), a name or alias of the catalogue (fetched once),
+            `keras:NAME` for a network of `keras.applications`, or the address of a Hub module,
+            which is looked for where tensorflow_hub keeps it.
         model_dir: where catalogued networks and frozen checkpoints are kept; None for the user's
             cache folder.
         choices: what to take of a file that holds more than one network.
@@ -139,7 +142,9 @@ def open_model(
         return dataclasses.replace(model, choices=choices)
     path = Path(graph).expanduser()
     entry = None
-    if not _is_there(path):
+    if is_handle(str(graph)):
+        path = find_module(str(graph))
+    elif not _is_there(path):
         from retrain_tools import catalog  # slow to import, and most graphs are files
 
         path, entry = catalog.find_graph(str(graph), model_dir)

@@ -64,6 +64,7 @@ def test_inception_2015() -> None:
         depth=2048,
         pooling=None,
         final="softmax:0",
+        imagenet_scores=1008,
     )
 
 
@@ -89,6 +90,7 @@ def test_inception_2016() -> None:
         depth=2048,
         pooling="avg",
         final="InceptionV3/Predictions/Reshape_1:0",
+        imagenet_scores=1001,
     )
 
 
@@ -123,6 +125,7 @@ def test_mobilenets(width: str, size: int) -> None:
         depth=1001,
         pooling=None,
         final="MobilenetV1/Predictions/Reshape_1:0",
+        imagenet_scores=1001,
     )
 
 
@@ -235,6 +238,7 @@ def test_own_entry(own: Path) -> None:
         depth=4,
         pooling=None,
         final=None,
+        imagenet_scores=None,
     )
 
 
@@ -268,6 +272,11 @@ def test_own_entry_wins(own: Path) -> None:
             "depth = 4",
             'depth = 4\npooling = "mean"',
             "'output.pooling' must be 'avg', 'max' or 'flatten', not",
+        ),
+        (
+            "depth = 4",
+            "depth = 4\nimagenet_scores = 1002",
+            "'output.imagenet_scores' must be 1000, 1001 or 1008, not 1002.",
         ),
         ('"input:0"', '"input"', "must be a tensor name such as 'Mul:0', not 'input'."),
         ('name = "toy.tgz"', 'name = "../toy.tgz"', "'archive.name' must be a file name, not"),

@@ -176,7 +176,7 @@ def test_without_labels_classes_have_numbers_and_one_line_says_why(old, tmp_path
         f"No labels are known for the 1001 scores of {frozen.path} (my.graph.txt cannot be used; "
         "output_labels.txt has 2 labels; labels.txt has 1000 labels (a line for slim's class 0, "
         "the background, is missing)), so classes are shown by their numbers, from 0; name a file "
-        "with labels=FILE."
+        "with labels=FILE, or say labels=imagenet if they are its classes."
     ]
 
 

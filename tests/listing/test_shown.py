@@ -53,6 +53,27 @@ def test_a_summary_is_a_table(kinds: Mapping[str, Path]) -> None:
         ["worth caching", "Mean:0, 8 values: what the last layer classifies"],
         ["worth caching", "Conv2D:0, 8 values: the same before pooling or reshaping"],
         ["worth caching", "MatMul:0, 3 values: the last layer's own output (logits)"],
+        [
+            "pixels",
+            "unknown: nothing in the file says it; -1 to 1 is fed unless --input_mean and "
+            "--input_std say otherwise",
+        ],
+        [
+            "pooled",
+            "yes, a vector of 8 (global average of [12, 12, 8]); no GlobalAveragePooling2D is "
+            "needed",
+        ],
+        ["pooling", "Mean:0 [?, 8] bottleneck a vector of 8: global average of [12, 12, 8]"],
+        [
+            "pooling",
+            "final_result:0 [?, 3] result a vector of 3: global average of [12, 12, 8], then "
+            "1 layer with weights",
+        ],
+        [
+            "pooling",
+            "Conv2D:0 [?, 12, 12, 8] before the pooling --bottleneck_tensor=Conv2D:0 or "
+            "--tensors=Conv2D:0",
+        ],
         ["parameters", "240"],
     ]
     assert table.rows[-1] == ["operations for one image", f"{2 * (144 * 8 * 27 + 8 * 3):,}"]

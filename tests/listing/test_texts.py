@@ -38,6 +38,10 @@ def test_a_summary(tmp_path: Path) -> None:
         "Network  not in the catalogue, and without a note\n"
         "Version  8: TensorFlow of February 2016; ops that were dropped later still work\n"
         "Images   8×8 pixels\n"
+        "Pixels   encoded images go in, which the graph prepares itself; of 0 to 255 it makes "
+        "-1 to 1\n"
+        "Pooled   yes, a vector of 28 (global average of [4, 4, 28]); no GlobalAveragePooling2D "
+        "is needed\n"
         "\nInputs\n"
         "  DecodeJpeg/contents:0  string   unknown       the bytes of one image: "
         "DecodeJpeg takes it\n"
@@ -49,7 +53,7 @@ def test_a_summary(tmp_path: Path) -> None:
     ) in text
     assert "  operations  12,312  for one image: two for each multiply-add" in text
     assert text.endswith(" --image=IMAGE.jpg\n")
-    assert summary.as_text(Style(True)).count("\x1b[1m") == 8  # one for each section
+    assert summary.as_text(Style(True)).count("\x1b[1m") == 9  # one for each section
 
 
 def test_a_summary_as_json(tmp_path: Path) -> None:

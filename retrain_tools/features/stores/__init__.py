@@ -13,9 +13,9 @@ from retrain_tools.extras import import_extra
 from retrain_tools.features.stores import hdf5, npy, npz, parquet, pickled
 from retrain_tools.features.stores.table import DAMAGE, IMAGES, LABELS, Column, Format, Rows, Table
 
-__all__ = ["DAMAGE", "Column", "Format", "Rows", "Table"]
+__all__ = ["DAMAGE", "FORMATS", "Column", "Format", "Rows", "Table"]
 
-_FORMATS: dict[str, Format] = {
+FORMATS: dict[str, Format] = {
     ".npz": npz.FORMAT,
     ".npy": npy.FORMAT,
     ".parquet": parquet.FORMAT,
@@ -32,10 +32,10 @@ def store_format(path: str | Path) -> Format:
         InputError: it stands for none, or for one whose package is not installed.
     """
     where = f"{argument('output')}={path}"
-    found = _FORMATS.get(Path(path).suffix.lower())
+    found = FORMATS.get(Path(path).suffix.lower())
     if found is None:
         raise InputError(
-            f"{where}: the end of the name chooses the kind of file: {', '.join(_FORMATS)}."
+            f"{where}: the end of the name chooses the kind of file: {', '.join(FORMATS)}."
         )
     if found.package:
         import_extra(found.package, where)

@@ -6,6 +6,7 @@ import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +17,12 @@ from retrain_tools.features.stores.table import (
     IMAGES,
     LABELS,
     Column,
+    Contents,
     Format,
     Rows,
     Table,
     as_utf8,
+    check_expansion,
     steps,
 )
 
@@ -62,4 +65,30 @@ def _check(path: Path, names: Sequence[str], _images: Iterable[str]) -> None:
             )
 
 
-FORMAT = Format(_write, _read, package="h5py", check=_check)
+def _contents(path: Path) -> Contents:
+    """Read every dataset in the file itself: no link leads to another file."""
+    h5py = import_extra("h5py", "An HDF5 file")
+    found: dict[str, Any] = {}
+    with h5py.File(path, "r") as store:
+        datasets = dict[str, Any]()
+        store.visititems(lambda name, one: _note(h5py, datasets, name, one))
+        check_expansion(sum(one.size * one.dtype.itemsize for one in datasets.values()), path)
+        for name, one in datasets.items():
+            if h5py.check_string_dtype(one.dtype) is not None:
+                found[name] = np.asarray(one.asstr("utf-8", "surrogateescape")[...], np.str_)
+            elif not one.dtype.hasobject:
+                found[name] = one[...]
+    return found
+
+
+def _note(h5py: Any, datasets: dict[str, Any], name: str | bytes, one: Any) -> None:
+    if isinstance(name, bytes):
+        raise ValueError(f"the name {name!r} is no text")
+    if not isinstance(one, h5py.Dataset) or one.shape is None:
+        return
+    if one.external or one.is_virtual:
+        raise ValueError(f"{name!r} keeps its values in other files")
+    datasets[name] = one
+
+
+FORMAT = Format(_write, _read, package="h5py", check=_check, contents=_contents)

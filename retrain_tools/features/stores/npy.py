@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import math
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.stores.table import IMAGES, LABELS, Column, Format, Rows, Table, steps
+from retrain_tools.features.stores.table import (
+    IMAGES,
+    LABELS,
+    Column,
+    Contents,
+    Format,
+    Rows,
+    Table,
+    steps,
+)
 
 
 def write_array(file: Any, column: Column, count: int, pieces: Iterable[Rows]) -> None:
@@ -39,6 +52,35 @@ def read_arrays(
             )
             for file, (_, shape) in zip(opened, columns, strict=True)
         ]
+
+
+def read_whole(file: Any, size: int) -> npt.NDArray[Any]:
+    """Return the array of an open .npy of `size` bytes, whatever its type; no pickle is read.
+
+    Raises:
+        ValueError: it is of Python objects, damaged or cut off.
+    """
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"a header of version {version}")
+    shape, is_fortran, dtype = _HEADERS[version](file)
+    if dtype.hasobject:
+        raise ValueError("holds Python objects, which only a pickle could store")
+    needed = math.prod(shape) * dtype.itemsize
+    if needed > size:
+        raise ValueError(f"cut off: {size:,} bytes for {needed:,} bytes of values")
+    data = file.read(needed)
+    if len(data) < needed:
+        raise ValueError(f"cut off: {len(data):,} of {needed:,} bytes of values")
+    if not needed:
+        return np.zeros(shape, dtype)
+    return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def _place(name: str) -> str:
@@ -71,6 +113,37 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         yield from read_arrays(opened, columns, count)
 
 
+def _contents(path: Path) -> Contents:
+    if path.exists():
+        with path.open("rb") as file:
+            found: dict[str, Any] = {"": read_whole(file, path.stat().st_size)}
+    else:  # several tensors, in a file each, as the record beside them says
+        record = json.loads(Path(f"{path}.json").read_bytes())
+        found = {}
+        for name in record["tensors"]:
+            place = path.with_suffix(f".{_place(name)}.npy")
+            with place.open("rb") as file:
+                found[name] = read_whole(file, place.stat().st_size)
+    return found | _texts_beside(path)
+
+
+def _texts_beside(path: Path) -> dict[str, list[str]]:
+    """Return the lines of STEM.images.txt and STEM.labels.txt of STEM.npy, or STEM.TENSOR.npy."""
+    stem = path.with_suffix("")
+    while not _listing(stem.with_name(f"{stem.name}.npy")).exists():
+        if not stem.suffix:
+            return {}
+        stem = stem.with_suffix("")
+    listings = {
+        name: _listing(stem.with_name(f"{stem.name}.npy"), name) for name in (IMAGES, LABELS)
+    }
+    return {
+        name: os.fsdecode(file.read_bytes()).removesuffix("\n").split("\n")
+        for name, file in listings.items()
+        if file.exists()
+    }
+
+
 def _check(path: Path, _names: Sequence[str], images: Iterable[str]) -> None:
     for image in images:
         if "\n" in image or "\r" in image:
@@ -86,6 +159,7 @@ FORMAT = Format(
     holds_texts=False,
     place=_place,
     check=_check,
+    contents=_contents,
     files=lambda path, columns: [
         *_arrays(path, columns),
         *(_listing(path, name) for name in (IMAGES, LABELS)),

@@ -11,8 +11,16 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import files
-from retrain_tools.features.stores.npy import read_arrays, write_array
-from retrain_tools.features.stores.table import PIECE_BYTES, Column, Format, Rows, Table
+from retrain_tools.features.stores.npy import read_arrays, read_whole, write_array
+from retrain_tools.features.stores.table import (
+    PIECE_BYTES,
+    Column,
+    Contents,
+    Format,
+    Rows,
+    Table,
+    check_expansion,
+)
 
 
 def _write_texts(file: Any, texts: Sequence[str]) -> None:
@@ -41,4 +49,19 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         yield from read_arrays(opened, columns, count)
 
 
-FORMAT = Format(_write, _read)
+def _contents(path: Path) -> Contents:
+    with zipfile.ZipFile(path) as archive:
+        members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
+        check_expansion(sum(one.file_size for one in members), path)
+        found = {}
+        for one in members:
+            name = one.filename.removesuffix(".npy")
+            with archive.open(one) as member:
+                try:
+                    found[name] = read_whole(member, one.file_size)
+                except ValueError as error:
+                    raise ValueError(f"{name!r} {error}") from error
+    return found
+
+
+FORMAT = Format(_write, _read, contents=_contents)

@@ -10,7 +10,16 @@ import numpy as np
 
 from retrain_tools import files
 from retrain_tools.extras import import_extra
-from retrain_tools.features.stores.table import Column, Format, Rows, Table, as_utf8, steps
+from retrain_tools.features.stores.table import (
+    Column,
+    Contents,
+    Format,
+    Rows,
+    Table,
+    as_utf8,
+    check_expansion,
+    steps,
+)
 
 
 def _write(path: Path, table: Table) -> None:
@@ -46,9 +55,58 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         raise ValueError(f"{found} rows")
 
 
+def _contents(path: Path) -> Contents:
+    """Read columns of lists as arrays [N, length], or of the shape that fetch_tensors noted."""
+    arrow, parquet = _arrow()
+    found: dict[str, Any] = {}
+    with parquet.ParquetFile(path) as file:
+        about = file.metadata
+        groups = [about.row_group(number) for number in range(about.num_row_groups)]
+        values = sum(g.column(n).num_values for g in groups for n in range(g.num_columns))
+        check_expansion(8 * values, path)
+        table = file.read()
+    for field, column in zip(table.schema, table.columns, strict=True):
+        whole = column.combine_chunks()
+        if column.null_count:
+            raise ValueError(f"{field.name!r} has rows without a value")
+        kind = field.type
+        if arrow.types.is_dictionary(kind):  # pandas' categories
+            kind, whole = kind.value_type, whole.dictionary_decode()
+        if arrow.types.is_string(kind) or arrow.types.is_large_string(kind):
+            found[field.name] = np.array(whole.to_pylist(), np.str_)
+        elif _is_list(arrow, kind):
+            found[field.name] = _of_lists(field, whole)
+        elif _is_number(arrow, kind):
+            found[field.name] = whole.to_numpy(zero_copy_only=False)
+    return found
+
+
+def _of_lists(field: Any, whole: Any) -> Any:
+    if not _is_number(import_extra("pyarrow", "A Parquet file"), field.type.value_type):
+        raise ValueError(f"{field.name!r} holds lists of {field.type.value_type}, not of numbers")
+    flat = whole.flatten()
+    if flat.null_count:
+        raise ValueError(f"{field.name!r} has lists with no number in some places")
+    lengths = set(whole.value_lengths().to_pylist())
+    if len(lengths) > 1:
+        raise ValueError(f"{field.name!r} has lists of {min(lengths)} to {max(lengths)} numbers")
+    noted = (field.metadata or {}).get(b"shape")
+    shape = [int(size) for size in noted.split(b",") if size] if noted is not None else [-1]
+    return flat.to_numpy(zero_copy_only=False).reshape(len(whole), *shape)
+
+
+def _is_list(arrow: Any, kind: Any) -> bool:
+    tests = (arrow.types.is_list, arrow.types.is_large_list, arrow.types.is_fixed_size_list)
+    return any(test(kind) for test in tests)
+
+
+def _is_number(arrow: Any, kind: Any) -> bool:
+    return arrow.types.is_floating(kind) or arrow.types.is_integer(kind)
+
+
 def _arrow() -> tuple[Any, Any]:
     arrow = import_extra("pyarrow", "A Parquet file")
     return arrow, import_extra("pyarrow.parquet", "A Parquet file")
 
 
-FORMAT = Format(_write, _read, package="pyarrow.parquet")
+FORMAT = Format(_write, _read, package="pyarrow.parquet", contents=_contents)

@@ -14,7 +14,15 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import files
-from retrain_tools.features.stores.table import LABELS, Format, Rows, Table, steps
+from retrain_tools.features.stores.safe_pickle import read_pickle
+from retrain_tools.features.stores.table import (
+    LABELS,
+    Contents,
+    Format,
+    Rows,
+    Table,
+    steps,
+)
 
 
 class _Features:
@@ -61,9 +69,17 @@ def _labels(path: Path) -> Path:
     return path.with_suffix(f".{LABELS}.pkl")
 
 
+def _contents(path: Path) -> Contents:
+    """Return what the pickle holds under ''; where labels stand beside it, under LABELS."""
+    beside = _labels(path)
+    found = {"": read_pickle(path)}
+    return found | ({LABELS: read_pickle(beside)} if beside.exists() else {})
+
+
 FORMAT = Format(
     _write,
-    None,  # a pickle is a program: it is never read
+    None,  # a pickle is a program: `contents` reads it without running it, and in one piece
     holds_texts=False,
+    contents=_contents,
     files=lambda path, _: [path, _labels(path)],
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import os
 import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +21,23 @@ IMAGES = "images"
 LABELS = "labels"
 """The same for the labels."""
 
-DAMAGE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError),
+    MemoryError,
+)
 """What reading a store that is not as it was written may raise."""
 
 PIECE_BYTES = 16 << 20
+
+Contents = Mapping[str, Any]
+"""What a file holds, whoever wrote it: arrays, lists of str, or for a pickle what it may nest."""
+
+_ALWAYS_ALLOWED = 256 << 20
+_MOST_EXPANSION = 100
+
+
+class ExpansionError(ValueError):
+    """A file claims to hold far more than it has bytes."""
 
 
 class Column(NamedTuple):
@@ -66,6 +80,8 @@ class Format:
         holds_texts: whether paths and labels stand under IMAGES and LABELS beside the tensors.
         place: from a tensor's name to that which it has in the store.
         check: raises InputError for names of tensors, or paths of images, that it cannot hold.
+        contents: reads all that a file of this kind holds, ours or a stranger's, by names; raises
+            DAMAGE.
         files: the files that a store of some columns consists of, that of the labels included,
             which is not there without labels.
     """
@@ -76,6 +92,7 @@ class Format:
     holds_texts: bool = True
     place: Callable[[str], str] = str
     check: Callable[[Path, Sequence[str], Iterable[str]], None] = lambda *_: None
+    contents: Callable[[Path], Contents] = lambda _: {}
     files: Callable[[Path, Sequence[Column]], list[Path]] = lambda path, _: [path]
 
 
@@ -89,3 +106,14 @@ def steps(count: int, columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
 def as_utf8(names: Iterable[str]) -> list[str]:
     """Spell out the bytes of file names that are no UTF-8, which Arrow and HDF5 do not take."""
     return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+
+
+def check_expansion(needed: int, path: Path) -> None:
+    """Refuse a file whose values would take far more memory than it has bytes.
+
+    Raises:
+        ExpansionError: they take more than 256 MiB and a hundred times the file.
+    """
+    size = path.stat().st_size
+    if needed > max(_ALWAYS_ALLOWED, _MOST_EXPANSION * size):
+        raise ExpansionError(f"its {size:,} bytes claim to hold {needed:,} bytes of values")

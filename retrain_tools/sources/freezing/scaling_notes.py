@@ -15,6 +15,7 @@ from retrain_tools.graphdef.dtypes import FLOAT32, INT32
 from retrain_tools.graphdef.navigate import full_name, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.graphdef.op_sets import FLOAT_LAYERS
+from retrain_tools.graphdef.pixel_range import shown_scaling
 from retrain_tools.sources.contents import Frozen, Signature
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,7 @@ class _Scaling:
     mean: Mean
     std: float
     after: str = ""  # "reverse" (RGB to BGR) or "divide" (by a number for each colour)
+    by: str = "what Keras's preprocess_input gives this network"
 
 
 # keras/src/applications/imagenet_utils.py: the modes of preprocess_input, and each network's.
@@ -36,7 +38,9 @@ _TF = _Scaling(127.5, 127.5)
 _CAFFE = _Scaling((123.68, 116.779, 103.939), 1.0, "reverse")
 _TORCH = _Scaling((0.485 * 255, 0.456 * 255, 0.406 * 255), 255.0, "divide")
 _TORCH_STDS = (0.229, 0.224, 0.225)
-_INSIDE = _Scaling(0.0, 1.0)
+_INSIDE = _Scaling(0.0, 1.0, by="a layer in it scales them")
+_SHOWN = "its own arithmetic before the first layer shows it"
+_HUB = "Hub's convention for images"
 _APPLICATIONS = {  # by the name that the constructor gives the model, which is the nodes' scope
     r"inception_v3|inception_resnet_v2|xception|nasnet|resnet(50|101|152)v2": _TF,
     r"mobilenet(v2)?_\d\.\d+_\d+": _TF,
@@ -47,7 +51,13 @@ _APPLICATIONS = {  # by the name that the constructor gives the model, which is 
 _SCALING_LAYER = re.compile(r"(rescaling|normalization)(_\d+)*")
 
 
-def attach_hub_note(frozen: Frozen, signature: Signature, source: str, classifies: bool) -> None:
+def attach_hub_note(
+    frozen: Frozen,
+    signature: Signature,
+    source: str,
+    classifies: bool,
+    image_size: tuple[int, int] | None = None,
+) -> None:
     """Attach what Hub's common signature for images says: pixels of 0 to 1, RGB.
 
     Args:
@@ -55,6 +65,7 @@ def attach_hub_note(frozen: Frozen, signature: Signature, source: str, classifie
         signature: the signature that was frozen.
         source: what was frozen, for people.
         classifies: the module's result is of classes, not features.
+        image_size: the (height, width) that something else than the input's shape says.
     """
     pixels = _pixel_input(frozen, signature)
     if pixels is None:
@@ -68,6 +79,8 @@ def attach_hub_note(frozen: Frozen, signature: Signature, source: str, classifie
         bottleneck=None if classifies else result,
         final=result if classifies else None,
         end_points=frozen.outputs if len(frozen.outputs) > 1 else {},
+        scaled_by=_HUB,
+        image_size=image_size,
     )
     write_note(frozen.graph_def, pixels, note)
 
@@ -75,10 +88,11 @@ def attach_hub_note(frozen: Frozen, signature: Signature, source: str, classifie
 def attach_keras_note(
     frozen: Frozen, signature: Signature, source: str, scales_itself: bool = False
 ) -> None:
-    """Attach the scaling of Keras's own networks, known by the scope of their nodes.
+    """Attach the scaling that a network's arithmetic shows, or that of Keras's own networks.
 
-    Where that is more than one mean and one divisor, the rest becomes part of the graph: a
-    placeholder for RGB pixels is put before the old input, which can still be fed.
+    Those are known by the scope of their nodes. Where that is more than one mean and one divisor,
+    the rest becomes part of the graph: a placeholder for RGB pixels is put before the old input,
+    which can still be fed.
 
     Args:
         frozen: the frozen network; its graph is changed.
@@ -87,8 +101,11 @@ def attach_keras_note(
         scales_itself: it is known to have a layer that scales pixels.
     """
     pixels = _pixel_input(frozen, signature)
-    scaling = _INSIDE if scales_itself else _scaling_by_scopes(frozen.graph_def)
-    if pixels is None or scaling is None:
+    if pixels is None:
+        return
+    scaling = _shown(frozen.graph_def, pixels)
+    scaling = scaling or (_INSIDE if scales_itself else _scaling_by_scopes(frozen.graph_def))
+    if scaling is None:
         return
     outputs = list(frozen.outputs.values())
     if scaling.after:
@@ -103,8 +120,15 @@ def attach_keras_note(
         bottleneck=None,
         final=outputs[0] if len(outputs) == 1 else None,
         end_points={},
+        scaled_by=scaling.by,
     )
     write_note(frozen.graph_def, pixels, note)
+
+
+def _shown(graph_def: Any, pixels: str) -> _Scaling | None:
+    """Return the scaling that the network does itself, as far as its nodes show it."""
+    shown = shown_scaling(graph_def, nodes_by_name(graph_def), pixels)
+    return None if shown is None else _Scaling(*shown, by=_SHOWN)
 
 
 def _pixel_input(frozen: Frozen, signature: Signature) -> str | None:

@@ -191,6 +191,13 @@ class StoredValues:
         shape = checkpoint.shapes[key] if part is None else tuple(count for _, count in part)
         return TensorInfo(name, checkpoint.dtypes[key], shape)
 
+    def key(self, name: str) -> str | None:
+        """Return the checkpoint's key of a variable; None where it has none, or is missing."""
+        try:
+            return self._place(name).key
+        except InputError:
+            return None
+
     def _place(self, name: str) -> VariablePlace:
         checkpoint, places = self._opened
         place = places.get(name)

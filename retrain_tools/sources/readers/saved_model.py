@@ -32,7 +32,10 @@ from retrain_tools.sources.freezing.signatures import (
     choose_signature,
     stated_signatures,
 )
+from retrain_tools.sources.freezing.stated_sizes import stated_size
 from retrain_tools.sources.freezing.variable_places import StoredValues, restored_places
+from retrain_tools.sources.hub_handles import handle_of
+from retrain_tools.sources.inside.saved import saved_parts
 from retrain_tools.sources.kinds import SAVED_MODEL_FILES, Kind, Place, checkpoint_files
 from retrain_tools.sources.messages import read_message
 from retrain_tools.sources.model import Model
@@ -78,8 +81,9 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         info_of = values.info if light else None
         frozen = freeze_signature(graph_def, chosen, values, where, info_of=info_of)
         kind = "Hub module" if is_hub_module else "SavedModel"
-        source = f"{kind} {named.named.name}, signature {name}"
-        _attach_note(frozen, meta_graph, chosen, source, is_hub_module)
+        source = f"{kind} {handle_of(folder.path) or named.named.name}, signature {name}"
+        size = stated_size(meta_graph, signatures, folder.path)
+        _attach_note(frozen, meta_graph, chosen, source, is_hub_module, size)
         return frozen
 
     more = {"functions of the saved object": ", ".join(functions), "other tag sets": others}
@@ -93,6 +97,9 @@ def open_saved_model(place: Place, choices: Choices) -> Model:
         signatures=signatures,
         details=meta_details(meta_graph, more),
         reader=values if there else None,
+        describe=functools.partial(
+            saved_parts, meta_graph, folder.path, variables, values.key if there else None
+        ),
         freezer=freeze if can_freeze else None,
         light_freezer=functools.partial(freeze, light=True) if can_freeze else None,
         why_not_frozen="" if can_freeze else why_not,
@@ -114,12 +121,17 @@ def _variables(
 
 
 def _attach_note(
-    frozen: Frozen, meta_graph: Any, chosen: Signature, source: str, is_hub_module: bool
+    frozen: Frozen,
+    meta_graph: Any,
+    chosen: Signature,
+    source: str,
+    is_hub_module: bool,
+    image_size: tuple[int, int] | None,
 ) -> None:
     """Attach what is known of the network's pixels to its frozen graph."""
     if is_hub_module or is_reusable(meta_graph):
         classifies = "image_classification" in meta_graph.signature_def
-        attach_hub_note(frozen, chosen, source, classifies)
+        attach_hub_note(frozen, chosen, source, classifies, image_size)
     elif meta_graph.object_graph_def.nodes:  # other people's networks have Keras's scopes, too
         attach_keras_note(frozen, chosen, source)
 

@@ -1,0 +1,1 @@
+"""Two sets of features against each other: how they differ, and why."""

@@ -1,0 +1,237 @@
+"""One HTML file, complete in itself, that shows how two sets of features differ."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Iterable, Sequence
+from string import Template
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from retrain_tools.compare.comparison import Comparison
+from retrain_tools.compare.differences import as_vectors, comparable
+from retrain_tools.images.decode import (
+    EXTENSIONS,
+    EncodedImage,
+    ImageError,
+    decode_with_pillow,
+    read_image,
+)
+from retrain_tools.listing.comparison_text import figures, number, shape_of
+from retrain_tools.report.comparison_plots import heat_map, scatter_plot, strips
+from retrain_tools.report.page_parts import asset, policy_hash
+
+_WORST = 6
+_MOST_TRIED = 20
+_THUMBNAIL = 360  # pixels: twice what is shown
+
+
+def comparison_page(comparison: Comparison) -> str:
+    """Return a page about a comparison; the browser needs no network and no other file for it.
+
+    No script is in it, and its content security policy lets none run, whatever images are called.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    style = asset("comparison.css")
+    explanation = comparison.explanation
+    title = f"{comparison.a.source} (A) against {comparison.b.source} (B)"
+    notes = "".join(
+        f'<p class="notes">{_text(note)}</p>'
+        for note in (*comparison.notes, *explanation.notes)
+    )  # fmt: skip
+    command = ""
+    if explanation.command:
+        command = f"<h2>What makes them agree</h2><pre>{_text(explanation.command)}</pre>"
+    return Template(asset("comparison.html")).substitute(
+        title=_text(title),
+        style=style,
+        style_hash=policy_hash(style),
+        outcome="agrees" if comparison.agrees else "differs",
+        sentence=_text(explanation.sentence),
+        notes=notes,
+        command=command,
+        sides=_sides(comparison),
+        matching=_matching(comparison),
+        figures=_table((), figures(comparison.difference), heads=True),
+        tensors=_tensors(comparison),
+        plots=_plots(comparison),
+        tried=_tried(comparison),
+        layers=_layers(comparison),
+        worst=_worst(comparison),
+    )
+
+
+def _sides(comparison: Comparison) -> str:
+    main = comparison.difference
+    rows = [
+        (side.name, side.source, side.kind, tensor, shape_of(shape), f"{count:,}")
+        for side, count, tensor, shape in (
+            (comparison.a, comparison.count_a, main.tensor_a, main.shape_a),
+            (comparison.b, comparison.count_b, main.tensor_b, main.shape_b),
+        )
+    ]
+    return _table(("", "source", "kind", "tensor", "shape", "images"), rows, numbers=(5,))
+
+
+def _matching(comparison: Comparison) -> str:
+    found = comparison.matching
+    ways = ", ".join(f"{count:,} by {way}" for way, count in found.how.items())
+    parts = [f"<p>{len(comparison.images):,} images compared; matched: {_text(ways)}.</p>"]
+    for what, names in (
+        ("only in A", found.only_a),
+        ("only in B", found.only_b),
+        ("more than once in A", found.twice_a),
+        ("more than once in B", found.twice_b),
+    ):
+        if names:
+            items = "".join(f"<li>{_text(name)}</li>" for name in names)
+            count = f"{len(names):,} {what}"
+            parts.append(f"<details><summary>{count}</summary><ul>{items}</ul></details>")
+    return "".join(parts)
+
+
+def _tensors(comparison: Comparison) -> str:
+    if len(comparison.pairs) < 2:
+        return ""
+    rows = [
+        (
+            pair.tensor_a,
+            pair.tensor_b,
+            shape_of(pair.shape_a),
+            shape_of(pair.shape_b),
+            number(pair.mean),
+            number(pair.correlation),
+            "agrees" if pair.agrees else "differs",
+        )
+        for pair in comparison.pairs
+    ]
+    head = ("tensor of A", "of B", "shape in A", "in B", "mean difference", "correlation", "")
+    return f'<h2>Every tensor</h2><div class="card">{_table(head, rows, numbers=(4, 5))}</div>'
+
+
+def _plots(comparison: Comparison) -> str:
+    _, a, b = comparable(*comparison.values)
+    if a is None or b is None:
+        return ""
+    errors = np.abs(a.astype(np.float64) - b)
+    if errors.ndim > 2:
+        errors = errors.mean(axis=tuple(range(1, errors.ndim - 1)))
+    pictures = (
+        (scatter_plot(a, b), "A's value against B's; on the line they are equal"),
+        (heat_map(errors), "Absolute difference of each image and channel"),
+    )
+    shown = "".join(
+        f'<figure class="card"><img alt="{_text(said)}" src="{_png_uri(picture)}">'
+        f"<figcaption>{_text(said)}</figcaption></figure>"
+        for picture, said in pictures
+    )
+    return f'<h2>Where they differ</h2><div class="plots">{shown}</div>'
+
+
+def _tried(comparison: Comparison) -> str:
+    tried = comparison.explanation.tried[:_MOST_TRIED]
+    if not tried:
+        return ""
+    rows = [
+        (
+            ", ".join(cause.words for cause in one.causes) or "nothing changed",
+            number(one.error),
+            f"{one.share:.1%}",
+            str(one.images or "all"),
+        )
+        for one in tried
+    ]
+    head = ("", "mean error left", "explains", "images")
+    table = _table(head, rows, numbers=(1, 2, 3))
+    return f'<h2>What was tried, best first</h2><div class="card">{table}</div>'
+
+
+def _layers(comparison: Comparison) -> str:
+    if not comparison.layers:
+        return ""
+    rows = [
+        (
+            one.tensor,
+            shape_of(one.shape),
+            number(one.mean),
+            number(one.mean / one.spread) if one.spread else "none",
+            "agrees" if one.agrees else "differs",
+        )
+        for one in comparison.layers
+    ]
+    head = ("layer", "shape", "mean difference", "of A's standard deviation", "")
+    return f'<h2>Layer by layer</h2><div class="card">{_table(head, rows, numbers=(2, 3))}</div>'
+
+
+def _worst(comparison: Comparison) -> str:
+    main = comparison.difference
+    _, a, b = comparable(*comparison.values)
+    if a is None or b is None or not main.mean:
+        return ""
+    parts = ["<h2>The images that differ most</h2>"]
+    for row in main.worst_images(_WORST):
+        name = _text(comparison.images[row])
+        drawn = _png_uri(strips(*(as_vectors(one[row : row + 1])[0] for one in (a, b))))
+        label = f", {_text(comparison.labels[row])}" if comparison.labels else ""
+        said = (
+            f"mean difference {number(main.by_image[row])}, largest "
+            f"{number(main.largest_by_image[row])}, cosine {number(main.cosine_by_image[row])}"
+        )
+        parts.append(
+            f'<div class="card image">{_thumbnail(comparison.paths[row])}<figure>'
+            f'<figcaption><strong>{name}</strong>{label}: {said}</figcaption>'
+            f'<img class="strips" alt="Features of A, of B, and their difference" src="{drawn}">'
+            "</figure></div>"
+        )  # fmt: skip
+    return "".join(parts)
+
+
+def _thumbnail(path: str) -> str:
+    try:
+        if not path.lower().endswith(EXTENSIONS):
+            raise ImageError("is not on disk")
+        read = read_image(path)
+        pixels = decode_with_pillow(read.data) if isinstance(read, EncodedImage) else read
+    except ImageError:
+        return '<div class="none">not on disk</div>'
+    small = ImageOps.contain(Image.fromarray(pixels), (_THUMBNAIL, _THUMBNAIL))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=85)
+    data = base64.b64encode(file.getvalue()).decode("ascii")
+    return f'<img class="thumbnail" alt="" src="data:image/jpeg;base64,{data}">'
+
+
+def _table(
+    head: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    numbers: Sequence[int] = (),
+    heads: bool = False,
+) -> str:
+    """Return a table; `heads` makes the first cell of each row a heading."""
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        parts = []
+        for place, cell in enumerate(cells):
+            name = "th" if heads and not place else tag
+            kind = ' class="number"' if place in numbers else ""
+            if cell in ("agrees", "differs"):
+                kind = f' class="{cell}"'
+            parts.append(f"<{name}{kind}>{_text(cell)}</{name}>")
+        return f"<tr>{''.join(parts)}</tr>"
+
+    top = f"<thead>{line(head, 'th')}</thead>" if head else ""
+    return f"<table>{top}<tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
+
+
+def _text(text: str) -> str:
+    # A file's name may be any bytes.
+    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _png_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

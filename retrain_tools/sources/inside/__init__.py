@@ -1,0 +1,1 @@
+"""The layers inside a Keras model, a SavedModel or a Hub module."""
