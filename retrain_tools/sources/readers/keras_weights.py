@@ -6,14 +6,14 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.sources.contents import Array
 from retrain_tools.sources.kinds import Place
-from retrain_tools.sources.readers.keras_fit import Fit, find_fits
+from retrain_tools.sources.readers.keras_fit import CLASSES, Fit, find_fits
 from retrain_tools.sources.readers.keras_library import reason_of
 from retrain_tools.sources.readers.keras_weights_file import (
     LayerWeights,
@@ -30,7 +30,7 @@ from retrain_tools.sources.readers.theano import (
     turn,
 )
 
-__all__ = ["LayerWeights", "WeightsFile", "load_weights", "read_weights"]
+__all__ = ["LayerWeights", "WeightsFile", "load_weights", "network_arguments", "read_weights"]
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +86,48 @@ def _shapes(layer: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(variable.shape) for variable in _variables(layer))
 
 
+def network_arguments(
+    place: str | Path | Place, application: str, include_top: bool
+) -> Mapping[str, Any]:
+    """Return what a network of keras.applications has to be called with for weights to fit.
+
+    What does not fit anyway is refused before Keras is started.
+
+    Args:
+        place: the file of weights.
+        application: the network's name.
+        include_top: whether it is to have its classifier.
+
+    Returns:
+        such as `{"alpha": 0.25}`, mostly nothing.
+
+    Raises:
+        InputError: the file is damaged, of another network, or without the top.
+
+    Example:
+        >>> network_arguments("mobilenet_2_5_224_tf.h5", "MobileNet", include_top=True)
+        {'alpha': 0.25}
+    """
+    weights = read_weights(place)
+    found = (fit for fit in weights.fits if fit.application == application)
+    arguments = next((fit.arguments for fit in found), {})
+    top = "whole" if include_top else "none"
+    _check_fit(weights, Fit(application, arguments, top, CLASSES, 0))
+    return arguments
+
+
 def _check_network(weights: WeightsFile, layers: Sequence[Any]) -> None:
-    """Raise InputError where the file is of another network, or lacks the top."""
-    place = weights.place
+    """Raise InputError where the file is of another network than the model, or lacks the top."""
     sought = find_fits([_shapes(layer) for layer in layers])
-    if not sought or not weights.fits:
+    if sought:
+        _check_fit(weights, sought[0])
+
+
+def _check_fit(weights: WeightsFile, wanted: Fit) -> None:
+    if not weights.fits:
         return
-    wanted, held = sought[0], _nearest(weights.fits, sought[0])
+    place = weights.place
+    held = next((fit for fit in weights.fits if fit.name == wanted.name), weights.fits[0])
     if held.name != wanted.name:
         raise InputError(
             f"{place} holds the weights of {held.name}, not of {wanted.name}: "
@@ -108,10 +143,6 @@ def _check_network(weights: WeightsFile, layers: Sequence[Any]) -> None:
             f"{place} holds {wanted.name} for {held.classes} classes, not {wanted.classes}: "
             f"{way_out}"
         )
-
-
-def _nearest(fits: Sequence[Fit], wanted: Fit) -> Fit:
-    return next((fit for fit in fits if fit.name == wanted.name), fits[0])
 
 
 def _pairs(weights: WeightsFile, layers: Sequence[Any]) -> list[tuple[Any, LayerWeights]]:

@@ -22,6 +22,7 @@ from retrain_tools.sources.readers.keras_zip import unzipped
 
 Shape = tuple[int, ...]
 
+_HINTS = re.compile(r"th_dim_ordering|t[fh]_kernels")
 _GROUPS_OF_LAYERS = ("layers", "_layer_checkpoint_dependencies")  # of Keras 3, and of 2.12 to 2.15
 _NOT_WEIGHTS = {"seed_generator", "optimizer", "metrics", "compile_metrics"}  # that Keras 3 saves
 
@@ -108,7 +109,7 @@ class WeightsFile:
 
         Weights of Keras 2 and 3 do not tell; there the file's name counts (`th_dim_ordering`).
         """
-        return self.has_channels_first_kernels or "th_dim_ordering" in self._hint
+        return self.has_channels_first_kernels or "th_dim_ordering" in self._hints
 
     @functools.cached_property
     def has_turned_kernels(self) -> bool:
@@ -119,8 +120,8 @@ class WeightsFile:
         """
         if self.backend is not None:
             return self.backend == "theano"
-        if "tf_kernels" in self._hint or "th_kernels" in self._hint:
-            return "th_kernels" in self._hint
+        if {"tf_kernels", "th_kernels"} & self._hints:
+            return "th_kernels" in self._hints
         return self.has_channels_first_kernels
 
     @property
@@ -148,8 +149,18 @@ class WeightsFile:
         return self.fits[0].top == "whole" if self.fits else None
 
     @property
-    def _hint(self) -> str:
-        return self.place.named.name.lower()
+    def _hints(self) -> frozenset[str]:
+        return name_hints(self.place.named)
+
+
+def name_hints(path: Path) -> frozenset[str]:
+    """Return what a file's name says of its ordering, in the words that Keras's own files have.
+
+    Example:
+        >>> sorted(name_hints(Path("vgg16_weights_th_dim_ordering_th_kernels_notop.h5")))
+        ['th_dim_ordering', 'th_kernels']
+    """
+    return frozenset(_HINTS.findall(path.name.lower()))
 
 
 def read_weights(place: str | Path | Place) -> WeightsFile:
