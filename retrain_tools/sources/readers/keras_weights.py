@@ -29,6 +29,7 @@ from retrain_tools.sources.readers.theano import (
     rows_as_channels_last,
     turn,
 )
+from retrain_tools.text_tables import counted
 
 __all__ = ["LayerWeights", "WeightsFile", "load_weights", "network_arguments", "read_weights"]
 
@@ -63,13 +64,13 @@ def load_weights(model: Any, place: str | Path | Place) -> WeightsFile:
         _tell_left_out(weights, _load_by_keras(model, weights, layers))
         return weights
     pairs = _pairs(weights, layers)
+    for layer, held in pairs:
+        _check_shapes(weights, layer, held)
     with reading(weights) as value:
-        made = [
-            (layer, _converted(weights, layer, [value(path) for path, _ in held.arrays], held))
-            for layer, held in pairs
-        ]
-    for layer, arrays in made:
-        for variable, array in zip(_variables(layer), arrays, strict=True):
+        read = [[value(path) for path, _ in held.arrays] for _, held in pairs]
+    for (layer, _), arrays in zip(pairs, read, strict=True):
+        made = _converted(weights, layer, arrays)
+        for variable, array in zip(_variables(layer), made, strict=True):
             variable.assign(array)
         if hasattr(layer, "finalize_state"):  # what Normalization computes of its weights
             layer.finalize_state()
@@ -161,7 +162,7 @@ def _pairs(weights: WeightsFile, layers: Sequence[Any]) -> list[tuple[Any, Layer
     if len(held) < len(layers):
         names = ", ".join(layer.name for layer in layers[len(held) :][:3])
         raise InputError(
-            f"{weights.place} has weights for {len(held)} layers, and the network has "
+            f"{weights.place} has weights for {counted(len(held), 'layer')}, and the network has "
             f"{len(layers)}: none for {names}, by their order."
         )
     if len(held) > len(layers) and not _ends_with_a_top(weights, layers):
@@ -177,15 +178,33 @@ def _ends_with_a_top(weights: WeightsFile, layers: Sequence[Any]) -> bool:
 def _refuse_more(weights: WeightsFile, more: Sequence[LayerWeights], layers: Sequence[Any]) -> None:
     names = ", ".join(layer.name for layer in more[:3])
     raise InputError(
-        f"{weights.place} has weights for {len(weights.layers)} layers, and the network has only "
-        f"{len(layers)}; left over, by their order: {names}."
+        f"{weights.place} has weights for {counted(len(weights.layers), 'layer')}, and the network "
+        f"has only {len(layers)}; left over, by their order: {names}."
     )
 
 
-def _converted(
-    weights: WeightsFile, layer: Any, arrays: list[Array], held: LayerWeights
-) -> list[Array]:
-    """Return a layer's arrays as TensorFlow has them, checked against those of the model."""
+def _check_shapes(weights: WeightsFile, layer: Any, held: LayerWeights) -> None:
+    """Raise InputError where a layer has other arrays than the model; none of them is read yet."""
+    is_transposed = type(layer).__name__.endswith("Transpose")
+    wanted = _shapes(layer)
+    found = weights.shapes_of(held, is_transposed)
+    if found == wanted:
+        return
+    differing = (pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1])
+    first = next(differing, None)
+    differs = (
+        f"{counted(len(found), 'array')}, not {len(wanted)}"
+        if first is None
+        else f"the shape {list(first[0])}, not {list(first[1])}"
+    )
+    raise InputError(
+        f"{weights.place} does not fit: {held.name}, for the network's layer {layer.name}, has "
+        f"{differs}."
+    )
+
+
+def _converted(weights: WeightsFile, layer: Any, arrays: list[Array]) -> list[Array]:
+    """Return a layer's arrays as TensorFlow has them."""
     kind = type(layer).__name__
     if weights.has_channels_first_kernels:
         is_transposed = kind.endswith("Transpose")
@@ -202,19 +221,6 @@ def _converted(
         arrays[: len(rows)] = [
             rows_as_channels_last(a, shape) if a.shape[:1] == (length,) else a for a in rows
         ]
-    found, wanted = tuple(a.shape for a in arrays), _shapes(layer)
-    if found != wanted:
-        differing = (pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1])
-        first = next(differing, None)
-        differs = (
-            f"{len(found)} arrays, not {len(wanted)}"
-            if first is None
-            else f"the shape {first[0]}, not {first[1]}"
-        )
-        raise InputError(
-            f"{weights.place} does not fit: {held.name}, for the network's layer {layer.name}, has "
-            f"{differs}."
-        )
     return arrays
 
 
