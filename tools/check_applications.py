@@ -25,7 +25,6 @@ from retrain_tools import command_line, graph_flags
 from retrain_tools.errors import InputError
 from retrain_tools.features.fill import CacheOptions, fill_cache
 from retrain_tools.images.folders import ImageFile, find_images
-from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.applications.names import application_modules, application_name
 from retrain_tools.sources.applications.seeded import seed_weights
 
@@ -67,9 +66,10 @@ def compare(
     start = time.monotonic()
     frozen = rt.load(f"keras:{name}", weights="none", input_height=side).frozen()
     height, width = frozen.spec.image_size
-    application = importlib.import_module("keras.applications")
+    keras = importlib.import_module("keras")
+    keras.utils.clear_session()  # so that layers get the names that they have in a new process
     module = importlib.import_module(application_modules()[name])
-    build = getattr(application, name)
+    build = getattr(keras.applications, name)
     model = build(include_top=False, weights=None, input_shape=(height, width, 3))
     seed_weights(model, 0)
     pixels = prepared(module, photos, (height, width))
@@ -82,11 +82,12 @@ def compare(
             rows = [cache.read(photo) for photo in photos]
         told.append((pooling, difference(np.array(rows), pooled(features, pooling))))
     if layers:
-        told.append((f"{len(model.layers)} layers", every_layer(name, side, photos, model, pixels)))
+        told.append(
+            (f"{len(model.layers) - 1} layers", every_layer(name, side, photos, model, pixels))
+        )
     texts = ", ".join(f"{what} {error:.1e}" for what, error in told)
     seconds = time.monotonic() - start
     print(f"{name} {height} × {width}, {len(photos)} photos: {texts} ({seconds:.0f} s)", flush=True)
-    tf.keras.backend.clear_session()
     return max(error for _, error in told)
 
 
@@ -111,16 +112,12 @@ def every_layer(
 ) -> float:
     """Return the largest difference of any layer's output, in its standard deviations."""
     keras = importlib.import_module("keras")
-    names = [layer.name for layer in model.layers]
-    tapped = keras.Model(model.inputs, [layer.output for layer in model.layers])
-    few = photos[:3]
+    names = [layer.name for layer in model.layers[1:]]  # all but the input
+    tapped = keras.Model(model.inputs, [layer.output for layer in model.layers[1:]])
     outputs = tapped.predict(pixels[:3], verbose=0)
-    # Another model of the process got other numbers in its layers' names.
-    frozen = rt.load(f"keras:{name}", weights="none", input_height=side)
-    own = list(frozen.frozen().spec.end_points)
-    values = rt.fetch(frozen, own, [photo.path for photo in few]).values
-    assert len(own) == len(names)
-    pairs = zip(own, outputs, strict=True)
+    opened = rt.load(f"keras:{name}", weights="none", input_height=side)
+    values = rt.fetch(opened, names, [photo.path for photo in photos[:3]]).values
+    pairs = zip(names, outputs, strict=True)
     return max(difference(values[layer], output) for layer, output in pairs)
 
 

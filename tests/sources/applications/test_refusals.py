@@ -62,8 +62,8 @@ def test_a_file_that_keras_did_not_publish_stays_where_it_is(keras_home: Path) -
     path.parent.mkdir()
     path.write_bytes(b"cut off")
     assert refusal("keras:VGG16") == (
-        f"{path} is not the file that Keras published, or is cut off: remove it to have it fetched, "
-        f"weights={path} takes it as it is."
+        f"{path} is not the file that Keras published, or is cut off: remove it to have it "
+        f"fetched, weights={path} takes it as it is."
     )
     assert path.read_bytes() == b"cut off"
 
@@ -125,7 +125,8 @@ def test_weights_of_another_network(tmp_path: Path, model_dir: Path) -> None:
             "keras:VGG16",
             None,
             {"weights": "gone.h5"},
-            "weights=gone.h5 is no file; it takes imagenet, none, or a Keras file of weights (.h5).",
+            "weights=gone.h5 is no file; it takes imagenet, none, or a Keras file of weights "
+            "(.h5).",
         ),
         (
             "keras:VGG16",
@@ -138,8 +139,8 @@ def test_weights_of_another_network(tmp_path: Path, model_dir: Path) -> None:
             "keras:VGG16",
             None,
             {"preprocess": "slim"},
-            "preprocess=slim is for slim checkpoints; keras:VGG16 is a graph, which has its own way "
-            "of preparing images.",
+            "preprocess=slim is for slim checkpoints; keras:VGG16 is a graph, which has its own "
+            "way of preparing images.",
         ),
         (
             "keras:VGG16",
