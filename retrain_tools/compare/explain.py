@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.compare.commands import NO_FLAG, finishing_lines, way_to_agree
 from retrain_tools.compare.explanation import Cause, Explanation, Runnable, Tried
 from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of
 from retrain_tools.compare.row_order import RowOrder, find_row_order
@@ -37,8 +38,8 @@ def explain(
     be seen of the features alone (another order of rows, L2-normalised rows, standardised columns,
     pooling) is found without running anything.
 
-    Something counts as explained where less than 1 % of the difference is left, and as explained
-    in part where less than half is.
+    Something counts as explained where what is left is less than 1 % of the difference before and
+    of the other features' spread over the images, and as explained in part below a half of both.
 
     Args:
         runnable: the side that `mine` was made by; None if neither side can be run.
@@ -75,7 +76,8 @@ def _explain(
 ) -> Explanation:
     same_shape = mine.shape == other.shape
     before = difference(mine, other) if same_shape else float("nan")
-    base = before if same_shape else spread_of(other)
+    # Features that are all much the same differ little from anything that is scaled to them.
+    base = min(before, spread_of(other)) if same_shape else spread_of(other)
     if same_shape and before <= EXACT * spread_of(other):
         return agreement(before, names)
     order = _row_order(mine, other, images)
@@ -116,7 +118,9 @@ def _by_running(
         tried = found.tried
         by_run = of_causes((*rows, *found.causes), before, found.best.error, base, names)
         if by_run is not None and (alone is None or by_run.after < 0.5 * alone.after):
-            verdict = by_run
+            command = way_to_agree(runnable, found.own, found.best.pipeline, images, by_run.causes)
+            notes = () if command else (NO_FLAG,)
+            verdict = dataclasses.replace(by_run, command=command, notes=notes)
     if verdict is None:
         verdict = unexplained(likeness(mine, other), before, tried, names)
     return dataclasses.replace(verdict, tried=tried)
@@ -149,7 +153,8 @@ def _of_stored(
         sides = (names[1], names[0]) if way.is_swapped else names
         found = of_causes((*rows, *way.causes), before, way.error, base, sides)
         if found is not None:
-            return dataclasses.replace(found, tried=_rows_of(ways, rows, base))
+            command = "\n".join(finishing_lines(found.causes)) or None
+            return dataclasses.replace(found, tried=_rows_of(ways, rows, base), command=command)
     return None
 
 

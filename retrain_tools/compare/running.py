@@ -12,6 +12,7 @@ from PIL import Image
 from retrain_tools.compare.explanation import Cause, Runnable, Tried
 from retrain_tools.compare.finishing import Finish, flat, pooled, poolings_to
 from retrain_tools.compare.hypotheses.facts import Facts
+from retrain_tools.compare.hypotheses.networks import USUAL_BATCH
 from retrain_tools.compare.hypotheses.resizing import SIDES
 from retrain_tools.compare.network import NotPossibleError, tensors_after
 from retrain_tools.compare.network_variants import batch_norm_epsilons
@@ -36,15 +37,13 @@ class Outcome:
     """What the search found.
 
     Attributes:
-        start: the pipeline of the graph as it was run.
+        own: how the graph prepares images itself.
         best: the best pipeline and what is left with it, on all images.
         causes: what is different in it.
-        own_error: what is left with the graph's own pipeline, on all images; nan where its features
-            have another shape.
         tried: the ranked table.
     """
 
-    start: Pipeline
+    own: OwnSide
     best: Found
     causes: tuple[Cause, ...]
     tried: tuple[Tried, ...]
@@ -72,28 +71,31 @@ def search_by_running(
     own = find_own_side(runnable, images)
     tensors = _candidates(runnable, own, other.shape[1:])
     names = list(dict.fromkeys([runnable.tensor, *(name for name, _ in tensors)]))
-    rows = various_rows(images, _rows_needed(other, finish))
+    epsilons = batch_norm_epsilons(runnable.frozen.graph_def)
+    # Batch norms in training mode run whole batches: the images looked at are of the first.
+    looked_at = images[:USUAL_BATCH] if epsilons else images
+    rows = various_rows(looked_at, _rows_needed(other, finish))
     with Runs(runnable.frozen, own, images, [runnable.tensor]) as runs:
         fetches = _likely_fetches(runs, own.pipeline, tensors, names, other, rows)
         facts = Facts(
             has_jpeg=own.pipeline.decoder != "own",
             is_turned=any(map(has_orientation, images)),
             side=own.pipeline.sides[0],
-            epsilons=batch_norm_epsilons(runnable.frozen.graph_def),
+            epsilons=epsilons,
             count=len(images),
             fetches=fetches,
         )
         search = Search(runs, facts, own.pipeline, finish, flat(other))
         if search.run(rows, _initial(own.pipeline, facts, other.shape[1:])) is None:
             return None
-        more = various_rows(images, max(_MORE, len(rows)))
+        more = various_rows(looked_at, max(_MORE, len(rows)))
         best = _simplest(search, own.pipeline, _confirmed(search, more), more)
-        on_all = search.score(best.pipeline, range(len(images)))
-    causes = (*causes_between(own.pipeline, best.pipeline), *on_all.finish.causes())
+        on_all = _on_all(search, best.pipeline, range(len(images)))
+    causes = (*causes_between(own.pipeline, on_all.pipeline), *on_all.finish.causes())
     tried = _table(search, own.pipeline, len(rows), base)
     confirmed = Tried(causes, on_all.error, _share(on_all.error, base), len(images))
     rest = [row for row in tried if row.causes != causes]
-    return Outcome(own.pipeline, on_all, causes, (confirmed, *rest))
+    return Outcome(own, on_all, causes, (confirmed, *rest))
 
 
 def _rows_needed(other: Floats, finish: Finish) -> int:
@@ -174,12 +176,29 @@ def _initial(start: Pipeline, facts: Facts, wanted: tuple[int, ...]) -> list[Pip
 
 
 def _confirmed(search: Search, rows: Sequence[int]) -> Found:
-    """Return the best of the nearest on more images."""
+    """Return the best of the nearest on more images, and of what is the same on fewer."""
     nearest = sorted(search.tried.values(), key=lambda found: (found.error, found.count))
-    again = [search.score(found.pipeline, rows) for found in nearest[:_CONFIRMED]]
+    pipelines = [
+        pipeline for found in nearest[:_CONFIRMED] for pipeline in search.with_same(found.pipeline)
+    ]
+    again = []
+    for pipeline in pipelines:
+        again.append(search.score(pipeline, rows))
+        if search.is_exact(again[-1], rows):
+            break
     least = min(found.error for found in again)
     near = [found for found in again if found.error <= 1.2 * least]
     return min(near, key=lambda found: (found.count, found.error))
+
+
+def _on_all(search: Search, best: Pipeline, rows: Sequence[int]) -> Found:
+    """Score the best pipeline on all images; where it fails there, what was the same on some."""
+    found = []
+    for pipeline in search.with_same(best):
+        found.append(search.score(pipeline, rows))
+        if search.is_exact(found[-1], rows):
+            break
+    return min(found, key=lambda one: one.error)
 
 
 def _simplest(search: Search, start: Pipeline, best: Found, rows: Sequence[int]) -> Found:

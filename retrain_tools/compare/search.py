@@ -22,8 +22,10 @@ Floats = npt.NDArray[np.float32]
 EXACT = 5e-5
 """The error, in parts of the features' spread, that other kernels and threads make in float32."""
 
+_NOISE = 2e-6  # the same, in parts of the features' mean, where they hardly differ at all
 _LEVELS = 4
-_BEAM = 3
+_BEAM, _NARROW_BEAM = 3, 2
+_LITTLE = 0.7  # of the error at the start: with more left after two levels, there is no third
 _FACTOR_HELPS = 0.5  # what must be left, at most, of the error without it
 
 
@@ -64,7 +66,8 @@ class Search:
         self._runs, self._facts, self._start, self._finish = runs, facts, start, finish
         self._other = other
         self.tried: dict[Pipeline, Found] = {}
-        self._keys: set[str] = set()
+        self._first_of: dict[str, Pipeline] = {}
+        self._same: dict[Pipeline, list[Pipeline]] = {}
 
     def run(self, rows: Sequence[int], initial: Sequence[Pipeline]) -> Found | None:
         """Search from some pipelines, on some rows; return the best, None if nothing runs.
@@ -74,7 +77,7 @@ class Search:
         self._try(initial, rows)
         for with_dear in (False, True):
             best = self.best()
-            if best is None or self._is_exact(best, rows):
+            if best is None or self.is_exact(best, rows):
                 break
             self._climb(rows, with_dear)
         return self.best()
@@ -87,14 +90,16 @@ class Search:
         """
         expanded: set[Pipeline] = set()
         for level in range(_LEVELS):
-            if level >= 2 and self._has_stalled(rows):
+            if level >= (1 if with_dear else 2) and self._has_stalled(rows):
                 return
-            beam = self._beam(expanded)
+            beam = self._beam(expanded, _NARROW_BEAM if self._has_stalled(rows) else _BEAM)
+            if with_dear and level == 0:  # each opens the network anew
+                beam = beam[:1]
             expanded.update(beam)
             for pipeline in beam:
                 self._try(moves(self._facts, pipeline, with_dear), rows)
                 best = self.best()
-                if best is None or self._is_exact(best, rows):
+                if best is None or self.is_exact(best, rows):
                     return
 
     def best(self) -> Found | None:
@@ -131,27 +136,34 @@ class Search:
         count = len(causes_between(self._start, pipeline)) + (finish.factor != 1)
         return Found(pipeline, finish, error, apart, count)
 
+    def with_same(self, pipeline: Pipeline) -> list[Pipeline]:
+        """Return a pipeline, and those that gave the same pixels for the images of the search."""
+        return [pipeline, *self._same.get(pipeline, ())]
+
     def spread(self, rows: Sequence[int]) -> float:
         """Return the mean absolute deviation of the other side's features on some rows."""
         return spread_of(self._finish.comparable(self._other[list(rows)]))
 
-    def _is_exact(self, found: Found, rows: Sequence[int]) -> bool:
-        return found.error <= EXACT * self.spread(rows)
+    def is_exact(self, found: Found, rows: Sequence[int]) -> bool:
+        """Tell whether no more is left than float32 leaves."""
+        other = self._finish.comparable(self._other[list(rows)])
+        noise = _NOISE * float(np.abs(other).mean())
+        return found.error <= max(EXACT * spread_of(other), noise)
 
     def _has_stalled(self, rows: Sequence[int]) -> bool:
         best = self.best()
-        return best is None or best.error > 0.7 * min(self.spread(rows), self._first_error())
+        return best is None or best.error > _LITTLE * min(self.spread(rows), self._first_error())
 
     def _first_error(self) -> float:
         return next(iter(self.tried.values())).error
 
-    def _beam(self, expanded: set[Pipeline]) -> list[Pipeline]:
+    def _beam(self, expanded: set[Pipeline], most: int) -> list[Pipeline]:
         """Return the pipelines to be changed next: the nearest, by error and by correlation."""
         left = [found for found in self.tried.values() if found.pipeline not in expanded]
         by_error = sorted(left, key=lambda found: (found.error, found.count))
         by_correlation = sorted(left, key=lambda found: (found.apart, found.count))
         mixed = [found for pair in zip(by_error, by_correlation, strict=True) for found in pair]
-        return list(dict.fromkeys(found.pipeline for found in mixed))[:_BEAM]
+        return list(dict.fromkeys(found.pipeline for found in mixed))[:most]
 
     def _try(self, pipelines: Iterable[Pipeline], rows: Sequence[int]) -> None:
         """Score pipelines that were not tried, a few at a time; stop where one is exact."""
@@ -166,16 +178,18 @@ class Search:
                     if found is not None:
                         self.tried[found.pipeline] = found
                 best = self.best()
-                if best is not None and self._is_exact(best, rows):
+                if best is not None and self.is_exact(best, rows):
                     return
 
     def _distinct(self, pipelines: Sequence[Pipeline], keys: Sequence[str]) -> list[Pipeline]:
         """Return the pipelines whose pixels were not seen yet; the first of equals counts."""
         result = []
         for pipeline, key in zip(pipelines, keys, strict=True):
-            if key not in self._keys:
-                self._keys.add(key)
+            first = self._first_of.setdefault(key, pipeline)
+            if first == pipeline:
                 result.append(pipeline)
+            elif pipeline not in (same := self._same.setdefault(first, [])):
+                same.append(pipeline)
         return result
 
     def _attempt(self, pipeline: Pipeline, rows: Sequence[int]) -> Found | None:

@@ -96,7 +96,7 @@ def of_causes(
         causes: what was found.
         before: the mean absolute difference over all images; nan where shapes differ.
         after: what is left of it with the causes.
-        base: what `after` is compared with.
+        base: what `after` is compared with: the difference before, or less.
         names: what is run, and what is explained.
     """
     if not causes or not after < MOST_LEFT_OF_PART * base:

@@ -159,9 +159,7 @@ def _order(scope: str, size: tuple[int, int]) -> list[Any]:
     ]
 
 
-def _chosen(
-    name: str, if_high: tuple[str, str], if_not: tuple[str, str], dtype: int
-) -> list[Any]:
+def _chosen(name: str, if_high: tuple[str, str], if_not: tuple[str, str], dtype: int) -> list[Any]:
     """Return the nodes to two numbers, for height and width, by which of the two comes first."""
     scope = name.rsplit("/", 2)[0]
     nodes = []

@@ -10,7 +10,7 @@ from retrain_tools.compare.hypotheses.facts import Facts, Move
 from retrain_tools.compare.pipeline import WORDS, Pipeline
 
 _EPSILONS = (1e-3, 1e-5, 1e-4)  # Keras's and slim's, PyTorch's and ResNet's, what is left
-_USUAL_BATCH = 32  # of Keras's predict
+USUAL_BATCH = 32  # of Keras's predict
 
 
 def fetches(facts: Facts, _: Pipeline) -> Iterator[Move]:
@@ -26,7 +26,7 @@ def batch_norms(facts: Facts, _: Pipeline) -> Iterator[Move]:
     for epsilon in _EPSILONS:
         if facts.epsilons != [float(np.float32(epsilon))]:
             yield {"network": f"epsilon_{epsilon:g}"}
-    batches = dict.fromkeys((1, min(_USUAL_BATCH, facts.count), facts.count))
+    batches = dict.fromkeys((1, min(USUAL_BATCH, facts.count)))
     yield from ({"network": f"training_{batch}"} for batch in batches)
 
 
