@@ -85,7 +85,7 @@ def search_by_running(
             count=len(images),
             fetches=fetches,
         )
-        search = Search(runs, facts, own.pipeline, finish, flat(other))
+        search = Search(runs, facts, own.pipeline, finish, other)
         if search.run(rows, _initial(own.pipeline, facts, other.shape[1:])) is None:
             return None
         more = various_rows(looked_at, max(_MORE, len(rows)))

@@ -109,6 +109,9 @@ def unexplained(
             f" ({was})"
         )
         return Explanation("different_weights", (), before, before, sentence)
-    why = f"{found}" if found else "nothing was run"
-    sentence = f"It is not known why {names[1]} differs from {names[0]}: {why} ({was})"
+    why = [found] if found else []
+    if not tried:
+        why.append("nothing could be run")
+    because = ", and ".join(why) or "nothing that was tried comes near"
+    sentence = f"It is not known why {names[1]} differs from {names[0]}: {because} ({was})"
     return Explanation("unknown", (), before, before, sentence)
