@@ -95,7 +95,7 @@ def _explain(
     ):
         return alone
     if runnable is None or not images:
-        nothing = unexplained(likeness(mine, other), before, (), names)
+        nothing = unexplained(likeness(mine, other), before, 0, 0.0, names)
         return dataclasses.replace(nothing, tried=_rows_of(ways, rows, base))
     return _by_running(runnable, (mine, other), images, rows, alone, (before, base), names)
 
@@ -126,7 +126,9 @@ def _by_running(
             notes = () if command else (NO_FLAG,)
             verdict = dataclasses.replace(by_run, command=command, notes=notes)
     if verdict is None:
-        verdict = unexplained(likeness(mine, other), before, tried, names)
+        removed = max((row.share for row in tried if row.causes), default=0.0)
+        ways = found.ways if found is not None else 0
+        verdict = unexplained(likeness(mine, other), before, ways, removed, names)
     return dataclasses.replace(verdict, tried=tried)
 
 

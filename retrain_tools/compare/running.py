@@ -41,12 +41,14 @@ class Outcome:
         best: the best pipeline and what is left with it, on all images.
         causes: what is different in it.
         tried: the ranked table.
+        ways: how many ways of running the graph were tried beside its own.
     """
 
     own: OwnSide
     best: Found
     causes: tuple[Cause, ...]
     tried: tuple[Tried, ...]
+    ways: int
 
 
 def search_by_running(
@@ -95,7 +97,7 @@ def search_by_running(
     tried = _table(search, own.pipeline, len(rows), base)
     confirmed = Tried(causes, on_all.error, _share(on_all.error, base), len(images))
     rest = [row for row in tried if row.causes != causes]
-    return Outcome(own, on_all, causes, (confirmed, *rest))
+    return Outcome(own, on_all, causes, (confirmed, *rest), len(search.tried) - 1)
 
 
 def _rows_needed(other: Floats, finish: Finish) -> int:

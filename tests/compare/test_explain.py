@@ -16,8 +16,8 @@ from retrain_tools.quiet_tensorflow import tf
 from tests.features import tiny
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
-from explain_makers import Maker, photo_with_orientation  # noqa: E402
-from explain_suite import FEATURE_CAUSES, IMAGE_CAUSES, Case, image_case, is_right  # noqa: E402
+from explain_makers import Maker, photo_with_orientation
+from explain_suite import FEATURE_CAUSES, IMAGE_CAUSES, Case, image_case, is_right
 
 ORCHIDS = Path(__file__).resolve().parents[3] / "shared/data/orchids/images"
 POOL, MAP = tiny.BOTTLENECK_2015, "conv_1/relu:0"
