@@ -13,6 +13,8 @@ Each is imported when it is first used: opening and listing a graph takes no Num
 from __future__ import annotations
 
 import importlib
+import sys
+import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +45,18 @@ _PLACES = {
     "Model": "retrain_tools.sources.model",
 }
 __all__ = sorted(_PLACES)
+
+
+class _Package(types.ModuleType):
+    """This package: `compare` is a function of it, and not the folder that the function is in."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Importing a module makes it an attribute of the package that it is in.
+        if not (name in _PLACES and isinstance(value, types.ModuleType)):
+            super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

@@ -158,7 +158,8 @@ def retrain(
         validation_percentage: of the images, for validation.
         seed: of everything random; the same seed gives the same result.
         keep_folder_names: take folder names as labels as they are, not in lower case.
-        pooling: `avg`, `max` or `flatten`: how a feature map becomes a vector.
+        pooling: `avg`, `max`, or `flatten` or `none` for all values: how a feature map becomes a
+            vector.
 
     Returns:
         `head` (weights and biases), `labels`, `figures` (what metrics.json holds), `test`,

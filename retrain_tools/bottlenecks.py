@@ -23,7 +23,13 @@ graph_flags.define_path(
 flags.DEFINE_string(
     "bottleneck_tensor", None, "Tensor to cache. Default: the graph's best; see list_tensors."
 )
-flags.DEFINE_enum("pooling", "avg", POOLINGS, "How a tensor that is no vector becomes one.")
+flags.DEFINE_enum(
+    "pooling",
+    "avg",
+    POOLINGS,
+    "How a feature map becomes a vector: by its mean or maximum, or, with flatten or none, all its "
+    "values, the channels fastest.",
+)
 flags.DEFINE_string(
     "bottleneck_suffix",
     None,

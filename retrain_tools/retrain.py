@@ -85,7 +85,11 @@ for _name, (_is_on, _help) in _BOOLEANS.items():
     flags.DEFINE_boolean(_name, _is_on, _help)
 flags.DEFINE_float("learning_rate", 0.01, "Step size of gradient descent.")
 flags.DEFINE_enum(
-    "pooling", "avg", POOLINGS, "How a feature map becomes a vector; none refuses it."
+    "pooling",
+    "avg",
+    POOLINGS,
+    "How a feature map becomes a vector: by its mean or maximum, or, with flatten or none, all its "
+    "values, the channels fastest.",
 )
 flags.DEFINE_enum(
     "split_key",

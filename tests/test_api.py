@@ -23,7 +23,10 @@ from retrain_tools.sources.model import Model
 from retrain_tools.standin.inception_2015 import make_reference_graph
 
 ROOT = Path(__file__).resolve().parents[1]
-FUNCTIONS = ("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze")
+FUNCTIONS = (
+    *("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze"),
+    *("compare", "read_features"),
+)
 BOTTLENECK = "pool_3/_reshape:0"
 
 
@@ -76,6 +79,15 @@ def test_results_have_types_that_can_be_asked_for(kind: type) -> None:
     typing.get_type_hints(kind)
     for _, member in inspect.getmembers(kind, inspect.isfunction):
         typing.get_type_hints(member)
+
+
+def test_compare_is_the_function_though_its_folder_has_that_name() -> None:
+    code = (
+        "import retrain_tools.compare.matching, retrain_tools as rt\n"
+        "from retrain_tools.compare import comparison\n"
+        "assert rt.compare is comparison.compare"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_an_unknown_keyword_is_a_python_error(here: Path) -> None:

@@ -21,7 +21,7 @@ GRAPH_FLAGS = {
 }
 IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
 OPENING = tuple(name for name in SCRIPTS if name != "demo")
-LOOSE = ("fetch_tensors", "label_image")
+LOOSE = ("fetch_tensors", "label_image", "compare_features")
 # Runs a script, and says at its end whether TensorFlow was imported.
 WATCHED = """
 import atexit, runpy, sys
@@ -111,7 +111,7 @@ def test_a_flag_of_another_script_is_answered_with_its_name(tmp_path: Path) -> N
     status, _, error = run("-m", "retrain_tools.list_tensors", "--image_list=x", cwd=tmp_path)
     assert status == 2
     assert error.startswith("error: Unknown command line flag 'image_list'")
-    assert error.endswith(". It is a flag of fetch_tensors, label_image.\n")
+    assert error.endswith(". It is a flag of fetch_tensors, label_image, compare_features.\n")
     status, _, error = run("-m", "retrain_tools.bottlenecks", "--learning_rate=1", cwd=tmp_path)
     assert error.endswith(". It is a flag of retrain.\n")
     status, _, error = run("-m", "retrain_tools.bottlenecks", "--no_such_flag=1", cwd=tmp_path)

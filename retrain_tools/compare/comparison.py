@@ -79,7 +79,7 @@ class Comparison:
 def compare(
     a: Compared,
     b: Compared,
-    images: str | Path | Sequence[str | Path | ImageFile] = (),
+    image_dir: str | Path | Sequence[str | Path | ImageFile] = (),
     *,
     graph: str | Path | Model | FrozenGraph | None = None,
     tensors: str | Sequence[str] = (),
@@ -100,7 +100,7 @@ def compare(
     Args:
         a: one side: a path, what `load` opened, or what `read_features` read.
         b: the other side.
-        images: a folder of images, or several images; a graph needs them.
+        image_dir: a folder of images, or several images and folders; a graph needs them.
         graph: where both sides are stored: the graph that may have made one of them, to run it
             again in other ways.
         tensors: what to compare, where both sides have it under one name; by default what both
@@ -127,7 +127,7 @@ def compare(
         >>> found.agrees, found.difference.mean
         (False, 0.25)
     """
-    listed = _listed(images)
+    listed = _listed(image_dir)
     side_a, side_b = _side("A", a, pooling), _side("B", b, pooling)
     for side in (side_a, side_b):
         if side.frozen is not None and not listed:

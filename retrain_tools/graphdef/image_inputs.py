@@ -220,8 +220,10 @@ def _after_decoding(
             f"{decoded!r} of {where} gives images of {channels} channels to {pixels!r}; only "
             "colour images (3) and grey ones (1) can be run."
         )
-    size = _own_size(nodes, pixels, None)
-    return ImageInput(pixels, channels, size, shapes.get(pixels), encoded, decoded)
+    shape = shapes.get(pixels)
+    # The op that resizes says it; Pillow's nearest is no single op, but has a placeholder after it.
+    size = _own_size(nodes, pixels, None) or _own_size(nodes, pixels, shape)
+    return ImageInput(pixels, channels, size, shape, encoded, decoded)
 
 
 def decoder_channels(decoder: Any) -> int:

@@ -20,8 +20,7 @@ from retrain_tools.graphdef.image_inputs import (
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
 from retrain_tools.graphdef.pixel_range import shown_scaling
-from retrain_tools.graphdef.resizing import RESIZES
-from retrain_tools.graphdef.spec import NETWORK_INPUT, GraphSpec, SpecOverrides
+from retrain_tools.graphdef.spec import NETWORK_INPUT, RESIZES, GraphSpec, SpecOverrides
 from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.graphdef.view import view_of
 
@@ -47,10 +46,8 @@ def make_spec(
     """
     graph_def = view_of(graph_def)
     nodes = nodes_by_name(graph_def)
-    input_layer, is_raw = overrides.input_layer, overrides.raw_pixels
-    if is_raw and input_layer is None and NETWORK_INPUT in nodes:
-        input_layer = NETWORK_INPUT  # or the application's own preprocess_input would scale
-    images = find_inputs(graph_def, nodes, where, input_layer)
+    images = _images(graph_def, nodes, where, overrides)
+    is_raw = overrides.raw_pixels
     note = read_note(graph_def)
     size = _image_size(images, note, entry, where, overrides)
     is_look_alike = entry is None
@@ -59,23 +56,9 @@ def make_spec(
     is_told = note or entry or images.encoded
     shown = None if is_told else shown_scaling(graph_def, nodes, images.pixels)
     mean, std = _scaling(images, note or entry, shown, is_look_alike, where, overrides)
-    end_points = note.end_points if note else {}
-
-    def checked(name: str) -> str:
-        return end_points.get(name) or check_made(name, nodes, where)
-
-    if overrides.bottleneck_tensor is not None:
-        bottleneck = checked(overrides.bottleneck_tensor)
-    else:
-        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, where)
-        bottleneck = found[0].tensor
+    bottleneck, final = _results(graph_def, nodes, images, note, entry, where, overrides)
     if images.encoded is None:  # else the graph's own image side gives the shape that it takes
         check_shape(images, where)
-    final = known_tensor(note or entry, "final", nodes)
-    if overrides.output_layer is not None:
-        final = checked(overrides.output_layer)
-    elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
-        final = "final_result:0"
     spec = GraphSpec(
         encoded_input=None if is_raw else images.encoded,
         decoded=None if is_raw else images.decoded,
@@ -86,11 +69,48 @@ def make_spec(
         std=std,
         bottleneck=bottleneck,
         final=final,
-        end_points=end_points,
+        end_points=note.end_points if note else {},
         resize=_resize(images, note, where, overrides),
         channels=images.channels,
     )
     return spec, entry
+
+
+def _images(
+    graph_def: Any, nodes: dict[str, Any], where: str, overrides: SpecOverrides
+) -> ImageInput:
+    input_layer = overrides.input_layer
+    if overrides.raw_pixels and input_layer is None and NETWORK_INPUT in nodes:
+        input_layer = NETWORK_INPUT  # or the application's own preprocess_input would scale
+    return find_inputs(graph_def, nodes, where, input_layer)
+
+
+def _results(
+    graph_def: Any,
+    nodes: dict[str, Any],
+    images: ImageInput,
+    note: Note | None,
+    entry: CatalogEntry | None,
+    where: str,
+    overrides: SpecOverrides,
+) -> tuple[str, str | None]:
+    """Return the tensor to cache, and the graph's own result if it has one."""
+    end_points = note.end_points if note else {}
+
+    def checked(name: str) -> str:
+        return end_points.get(name) or check_made(name, nodes, where)
+
+    if overrides.bottleneck_tensor is not None:
+        bottleneck = checked(overrides.bottleneck_tensor)
+    else:
+        found = _bottlenecks(graph_def, nodes, images.pixels, note or entry, where)
+        bottleneck = found[0].tensor
+    final = known_tensor(note or entry, "final", nodes)
+    if overrides.output_layer is not None:
+        final = checked(overrides.output_layer)
+    elif "final_result" in nodes:  # retrain.py's default name, also on a catalogued network
+        final = "final_result:0"
+    return bottleneck, final
 
 
 def find_bottlenecks(

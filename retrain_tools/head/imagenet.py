@@ -141,5 +141,7 @@ def _known_network(frozen: FrozenGraph, count: int) -> tuple[str, bool] | None:
         return f"slim's {found.source}", bool(checkpoint and checkpoint.network == found.source)
     application, _, weights = found.source.partition(" weights=")
     if application.startswith("keras:") and count == len(imagenet_classes()):
-        return f"{application.removeprefix('keras:')} of Keras Applications", weights == "imagenet"
+        name = f"{application.removeprefix('keras:')} of Keras Applications"
+        drawn = " with random weights, which know no class" if weights == "none" else ""
+        return name + drawn, weights == "imagenet"
     return None

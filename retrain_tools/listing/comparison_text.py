@@ -13,7 +13,7 @@ from retrain_tools.compare.similarity import Probe
 from retrain_tools.text_tables import Style, aligned, counted
 
 _MOST_NAMES = 5  # of images that one side lacks
-_MOST_TRIED = 10
+_MOST_TRIED = 8
 _MOST_WORST = 5
 
 
@@ -123,13 +123,13 @@ def _tensors(pairs: Sequence[Differences], style: Style) -> str:
 def _tried(explanation: Explanation, style: Style) -> str:
     if not explanation.tried:
         return ""
-    rows = [("tried", "mean error", "explains", "images")]
+    rows = [("mean error", "explains", "images", "tried, best first")]
     for one in explanation.tried[:_MOST_TRIED]:
         words = ", ".join(cause.words for cause in one.causes) or "nothing changed"
-        rows.append((words, number(one.error), f"{one.share:.1%}", str(one.images or "all")))
+        rows.append((number(one.error), f"{one.share:.1%}", str(one.images or "all"), words))
     rest = len(explanation.tried) - _MOST_TRIED
     more = f"and {rest} more that explain less\n" if rest > 0 else ""
-    return aligned(rows, style, right=(1, 2, 3)) + more
+    return aligned(rows, style, right=(0, 1, 2)) + more
 
 
 def _layers(layers: Sequence[Layer], style: Style) -> str:

@@ -184,6 +184,9 @@ def summary_of(model: Model, form: Form) -> str:
 
 def _also(model: Model, style: Style) -> str:
     """Return what a file with a graph holds besides; nothing for a plain graph."""
+    if known := model.application_details():
+        lines = aligned(known, Style(), heading=False)
+        return f"\n{style.bold('Application')}\n" + "".join(f"  {x}\n" for x in lines.splitlines())
     held = model.held_beside_the_graph()
     if model.describe is not None:
         held.append(("Layers", "what each one gives, and its parameters: --inside"))

@@ -10,6 +10,7 @@ from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.navigate import attribute
 from retrain_tools.graphdef.op_sets import VARIABLES
 from retrain_tools.graphdef.shapes.call import Shape, shape_in
+from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.graphdef.tensors import Tensor
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ ImageSize = tuple[int | None, int | None]
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """What to take of a file that holds more than one network, and how to freeze one without a graph.
+    """What to take of a file that holds more than one network, and how to freeze what has no graph.
 
     Attributes:
         tags: of a SavedModel or Hub module: which of its graphs, by all of its tags.
@@ -57,6 +58,22 @@ class Choices:
     def is_for_slim(self) -> bool:
         """Whether something was chosen that only a slim checkpoint has."""
         return self.must_be_slim or (self.preprocess, self.architecture) != (None, None)
+
+
+def said(choices: Choices, overrides: SpecOverrides) -> dict[str, Any]:
+    """Return what a user said of a file, by the names of `load`'s arguments."""
+    names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
+    found: dict[str, Any] = {
+        "tags": choices.tags,
+        "signature": choices.signature,
+        "weights": choices.weights,
+        "weights_seed": choices.weights_seed,
+        "include_top": choices.include_top or None,
+        "preprocess": "none" if overrides.raw_pixels else choices.preprocess,
+        **{name: getattr(overrides, name) for name in names},
+        "feed": overrides.feeds or None,
+    }
+    return {name: value for name, value in found.items() if value is not None}
 
 
 class TensorInfo(NamedTuple):

@@ -23,9 +23,7 @@ def kept_folder(model_dir: str | Path | None) -> Path:
     return catalog.model_folder(model_dir) / "frozen"
 
 
-def kept_graph(
-    model_dir: str | Path | None, key: str, what: str, make: Callable[[], Any]
-) -> Any:
+def kept_graph(model_dir: str | Path | None, key: str, what: str, make: Callable[[], Any]) -> Any:
     """Return a frozen GraphDef that is made when it is first asked for, and kept.
 
     Where it cannot be kept, it is made each time, and a warning says so.

@@ -29,6 +29,7 @@ from retrain_tools.sources.contents import (
     ReadValue,
     Signature,
     TensorInfo,
+    said,
 )
 from retrain_tools.sources.inside.part import Part
 from retrain_tools.sources.kinds import Kind
@@ -286,20 +287,21 @@ class Model:
             self.description,
             outputs,
             "the model" if is_keras else known_by,
-            self._said(),
+            said(self.choices, self.overrides),
         )
 
-    def _said(self) -> dict[str, Any]:
-        """Return what the user said of the file, by the names of `load`'s arguments."""
-        choices, overrides = self.choices, self.overrides
-        preprocess = "none" if overrides.raw_pixels else choices.preprocess
-        said: dict[str, Any] = {"tags": choices.tags, "signature": choices.signature}
-        said |= {"weights": choices.weights, "weights_seed": choices.weights_seed}
-        said |= {"include_top": choices.include_top or None, "preprocess": preprocess}
-        names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
-        said |= {name: getattr(overrides, name) for name in names}
-        said["feed"] = overrides.feeds or None
-        return {name: value for name, value in said.items() if value is not None}
+    def application_details(self) -> list[tuple[str, str]]:
+        """Return what a Keras application was asked to be: labels and texts; empty for a file.
+
+        Raises:
+            InputError: it cannot be built, see `frozen`.
+        """
+        if self.application is None:
+            return []
+        spec = self.frozen().spec
+        height, width = spec.image_size
+        size = {"size": f"{height} × {width} pixels", "resize": spec.resize or "as retrain.py did"}
+        return list({**self.details, **size}.items())
 
     def held_beside_the_graph(self) -> list[tuple[str, str]]:
         """Return what the file holds beside its graph, and the flag that lists it."""

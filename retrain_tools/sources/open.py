@@ -26,7 +26,7 @@ from retrain_tools.sources.model import Model
 _PREPROCESSINGS = (None, "resize", "slim")
 
 
-def load(
+def load(  # noqa: D417  (what belongs together is told together)
     graph: str | Path,
     *,
     model_dir: str | Path | None = None,
@@ -54,22 +54,19 @@ def load(
             network of `keras.applications`, or the address of a Hub module that tensorflow_hub
             keeps on this computer.
         model_dir: where catalogued networks are kept; None for the user's cache folder.
-        tags: of a SavedModel: which of its graphs.
-        signature: of a SavedModel or MetaGraph: what to take.
+        tags, signature: of a SavedModel: which of its graphs; and of a MetaGraph too: what to take.
         output_node_names: of a MetaGraph: what to take as its results, by their nodes' names.
         preprocess: `resize` or `slim` for a slim checkpoint; `none` feeds raw pixels of 0 to 255.
         weights: of a Keras application: `imagenet` (the default), `none`, or a file.
         weights_seed: of the random weights that `none` gives; 0 by default.
         include_top: of a Keras application: with its classifier.
-        resize: how images get the size of a graph that takes pixels: `nearest`, `bilinear`,
-            `bicubic` or `lanczos` as Pillow does it, `tf_bilinear` as `tf.image.resize` does it.
-        input_layer: the tensor that takes the image, if the graph does not show it.
-        output_layer: the tensor that gives the scores.
+        resize: for a graph that takes pixels: Pillow's `nearest`, `bilinear`, `bicubic`, `lanczos`,
+            or `tf_bilinear` for that of `tf.image.resize`.
+        input_layer, output_layer: the tensors that take the image and give the scores.
         bottleneck_tensor: the tensor to cache and to retrain on.
-        input_height: of the graph's images, in pixels, if it does not say.
-        input_width: the same.
-        input_mean: subtracted from pixels of 0 to 255, for a graph of unknown scaling.
-        input_std: what pixels are divided by after that.
+        input_height, input_width: of the graph's images, in pixels, if it does not say.
+        input_mean, input_std: what is subtracted from pixels of 0 to 255, and what they are divided
+            by after that, for a graph of unknown scaling.
         feed: values for placeholders beside the images, made constants: `{"keep_prob:0": 1.0}`.
 
     Raises:
@@ -77,34 +74,38 @@ def load(
 
     Example:
         >>> import retrain_tools as rt
-        >>> model = rt.load("graph.pb")
-        >>> [tensor.name for tensor in model.tensors("^softmax:|_reshape:")]
+        >>> [tensor.name for tensor in rt.load("graph.pb").tensors("^softmax:|_reshape:")]
         ['pool_3/_reshape:0', 'softmax:0']
     """
+    return _load(**locals())
+
+
+def _load(
+    graph: str | Path,
+    *,
+    model_dir: str | Path | None,
+    tags: str | Sequence[str] | None,
+    signature: str | None,
+    output_node_names: str | Sequence[str] | None,
+    preprocess: str | None,
+    weights: str | Path | None,
+    weights_seed: int | None,
+    include_top: bool,
+    feed: Mapping[str, Any] | None,
+    **overrides: Any,
+) -> Model:
     is_raw = preprocess == "none"
-    prepared, outputs = None if is_raw else preprocess, _listed(output_node_names)
     choices = Choices(
         _listed(tags),
         signature,
-        prepared,
-        outputs=outputs,
+        None if is_raw else preprocess,
+        outputs=_listed(output_node_names),
         weights=None if weights is None else str(Path(weights).expanduser()),
         weights_seed=weights_seed,
         include_top=include_top,
     )
-    overrides = SpecOverrides(
-        input_layer=input_layer,
-        output_layer=output_layer,
-        bottleneck_tensor=bottleneck_tensor,
-        input_height=input_height,
-        input_width=input_width,
-        input_mean=input_mean,
-        input_std=input_std,
-        resize=resize,
-        raw_pixels=is_raw,
-        feeds=feed or {},
-    )
-    return dataclasses.replace(open_model(graph, model_dir, choices), overrides=overrides)
+    said = SpecOverrides(raw_pixels=is_raw, feeds=feed or {}, **overrides)
+    return dataclasses.replace(open_model(graph, model_dir, choices), overrides=said)
 
 
 def _listed(names: str | Sequence[str] | None) -> Sequence[str] | None:
@@ -248,7 +249,7 @@ def _refuse_absent(model: Model, choices: Choices) -> None:
         raise InputError(f"{model.path} is a {model.description}, not a slim checkpoint.")
     for name in ("weights", "weights_seed", "include_top"):
         value = getattr(choices, name)
-        if value not in (None, False) and model.application is None:
+        if value is not None and value is not False and model.application is None:
             raise InputError(
                 f"{argument(name)}={value} is for networks of Keras ({PREFIX}InceptionV3); "
                 f"{model.path} is a {model.description}."

@@ -66,14 +66,17 @@ def test_poolings_by_numpy():
     values = np.random.default_rng(0).normal(size=(3, 5, 4, 2)).astype(np.float32)
     np.testing.assert_allclose(pool(values, "avg"), values.mean((1, 2)))
     np.testing.assert_allclose(pool(values, "max"), values.max((1, 2)))
-    np.testing.assert_allclose(pool(values, "flatten"), values.reshape(3, 40))
+    for pooling in ("flatten", "none"):
+        np.testing.assert_array_equal(pool(values, pooling), values.reshape(3, 40))
     np.testing.assert_allclose(pool(values[:, 0], "avg"), values[:, 0].mean(1))
     for pooling in ("avg", "max", "flatten", "none"):
         np.testing.assert_array_equal(pool(values[:, 0, 0], pooling), values[:, 0, 0])
         np.testing.assert_array_equal(pool(values[:, 0, 0, 0], pooling), values[:, 0, 0, :1])
 
 
-@pytest.mark.parametrize(("pooling", "depth"), [("avg", 4), ("max", 4), ("flatten", 256)])
+@pytest.mark.parametrize(
+    ("pooling", "depth"), [("avg", 4), ("max", 4), ("flatten", 256), ("none", 256)]
+)
 def test_a_feature_map_is_pooled(pixel_graph, photos, pooling, depth):
     path = photos / "a/0.jpg"
     with open_pixels(pixel_graph, pooling, "maps:0") as extractor:
@@ -82,15 +85,6 @@ def test_a_feature_map_is_pooled(pixel_graph, photos, pooling, depth):
     pixels = tiny.prepared_by_hand(path.read_bytes())
     maps = tiny.run_untouched(pixel_graph, "maps:0", {"input:0": pixels})
     np.testing.assert_allclose(value, pool(maps, pooling)[0], rtol=0, atol=EXACT)
-
-
-def test_a_feature_map_without_pooling_names_the_choices(pixel_graph):
-    with pytest.raises(InputError) as error:
-        open_pixels(pixel_graph, "none", "maps:0")
-    assert str(error.value) == (
-        "The tensor has [8, 8, 4] values per image, not a vector: "
-        "choose pooling=avg, max or flatten."
-    )
 
 
 def test_without_pooling_values_keep_their_shape(pixel_graph, photos):

@@ -117,7 +117,10 @@ def noted(frozen, source, count, final="probabilities:0", path="photos.pb"):
         ("mobilenet_v2", 1001, "slim's mobilenet_v2"),
         ("vgg_16", 1000, "slim's vgg_16"),
         ("resnet_v1_50", 1000, "slim's resnet_v1_50"),
-        ("keras:VGG16 weights=none", 1000, "VGG16 of Keras Applications"),
+        (
+            *("keras:VGG16 weights=none", 1000),
+            "VGG16 of Keras Applications with random weights, which know no class",
+        ),
         ("keras:VGG16 weights=mine weights=.h5", 1000, "VGG16 of Keras Applications"),
         ("keras:VGG16", 1000, "VGG16 of Keras Applications"),
     ],

@@ -19,6 +19,7 @@ from retrain_tools.sources.model import Model
 from retrain_tools.text_tables import Style
 
 PLAIN = Style()
+LAYERS = "3 with weights: bn 4 of [8], conv1 [3, 3, 3, 8] + [8], probs [8, 5] + [5]"
 
 
 def model(**held: Any) -> Model:
@@ -40,6 +41,9 @@ def test_weights_of_keras(kinds: Mapping[str, Path]) -> None:
     assert retrain_tools.load(path).about() == (
         f"File       {path}\n"
         "Kind       Keras weights (HDF5)\n"
+        f"Layers     {LAYERS}\n"
+        "Ordering   tf: kernels of (height, width, in, out)\n"
+        "Fits       no network of keras.applications\n"
         "Variables  8 variables, 301 values, 1,204 bytes: --variables\n"
         "Frozen     cannot be: it has weights but does not say what is computed with them; load "
         "them into the model with Keras, save that as .keras, and pass it.\n"
@@ -47,7 +51,11 @@ def test_weights_of_keras(kinds: Mapping[str, Path]) -> None:
     assert json.loads(about_json(retrain_tools.load(path))) == {
         "path": str(path),
         "kind": "Keras weights (HDF5)",
-        "details": {},
+        "details": {
+            "layers": LAYERS,
+            "ordering": "tf: kernels of (height, width, in, out)",
+            "fits": "no network of keras.applications",
+        },
         "variables": 8,
         "tensors": 8,
         "signatures": [],

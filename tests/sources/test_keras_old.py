@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -102,14 +103,54 @@ def test_the_generation_of_a_file(
     assert generation_of(version, {"class_name": "Model", "config": [layer]}, "it") == generation
 
 
-def test_kernels_of_theano_are_refused(tmp_path: Path) -> None:
-    convolution = {"name": "c", "batch_input_shape": [None, 3, 8, 8], "filters": 2}
-    layer = {"class_name": "Conv2D", "config": {**convolution, "kernel_size": [3, 3]}}
-    path = old_file(tmp_path / "model.h5", "2.0.8", layer, backend="theano")
-    with pytest.raises(InputError, match="its kernels were trained with Theano, which flips them"):
-        open_model(path).freeze()
-    plain = old_file(tmp_path / "plain.h5", "2.0.8", dense(units=2), backend="theano")
-    assert open_model(plain).can_freeze
+@pytest.mark.parametrize("channels", ["first", "last"])
+def test_a_model_that_ran_on_theano_gives_what_it_gave_there(channels: str, tmp_path: Path) -> None:
+    """Recorded by tools/record_theano_files.py, with Keras 2.2.5 on Theano 1.0.5."""
+    pytest.importorskip("tf_keras", reason="tf_keras is not installed")
+    with zipfile.ZipFile(KERAS_1.with_name("theano-2.2.5.zip")) as archive:
+        path = Path(archive.extract(f"{channels}_model.h5", tmp_path))
+        numbers = np.load(io.BytesIO(archive.read("numbers.npz")))
+    result = frozen_and_run(path, numbers[f"{channels}/input"])
+    np.testing.assert_allclose(result, numbers[f"{channels}/output"], rtol=0, atol=1e-6)
+
+
+PADS = (
+    "pads images on other sides than on TensorFlow (padding 'same' with strides, even kernels or "
+    "pooling)"
+)
+KERNELS = "has kernels in an order that is known of two-dimensional convolutions only"
+
+
+@pytest.mark.parametrize(
+    ("kind", "held", "differs"),
+    [
+        ("Conv2D", {"padding": "same", "kernel_size": [3, 3], "strides": [2, 2]}, PADS),
+        ("Conv2D", {"padding": "same", "kernel_size": [3, 2], "strides": [1, 1]}, PADS),
+        ("Conv2D", {"padding": "same", "kernel_size": [3, 5], "strides": [1, 1]}, None),
+        ("Conv2D", {"padding": "valid", "kernel_size": [2, 2], "strides": [2, 2]}, None),
+        ("Conv2DTranspose", {"padding": "same", "kernel_size": [3, 3]}, PADS),
+        ("MaxPooling2D", {"padding": "same", "pool_size": [3, 3]}, PADS),
+        ("AveragePooling2D", {"padding": "valid", "pool_size": [3, 3]}, None),
+        ("ConvLSTM2D", {}, KERNELS),
+        ("Conv1D", {}, KERNELS),
+        ("Dense", {"units": 2}, None),
+    ],
+)
+def test_what_theano_computed_otherwise_is_refused(
+    kind: str, held: Mapping[str, Any], differs: str | None, tmp_path: Path
+) -> None:
+    layer = {"class_name": kind, "config": {"name": "one", **held}}
+    opened = open_model(old_file(tmp_path / "m.h5", "2.0.8", layer, backend="theano"))
+    assert opened.can_freeze is (differs is None)
+    if differs is not None:
+        with pytest.raises(InputError) as error:
+            opened.freeze()
+        assert str(error.value) == (
+            f"{tmp_path / 'm.h5'} cannot be frozen: it ran on Theano, and its layer 'one' ({kind}) "
+            f"{differs}; run it with Keras 2.2 on Theano (pip install 'keras==2.2.5' "
+            "'theano==1.0.5' 'h5py<3' in Python 3.7)."
+        )
+    assert open_model(old_file(tmp_path / "t.h5", "2.0.8", layer, backend="tensorflow")).can_freeze
 
 
 # Which Keras

@@ -200,17 +200,25 @@ def sliced(call: Call) -> Shape:
 
 
 def strided_slice(call: Call) -> Shape:
-    """Python's slicing, without `...` and new axes (StridedSlice)."""
+    """Python's slicing, without new axes (StridedSlice)."""
     shape = call.shape(0)
     begins, ends, steps = call.known_vector(1), call.known_vector(2), call.known_vector(3)
     bits = {key: call.integer(f"{key}_mask") for key in ("begin", "end", "shrink_axis")}
-    if call.integer("ellipsis_mask") or call.integer("new_axis_mask"):
+    dots, count = call.integer("ellipsis_mask"), len(begins)
+    if call.integer("new_axis_mask") or dots.bit_count() > 1:
         raise NoShapeError
-    if len(begins) > len(shape):
+    covered = len(shape) - count + dots.bit_count()  # by the ellipsis
+    if covered < 0:
         raise NoShapeError
     made: list[Dim] = []
+    axis = 0
     for i, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
-        dim = shape[i]
+        if dots >> i & 1:
+            made += shape[axis : axis + covered]
+            axis += covered
+            continue
+        dim = shape[axis]
+        axis += 1
         if bits["shrink_axis"] >> i & 1:
             if dim is not None and not -dim <= begin < dim:
                 raise NoShapeError
@@ -221,7 +229,7 @@ def strided_slice(call: Call) -> Shape:
         else:
             span = slice(None if whole[0] else begin, None if whole[1] else end, step)
             made.append(len(range(*span.indices(dim))))
-    return (*made, *shape[len(begins) :])
+    return (*made, *shape[axis:])
 
 
 def tiled(call: Call) -> Shape:

@@ -135,6 +135,7 @@ RULES: dict[str, Rule] = {
     **mapping(
         same,
         *("Abs", "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "Cast", "Ceil"),
+        *("Cumprod", "Cumsum"),
         *("CheckNumerics", "CheckNumericsV2", "ClipByValue", "Conj", "Cos", "Cosh"),
         *("DebugIdentity", "Dequantize", "Elu", "Erf", "Erfc", "Exp", "Expm1"),
         "FakeQuantWithMinMaxArgs",

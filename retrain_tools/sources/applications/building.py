@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.sources.applications.application import Application
 from retrain_tools.sources.applications.seeded import seed_weights
 from retrain_tools.sources.readers.keras_library import keras_3, reason_of
@@ -92,7 +91,9 @@ def _told(application: Application) -> Iterator[None]:
         if application.size != (None, None):
             size = f"{argument('input_height')} and {argument('input_width')}"
             advice = f" Leave out {size}, or give others."
-        raise InputError(f"{application.where} cannot be built: {reason_of(error)}.{advice}") from error
+        raise InputError(
+            f"{application.where} cannot be built: {reason_of(error)}.{advice}"
+        ) from error
 
 
 @contextlib.contextmanager
@@ -118,8 +119,8 @@ def _keras_as_by_default(keras: Any) -> Iterator[None]:
 @contextlib.contextmanager
 def _watched(fetch: Callable[..., str]) -> Iterator[None]:
     """Let `fetch` find files for Keras, and give networks their default size as a fixed one."""
-    utils = importlib.import_module("keras.src.applications.imagenet_utils")
-    files = importlib.import_module("keras.src.utils.file_utils")
+    utils: Any = importlib.import_module("keras.src.applications.imagenet_utils")
+    files: Any = importlib.import_module("keras.src.utils.file_utils")
     obtain, get_file = utils.obtain_input_shape, files.get_file
 
     def obtain_fixed(shape: Any, default_size: int, *args: Any, **options: Any) -> Any:

@@ -22,8 +22,8 @@ _PIXELS = "rgb"
 def freeze_application(built: Built, application: Application) -> Any:
     """Return the frozen graph of a network, its own `preprocess_input` included.
 
-    `rgb:0` takes pixels, float32 [N, h, w, 3]; `network_input:0` is what `preprocess_input` makes of
-    them. The graph's note has every layer's output as an end point, by the layer's name. Its
+    `rgb:0` takes pixels, float32 [N, h, w, 3]; `network_input:0` is what `preprocess_input` makes
+    of them. The graph's note has every layer's output as an end point, by the layer's name. Its
     bottleneck is what the classifier takes; without one, the last layer's feature map, not pooled.
 
     Raises:

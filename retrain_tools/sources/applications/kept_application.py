@@ -44,7 +44,7 @@ def frozen_application(application: Application, model_dir: str | Path | None) -
             weights = built.weights_file
             _remember(beside, weights)
     key = key_of(said, _code(), [weights] if weights else [])
-    return kept_graph(model_dir, key, application.source, make)
+    return kept_graph(model_dir, key, application.where, make)
 
 
 def _said(application: Application) -> tuple[Any, ...]:

@@ -12,7 +12,9 @@ from retrain_tools.errors import InputError, did_you_mean
 
 PREFIX = "keras:"
 
-_IMPORTED = re.compile(r"^from (keras\.src\.applications\.\w+) import \(?\s*([A-Z]\w+)", re.MULTILINE)
+_IMPORTED = re.compile(
+    r"^from (keras\.src\.applications\.\w+) import \(?\s*([A-Z]\w+)", re.MULTILINE
+)
 _MODE = re.compile(r"\ndef preprocess_input\(.*?(?=\n@|\ndef |\Z)", re.DOTALL)
 
 
@@ -28,9 +30,8 @@ def application_modules() -> dict[str, str]:
     Raises:
         InputError: Keras is not installed, or not as any Keras 3 is.
     """
-    places = (_folder() / "applications", _folder() / "api" / "applications")  # from 3.10 on; before
-    for place in places:
-        file = place / "__init__.py"
+    for place in ("applications", "api/applications"):  # of today's Keras 3, and of its first ones
+        file = _folder() / place / "__init__.py"
         if file.is_file() and (found := _IMPORTED.findall(file.read_text(encoding="utf-8"))):
             return {name: module for module, name in found}
     raise InputError(
@@ -64,7 +65,9 @@ def application_name(text: str) -> str:
     for lower, one in known.items():
         near = near.replace(f"'{lower}'", f"'{PREFIX}{one}'")
     said = f"{text!r} names no network" if name else f"{text} takes a name"
-    raise InputError(f"{said} of keras.applications.{near} Known names: {', '.join(known.values())}.")
+    raise InputError(
+        f"{said} of keras.applications.{near} Known names: {', '.join(known.values())}."
+    )
 
 
 def preprocessing_mode(name: str) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_SCALE = 1.5  # variance of a kernel times its fan-in
 # Of batch norms: what is multiplied or divided by. All else of rank 1 is added or subtracted.
 _FACTORS = ("gamma", "moving_variance", "variance")
 _SMALL = 0.1
@@ -16,9 +17,10 @@ _SMALL = 0.1
 def seed_weights(model: Any, seed: int) -> None:
     """Give all variables of a Keras model random values, by their order in the model.
 
-    Kernels are uniform with the variance 2 / fan-in, which keeps that of what goes through rectified
-    layers (He et al. 2015, https://arxiv.org/abs/1502.01852). Factors are 0.9 to 1.1 times what
-    Keras starts them with, other vectors within 0.1 of it, so that no layer does nothing.
+    Kernels are uniform with the variance 1.5 / fan-in: 2 would keep the variance of what goes
+    through rectified layers (He et al. 2015, https://arxiv.org/abs/1502.01852), 1 that of linear
+    ones, and the networks have both. Factors are 0.9 to 1.1 times what Keras starts them with,
+    other vectors within 0.1 of it, so that no layer does nothing.
 
     Args:
         model: the model.
@@ -32,7 +34,7 @@ def seed_weights(model: Any, seed: int) -> None:
         if start.ndim > 1:
             is_depthwise = _is_depthwise(variable.path, model)
             fan_in = math.prod(start.shape[:2] if is_depthwise else start.shape[:-1])
-            variable.assign(noise * np.float32(math.sqrt(6 / fan_in)))
+            variable.assign(noise * np.float32(math.sqrt(3 * _SCALE / fan_in)))
         elif variable.path.rpartition("/")[2] in _FACTORS:
             variable.assign(start * (1 + np.float32(_SMALL) * noise))
         else:

@@ -87,8 +87,9 @@ def _part(item: Mapping[str, Any], arrays: _Named | _Zipped, depth: int) -> Part
     inner = item.get("config")
     layers = inner.get("layers") if isinstance(inner, dict) else inner
     kind = str(item.get("class_name"))
-    if isinstance(inner, dict) and isinstance(inner.get("handle"), str):
-        kind = f"{kind} of {inner['handle']}"
+    handle = inner.get("handle") if isinstance(inner, dict) else None
+    if isinstance(handle, str):  # as hub.KerasLayer has one
+        kind = f"{kind} of {handle}"
     parts: list[Part] = []
     if depth < _DEEPEST and isinstance(layers, list):
         for layer in layers:
@@ -99,7 +100,7 @@ def _part(item: Mapping[str, Any], arrays: _Named | _Zipped, depth: int) -> Part
         # The arrays of a wrapper are those of what it wraps: they are told once, for the wrapper.
         parts = [_part(layer, type(arrays)([], 1) if isinstance(arrays, _Named) else _zipped([]),
                        depth + 1) for layer in wrapped]  # fmt: skip
-    if not parts and kind.startswith("KerasLayer"):
+    if not parts and isinstance(handle, str):
         parts = list(
             parts_by_scope([(_below_layer(a.name, _name(item)), a) for a in arrays.arrays])
         )

@@ -115,12 +115,13 @@ class _Keras:
         )
         held = dict(self._variables(number, set()))
         kind = str(said.get("class_name") or "") or None
+        name = str(said.get("name") or local_name)
         config = said.get("config")
         if isinstance(config, dict) and isinstance(config.get("handle"), str):
             kind = f"{kind} of {config['handle']}"
-            parts = parts or parts_by_scope([(v.name, v) for v in held.values()])
-        name = said.get("name") or local_name
-        return Part(str(name), kind, size_of(held.values()), (), parts)
+            own = [(v.name.removeprefix(f"{name}/"), v) for v in held.values()]
+            parts = parts or parts_by_scope(own)
+        return Part(name, kind, size_of(held.values()), (), parts)
 
     def _children(self, number: int) -> list[tuple[int, str]]:
         """Return the objects in one, those that Keras numbers first, in its order."""

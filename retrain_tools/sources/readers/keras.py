@@ -19,28 +19,34 @@ from retrain_tools.sources.kinds import Kind, Place
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.readers.hdf5 import list_arrays, read_array, text_of
 from retrain_tools.sources.readers.keras_config import (
-    has_kernels,
     has_scaling_layer,
     model_details,
     parse_config,
 )
 from retrain_tools.sources.readers.keras_library import generation_of, keras_errors, load_model
 from retrain_tools.sources.readers.keras_safety import refuse_foreign_code
+from retrain_tools.sources.readers.keras_weights_file import read_weights
+from retrain_tools.sources.readers.keras_weights_text import use_command, weights_details
 from retrain_tools.sources.readers.keras_zip import unzipped
+from retrain_tools.sources.readers.theano import turn_kernels, what_differs
 
 _WEIGHTS_ONLY = (
     "it has weights but does not say what is computed with them; load them into the model with "
     "Keras, save that as .keras, and pass it."
+)
+_OF_A_NETWORK = (
+    "it has weights but does not say what is computed with them; they fit {network}, which uses "
+    "them: {command}"
 )
 _KERAS_1 = (
     "the layers of Keras 1 have other arguments, and often kernels in another order, than those of "
     "any Keras that runs on this TensorFlow; load it with Keras 2.2 (pip install 'keras==2.2.5' "
     "'tensorflow<2' 'h5py<3' in Python 3.7), which translates it, save it again, and pass that."
 )
+_OF_KERAS_1 = ("ordering", "top", "fits", "to use it")
 _THEANO = (
-    "its kernels were trained with Theano, which flips them, and no Keras that runs on this "
-    "TensorFlow flips them back; load it with Keras 2.2 on TensorFlow (pip install 'keras==2.2.5' "
-    "'tensorflow<2' 'h5py<3' in Python 3.7), save it again, and pass that."
+    "it ran on Theano, and {differs}; run it with Keras 2.2 on Theano (pip install 'keras==2.2.5' "
+    "'theano==1.0.5' 'h5py<3' in Python 3.7)."
 )
 
 
@@ -111,18 +117,33 @@ def open_hdf5(place: Place) -> Model:
             model, describe=lambda: (described_model(config, variables, is_zip=False),)
         )
         if generation_of(version, config, where) == 1:
-            description = "Keras 1 model (HDF5)"
-            return model(description=description, details=details, why_not_frozen=_KERAS_1)
+            weights = read_weights(place)
+            details |= {k: v for k, v in weights_details(weights).items() if k in _OF_KERAS_1}
+            description, command = "Keras 1 model (HDF5)", use_command(weights)
+            more = f" Its weights can be used as they are: {command}" if command else ""
+            return model(description=description, details=details, why_not_frozen=_KERAS_1 + more)
         model = functools.partial(model, description="Keras model (HDF5)", details=details)
-        if text_of(attributes.get("backend")) == "theano" and has_kernels(config, where):
-            return model(why_not_frozen=_THEANO)
-        return model(freezer=lambda _: _freeze(place, config, ".h5", version))
-    if "layer_names" not in attributes and not any("vars" in v.name.split("/") for v in variables):
-        raise InputError(f"{place} is an HDF5 file, but not one that Keras wrote.")
-    return model(description="Keras weights (HDF5)", details=details, why_not_frozen=_WEIGHTS_ONLY)
+        ran_on_theano = text_of(attributes.get("backend")) == "theano"
+        if ran_on_theano and (differs := what_differs(config, where)) is not None:
+            return model(why_not_frozen=_THEANO.format(differs=differs))
+        return model(freezer=lambda _: _freeze(place, config, ".h5", version, ran_on_theano))
+    weights = read_weights(place)
+    command = use_command(weights)
+    why = _OF_A_NETWORK.format(network=weights.fits[0], command=command) if command else None
+    return model(
+        description="Keras weights (HDF5)",
+        details=weights_details(weights),
+        why_not_frozen=why or _WEIGHTS_ONLY,
+    )
 
 
-def _freeze(place: Place, config: Mapping[str, Any], suffix: str, version: str | None) -> Frozen:
+def _freeze(
+    place: Place,
+    config: Mapping[str, Any],
+    suffix: str,
+    version: str | None,
+    ran_on_theano: bool = False,
+) -> Frozen:
     where = str(place)
     generation = generation_of(version, config, where)
     refuse_foreign_code(config, where, generation)
@@ -132,6 +153,8 @@ def _freeze(place: Place, config: Mapping[str, Any], suffix: str, version: str |
             f"{place} does not say what its model takes; call the model once with Keras, and save "
             "it again."
         )
+    if ran_on_theano:
+        turn_kernels(model)
     with keras_errors(f"{place} cannot be run for its graph"):
         traced = traced_model(model, where)
     frozen, signature = traced.freeze(where), traced.signature

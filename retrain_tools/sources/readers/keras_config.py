@@ -49,11 +49,6 @@ def has_scaling_layer(config: Mapping[str, Any], where: str) -> bool:
     )
 
 
-def has_kernels(config: Mapping[str, Any], where: str) -> bool:
-    """Tell whether the model has a convolution, at any depth."""
-    return any("conv" in str(item.get("class_name")).lower() for item in objects(config, where))
-
-
 def objects(config: Mapping[str, Any], where: str) -> Iterator[Mapping[str, Any]]:
     """Yield everything in the description that Keras would build an object from.
 

@@ -25,6 +25,8 @@ class _Network(NamedTuple):
     arguments: Mapping[str, Any]
     layers: Sequence[Layer]
     without_top: Sequence[Layer]
+    counted: Counter[Layer]  # all layers, in whatever order
+    body: Counter[Layer]  # those without the top
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,15 +105,16 @@ def find_nearest(layers: Sequence[Layer]) -> Nearest | None:
     """Return the network that most layers are of; None where less than half are of any."""
     sought = Counter(map(_key, layers))
 
-    def shared(wanted: Sequence[Layer]) -> float:
-        counted = Counter(map(_key, wanted))
+    def shared(counted: Counter[Layer]) -> float:
         return 2 * (sought & counted).total() / (sought.total() + counted.total())
 
-    ends = [(n, part) for n in _networks() for part in (n.layers, n.without_top)]
-    network, part = max(ends, key=lambda end: shared(end[1]))
-    if shared(part) < 0.5:
+    counts = [(n, counted) for n in _networks() for counted in (n.counted, n.body)]
+    network, counted = max(counts, key=lambda one: shared(one[1]))
+    if shared(counted) < 0.5:
         return None
-    extra, left = [], Counter(map(_key, part))
+    is_whole = counted is network.counted
+    part = network.layers if is_whole else network.without_top
+    extra, left = [], counted.copy()
     for number, layer in enumerate(layers):
         if left[_key(layer)]:
             left[_key(layer)] -= 1
@@ -122,12 +125,12 @@ def find_nearest(layers: Sequence[Layer]) -> Nearest | None:
         if left[_key(layer)]:
             left[_key(layer)] -= 1
             lacking.append(layer)
-    ending = "" if part is network.layers else " without its top"
+    ending = "" if is_whole else " without its top"
     return Nearest(_name(network.name, network.arguments) + ending, lacking, extra)
 
 
 def _fit(network: _Network, sought: Counter[Layer], count: int) -> Fit | None:
-    full, body = (Counter(map(_key, part)) for part in (network.layers, network.without_top))
+    full, body = network.counted, network.body
     made = functools.partial(Fit, network.name, network.arguments)
     if sought == full:
         return made("whole", CLASSES, len(network.without_top))
@@ -154,7 +157,7 @@ def _has_other_top(network: _Network, layers: Sequence[Layer]) -> bool:
     return (
         bool(top)
         and all(len(shape) <= 2 for layer in top for shape in layer)
-        and (Counter(map(_key, layers[:count])) == Counter(map(_key, network.without_top)))
+        and (Counter(map(_key, layers[:count])) == network.body)
     )
 
 
@@ -176,5 +179,6 @@ def _networks() -> Sequence[_Network]:
         full = [kinds[number] for number in network["layers"]]
         part = network["without_top"]
         body = full[:part] if isinstance(part, int) else [kinds[number] for number in part]
-        networks.append(_Network(network["name"], network["arguments"], full, body))
+        counts = (Counter(map(_key, layers)) for layers in (full, body))
+        networks.append(_Network(network["name"], network["arguments"], full, body, *counts))
     return networks

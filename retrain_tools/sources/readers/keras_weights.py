@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 import tempfile
 from collections import Counter
@@ -21,6 +20,8 @@ from retrain_tools.sources.readers.keras_weights_file import (
     WeightsFile,
     read_weights,
     reading,
+    shapes_text,
+    todays_name,
 )
 from retrain_tools.sources.readers.theano import (
     TURNED,
@@ -33,10 +34,8 @@ __all__ = ["LayerWeights", "WeightsFile", "load_weights", "read_weights"]
 
 log = logging.getLogger(__name__)
 
-# ResNet50 as Keras 1 and 2 named its layers before 2.2.5: stage, block and branch.
-_OLD_RESNET = re.compile(r"(res|bn)(\d)([a-z])_branch(1|2[abc])")
-_OLD_RESNET_ENDS = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}
-_BRANCHES = {"1": "0", "2a": "1", "2b": "2", "2c": "3"}
+# Batch norms of Keras 0.x held standard deviations and divided by them plus this, their default.
+_OLD_EPSILON = 1e-6
 
 
 def load_weights(model: Any, place: str | Path | Place) -> WeightsFile:
@@ -61,7 +60,7 @@ def load_weights(model: Any, place: str | Path | Place) -> WeightsFile:
     layers = [layer for layer in model.layers if layer.weights]
     _check_network(weights, layers)
     if weights.writer == "vars":
-        _load_by_keras(model, weights, layers)
+        _tell_left_out(weights, _load_by_keras(model, weights, layers))
         return weights
     pairs = _pairs(weights, layers)
     with reading(weights) as value:
@@ -124,7 +123,7 @@ def _pairs(weights: WeightsFile, layers: Sequence[Any]) -> list[tuple[Any, Layer
     held = weights.layers
     for named in (
         {layer.name: layer for layer in held},
-        {_todays_name(layer.name): layer for layer in held},
+        {todays_name(layer.name): layer for layer in held},
     ):
         if len(named) == len(held) and {layer.name for layer in layers} <= named.keys():
             return [(layer, named[layer.name]) for layer in layers]
@@ -134,28 +133,22 @@ def _pairs(weights: WeightsFile, layers: Sequence[Any]) -> list[tuple[Any, Layer
             f"{weights.place} has weights for {len(held)} layers, and the network has "
             f"{len(layers)}: none for {names}, by their order."
         )
-    if len(held) > len(layers) and not (weights.fits and weights.fits[0].body == len(layers)):
-        names = ", ".join(layer.name for layer in held[len(layers) :][:3])
-        raise InputError(
-            f"{weights.place} has weights for {len(held)} layers, and the network has only "
-            f"{len(layers)}: {names} are left over, by their order."
-        )
+    if len(held) > len(layers) and not _ends_with_a_top(weights, layers):
+        _refuse_more(weights, held[len(layers) :], layers)
     return list(zip(layers, held[: len(layers)], strict=True))
 
 
-def _todays_name(name: str) -> str:
-    """Return the name that a layer of ResNet50 has today.
+def _ends_with_a_top(weights: WeightsFile, layers: Sequence[Any]) -> bool:
+    """Tell whether all that a file has more than a model is the top of its network."""
+    return bool(weights.fits) and weights.fits[0].body == len(layers)
 
-    Example:
-        >>> _todays_name("res4f_branch2c"), _todays_name("bn2a_branch1")
-        ('conv4_block6_3_conv', 'conv2_block1_0_bn')
-    """
-    match = _OLD_RESNET.fullmatch(name)
-    if match is None:
-        return _OLD_RESNET_ENDS.get(name, name)
-    kind, stage, block, branch = match.groups()
-    ending = "conv" if kind == "res" else "bn"
-    return f"conv{stage}_block{ord(block) - ord('a') + 1}_{_BRANCHES[branch]}_{ending}"
+
+def _refuse_more(weights: WeightsFile, more: Sequence[LayerWeights], layers: Sequence[Any]) -> None:
+    names = ", ".join(layer.name for layer in more[:3])
+    raise InputError(
+        f"{weights.place} has weights for {len(weights.layers)} layers, and the network has only "
+        f"{len(layers)}; left over, by their order: {names}."
+    )
 
 
 def _converted(
@@ -170,6 +163,8 @@ def _converted(
         ]
     if weights.has_turned_kernels and kind in TURNED:
         arrays = [turn(a) if a.ndim > 2 else a for a in arrays]
+    if weights.writer == "params" and kind == "BatchNormalization" and len(arrays) == 4:
+        arrays[3] = (arrays[3] + _OLD_EPSILON) ** 2 - layer.epsilon
     if weights.has_channels_first and (shape := flattened_shape(layer)) is not None:
         length = shape[0] * shape[1] * shape[2]
         rows = arrays[:1] if kind == "Dense" else arrays
@@ -212,18 +207,26 @@ def flattened_shape(layer: Any) -> tuple[int, int, int] | None:
         layer = before
 
 
-def _load_by_keras(model: Any, weights: WeightsFile, layers: Sequence[Any]) -> None:
-    """Let Keras load a file of its own format, which names layers by class and number."""
-    wanted, held = (
-        Counter(map(_sorted, map(_shapes, layers))),
-        Counter(map(_sorted, weights.shapes)),
-    )
-    if wanted - held:
-        first = next(layer for layer in layers if not held[_sorted(_shapes(layer))])
+def _load_by_keras(model: Any, weights: WeightsFile, layers: Sequence[Any]) -> list[LayerWeights]:
+    """Let Keras load a file of its own format, which names layers by class and number.
+
+    Returns:
+        what it loaded.
+    """
+    wanted = Counter(_sorted(_shapes(layer)) for layer in layers)
+    used: list[LayerWeights] = []
+    more: list[LayerWeights] = []
+    for held, shapes in zip(weights.layers, map(_sorted, weights.shapes), strict=True):
+        (used if wanted[shapes] else more).append(held)
+        wanted[shapes] -= 1
+    lacking = next((layer for layer in layers if wanted[_sorted(_shapes(layer))] > 0), None)
+    if lacking is not None:
         raise InputError(
-            f"{weights.place} does not fit: it has nothing of the shapes {list(_shapes(first))}, "
-            f"as the network's layer {first.name} has."
+            f"{weights.place} does not fit: it has no other layer with arrays of "
+            f"{shapes_text(_shapes(lacking))}, as the network's layer {lacking.name} has."
         )
+    if more and not _ends_with_a_top(weights, layers):
+        _refuse_more(weights, more, layers)
     with tempfile.TemporaryDirectory() as folder:
         path = weights.place.path
         if not path.name.endswith((".weights.h5", ".keras")):  # Keras goes by the ending
@@ -233,6 +236,7 @@ def _load_by_keras(model: Any, weights: WeightsFile, layers: Sequence[Any]) -> N
             model.load_weights(str(path))
         except Exception as error:  # Keras raises whatever its layers happen to
             raise InputError(f"{weights.place} does not fit: {reason_of(error)}.") from error
+    return used
 
 
 def _sorted(shapes: Sequence[tuple[int, ...]]) -> tuple[tuple[int, ...], ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,11 @@ Shape = tuple[int, ...]
 _GROUPS_OF_LAYERS = ("layers", "_layer_checkpoint_dependencies")  # of Keras 3, and of 2.12 to 2.15
 _NOT_WEIGHTS = {"seed_generator", "optimizer", "metrics", "compile_metrics"}  # that Keras 3 saves
 
+# ResNet50 as Keras 1 and 2 named its layers before 2.2.5: stage, block and branch.
+_OLD_RESNET = re.compile(r"(res|bn)(\d)([a-z])_branch(1|2[abc])")
+_OLD_RESNET_ENDS = {"conv1": "conv1_conv", "bn_conv1": "conv1_bn", "fc1000": "predictions"}
+_BRANCHES = {"1": "0", "2a": "1", "2b": "2", "2c": "3"}
+
 
 class LayerWeights(NamedTuple):
     """A layer of a weights file that holds something.
@@ -37,7 +43,18 @@ class LayerWeights(NamedTuple):
     arrays: tuple[tuple[str, Shape], ...]
 
     def __str__(self) -> str:
-        return f"{self.name} {' + '.join(str(shape) for _, shape in self.arrays)}"
+        return f"{self.name} {shapes_text([shape for _, shape in self.arrays])}"
+
+
+def shapes_text(shapes: Sequence[Shape]) -> str:
+    """Return shapes as text, equal ones that follow each other counted.
+
+    Example:
+        >>> shapes_text([(3, 3, 3, 64), (64,)]), shapes_text([(8,), (8,), (8,), (8,)])
+        ('[3, 3, 3, 64] + [64]', '4 of [8]')
+    """
+    runs = [(list(shape), len(list(run))) for shape, run in itertools.groupby(shapes)]
+    return " + ".join(f"{count} of {shape}" if count > 1 else f"{shape}" for shape, count in runs)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,6 +177,26 @@ def reading(weights: WeightsFile) -> Iterator[ReadValue]:
     """
     with _hdf5_of(weights.place) as (path, _), opened(path, str(weights.place)) as file:
         yield lambda name: np.asarray(file[name][()])
+
+
+def todays_name(name: str) -> str:
+    """Return the name that a layer of ResNet50 has today.
+
+    Example:
+        >>> todays_name("res4f_branch2c"), todays_name("bn2a_branch1")
+        ('conv4_block6_3_conv', 'conv2_block1_0_bn')
+    """
+    match = _OLD_RESNET.fullmatch(name)
+    if match is None:
+        return _OLD_RESNET_ENDS.get(name, name)
+    kind, stage, block, branch = match.groups()
+    ending = "conv" if kind == "res" else "bn"
+    return f"conv{stage}_block{ord(block) - ord('a') + 1}_{_BRANCHES[branch]}_{ending}"
+
+
+def old_resnet_names(layers: Sequence[LayerWeights]) -> bool:
+    """Tell whether layers have the names that ResNet50's had."""
+    return any(_OLD_RESNET.fullmatch(layer.name) for layer in layers)
 
 
 @contextlib.contextmanager

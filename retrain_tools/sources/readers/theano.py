@@ -6,11 +6,13 @@ Theano convolves, TensorFlow correlates: kernels are turned by 180 degrees. And 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from retrain_tools.sources.contents import Array
+from retrain_tools.sources.readers.keras_config import name_of, objects
 
 # Layers of Keras whose kernel Theano turned. Keras 2 turned those of depthwise convolutions itself
 # before it gave them to Theano, so they are stored as TensorFlow has them; the second kernel of a
@@ -24,6 +26,53 @@ TURNED = (
     "Conv3DTranspose",
     "ConvLSTM2D",
 )
+# Those whose outputs were compared with Theano's: see tools/record_theano_files.py.
+_COMPARED = ("Conv2D", "Conv2DTranspose", "DepthwiseConv2D", "SeparableConv2D")
+_PADDED = (*_COMPARED, "MaxPooling2D", "AveragePooling2D")
+_OTHER_KERNELS = "has kernels in an order that is known of two-dimensional convolutions only"
+_OTHER_PADDING = (
+    "pads images on other sides than on TensorFlow (padding 'same' with strides, even kernels or "
+    "pooling)"
+)
+
+
+def what_differs(config: Mapping[str, Any], where: str) -> str | None:
+    """Say which layer of a model of Keras 2 computes on Theano what it cannot here; None if none.
+
+    Args:
+        config: the description of the model.
+        where: the file, for messages.
+    """
+    for item in objects(config, where):
+        kind, held = str(item.get("class_name")), item.get("config")
+        held = held if isinstance(held, dict) else {}
+        if "conv" in kind.lower() and kind not in _COMPARED:
+            return f"its layer{name_of(item)} ({kind}) {_OTHER_KERNELS}"
+        if kind in _PADDED and held.get("padding") == "same" and not _pads_alike(kind, held):
+            return f"its layer{name_of(item)} ({kind}) {_OTHER_PADDING}"
+    return None
+
+
+def _pads_alike(kind: str, held: Mapping[str, Any]) -> bool:
+    """Tell whether a layer of padding `same` pads as much on every side, which both libraries do.
+
+    Theano pads by half of the kernel on either side, TensorFlow by no more than the strides need.
+    """
+    is_plain = kind in ("Conv2D", "DepthwiseConv2D", "SeparableConv2D")
+    strides, kernel = held.get("strides") or [1], held.get("kernel_size") or [2]
+    if not (isinstance(strides, list) and isinstance(kernel, list)):
+        return False
+    return (
+        is_plain and all(s == 1 for s in strides) and all(k in (1, 3, 5, 7, 9, 11) for k in kernel)
+    )
+
+
+def turn_kernels(model: Any) -> None:
+    """Turn the kernels of a model of Keras 2 that ran on Theano, in place and at any depth."""
+    for layer in model.submodules:
+        if type(layer).__name__ in TURNED:
+            kernel, *others = layer.get_weights()
+            layer.set_weights([turn(kernel), *others])
 
 
 def turn(kernel: Array) -> Array:
