@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from absl import flags
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.graphdef.resizing import RESIZES
-from retrain_tools.graphdef.spec import FrozenGraph, SpecOverrides
+from retrain_tools.graphdef.spec import RESIZES, FrozenGraph, SpecOverrides
 from retrain_tools.sources.contents import Choices
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import open_model

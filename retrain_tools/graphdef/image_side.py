@@ -20,8 +20,8 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
     upstream,
 )
-from retrain_tools.graphdef.resizing import TF_BILINEAR, decoding_of, resizing_nodes
-from retrain_tools.graphdef.spec import GraphSpec
+from retrain_tools.graphdef.resizing import decoding_of, resizing_nodes
+from retrain_tools.graphdef.spec import TF_BILINEAR, GraphSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -20,8 +20,7 @@ from retrain_tools.graphdef.image_inputs import (
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note
 from retrain_tools.graphdef.pixel_range import shown_scaling
-from retrain_tools.graphdef.resizing import RESIZES
-from retrain_tools.graphdef.spec import NETWORK_INPUT, GraphSpec, SpecOverrides
+from retrain_tools.graphdef.spec import NETWORK_INPUT, RESIZES, GraphSpec, SpecOverrides
 from retrain_tools.graphdef.tensors import shape_text
 from retrain_tools.graphdef.view import view_of
 

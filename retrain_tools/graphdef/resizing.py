@@ -8,15 +8,7 @@ import numpy as np
 
 from retrain_tools.graphdef.build import new_constant, new_node
 from retrain_tools.graphdef.dtypes import FLOAT32, FLOAT64, INT32
-
-PILLOW_RESIZES = ("nearest", "bilinear", "bicubic", "lanczos")
-"""Pillow's, by which `keras.utils.load_img` and `ImageDataGenerator` resize."""
-
-TF_BILINEAR = "tf_bilinear"
-"""`tf.image.resize`, by which `image_dataset_from_directory` resizes: half-pixel centres, no
-antialias."""
-
-RESIZES = (*PILLOW_RESIZES, TF_BILINEAR)
+from retrain_tools.graphdef.spec import PILLOW_RESIZES, TF_BILINEAR
 
 # Of ScaleAndTranslate, which antialiases as Pillow does; keyscubic is Pillow's bicubic, a = -0.5.
 _KERNELS = {"bilinear": "triangle", "bicubic": "keyscubic", "lanczos": "lanczos3"}

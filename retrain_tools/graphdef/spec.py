@@ -8,10 +8,19 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.catalog_entry import CatalogEntry
-from retrain_tools.graphdef.resizing import PILLOW_RESIZES
 
 NETWORK_INPUT = "network_input"
 """The node of a Keras application's graph between its `preprocess_input` and its first layer."""
+
+PILLOW_RESIZES = ("nearest", "bilinear", "bicubic", "lanczos")
+"""Pillow's, by which `keras.utils.load_img` and `ImageDataGenerator` resize."""
+
+TF_BILINEAR = "tf_bilinear"
+"""`tf.image.resize`, by which `image_dataset_from_directory` resizes: half-pixel centres, no
+antialias."""
+
+RESIZES = (*PILLOW_RESIZES, TF_BILINEAR)
+"""The ways to resize that can be asked for."""
 
 
 @dataclasses.dataclass(frozen=True)
