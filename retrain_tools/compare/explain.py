@@ -12,7 +12,7 @@ from retrain_tools.compare.commands import NO_FLAG, finishing_lines, way_to_agre
 from retrain_tools.compare.explanation import Cause, Explanation, Runnable, Tried
 from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of, squeezed
 from retrain_tools.compare.row_order import RowOrder, find_row_order
-from retrain_tools.compare.running import search_by_running
+from retrain_tools.compare.running import search_by_running, share_removed
 from retrain_tools.compare.search import EXACT
 from retrain_tools.compare.stored_features import Stored, stored_ways
 from retrain_tools.compare.verdict import agreement, likeness, of_causes, unexplained
@@ -166,5 +166,5 @@ def _of_stored(
 
 def _rows_of(ways: Sequence[Stored], rows: tuple[Cause, ...], base: float) -> tuple[Tried, ...]:
     return tuple(
-        Tried((*rows, *way.causes), way.error, max(0.0, 1 - way.error / base), 0) for way in ways
+        Tried((*rows, *way.causes), way.error, share_removed(way.error, base), 0) for way in ways
     )

@@ -95,7 +95,7 @@ def search_by_running(
         on_all = _on_all(search, best.pipeline, range(len(images)))
     causes = (*causes_between(own.pipeline, on_all.pipeline), *on_all.finish.causes())
     tried = _table(search, own.pipeline, len(rows), base)
-    confirmed = Tried(causes, on_all.error, _share(on_all.error, base), len(images))
+    confirmed = Tried(causes, on_all.error, share_removed(on_all.error, base), len(images))
     rest = [row for row in tried if row.causes != causes]
     return Outcome(own, on_all, causes, (confirmed, *rest), len(search.tried) - 1)
 
@@ -225,12 +225,13 @@ def _table(search: Search, start: Pipeline, images: int, base: float) -> list[Tr
         Tried(
             (*causes_between(start, found.pipeline), *found.finish.causes()),
             found.error,
-            _share(found.error, base),
+            share_removed(found.error, base),
             images,
         )
         for found in nearest[:_TABLE]
     ]
 
 
-def _share(error: float, base: float) -> float:
+def share_removed(error: float, base: float) -> float:
+    """Return how much of a difference is gone where an error is left, 0 to 1."""
     return max(0.0, 1 - error / base) if base > 0 else 0.0
