@@ -41,12 +41,14 @@ class Outcome:
         best: the best pipeline and what is left with it, on all images.
         causes: what is different in it.
         tried: the ranked table.
+        ways: how many ways of running the graph were tried beside its own.
     """
 
     own: OwnSide
     best: Found
     causes: tuple[Cause, ...]
     tried: tuple[Tried, ...]
+    ways: int
 
 
 def search_by_running(
@@ -85,7 +87,7 @@ def search_by_running(
             count=len(images),
             fetches=fetches,
         )
-        search = Search(runs, facts, own.pipeline, finish, flat(other))
+        search = Search(runs, facts, own.pipeline, finish, other)
         if search.run(rows, _initial(own.pipeline, facts, other.shape[1:])) is None:
             return None
         more = various_rows(looked_at, max(_MORE, len(rows)))
@@ -93,9 +95,9 @@ def search_by_running(
         on_all = _on_all(search, best.pipeline, range(len(images)))
     causes = (*causes_between(own.pipeline, on_all.pipeline), *on_all.finish.causes())
     tried = _table(search, own.pipeline, len(rows), base)
-    confirmed = Tried(causes, on_all.error, _share(on_all.error, base), len(images))
+    confirmed = Tried(causes, on_all.error, share_removed(on_all.error, base), len(images))
     rest = [row for row in tried if row.causes != causes]
-    return Outcome(own, on_all, causes, (confirmed, *rest))
+    return Outcome(own, on_all, causes, (confirmed, *rest), len(search.tried) - 1)
 
 
 def _rows_needed(other: Floats, finish: Finish) -> int:
@@ -223,12 +225,13 @@ def _table(search: Search, start: Pipeline, images: int, base: float) -> list[Tr
         Tried(
             (*causes_between(start, found.pipeline), *found.finish.causes()),
             found.error,
-            _share(found.error, base),
+            share_removed(found.error, base),
             images,
         )
         for found in nearest[:_TABLE]
     ]
 
 
-def _share(error: float, base: float) -> float:
+def share_removed(error: float, base: float) -> float:
+    """Return how much of a difference is gone where an error is left, 0 to 1."""
     return max(0.0, 1 - error / base) if base > 0 else 0.0
