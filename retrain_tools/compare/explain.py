@@ -21,6 +21,9 @@ from retrain_tools.images.decode import ImageError
 
 Floats = npt.NDArray[np.float32]
 
+AGREE = 5e-5
+"""The mean error, in parts of the features' spread, that float32 makes in other kernels."""
+
 
 def explain(
     runnable: Runnable | None,
@@ -78,7 +81,7 @@ def _explain(
     before = difference(mine, other) if same_shape else float("nan")
     # Features that are all much the same differ little from anything that is scaled to them.
     base = min(before, spread_of(other)) if same_shape else spread_of(other)
-    if same_shape and before <= EXACT * spread_of(other):
+    if same_shape and before <= AGREE * spread_of(other):
         return agreement(before, names)
     order = _row_order(mine, other, images)
     rows: tuple[Cause, ...] = ()
@@ -86,9 +89,9 @@ def _explain(
         mine, other, rows = mine[order.mine], other[order.other], (order.cause,)
         images = [images[row] for row in order.mine] if images else []
     ways = stored_ways(mine, other)
-    alone = _of_stored(ways, rows, before, base, names)
+    alone = _of_stored(ways, rows, before, (base, min(base, spread_of(mine))), names)
     if alone is not None and (
-        alone.after <= 2 * EXACT * spread_of(other) or runnable is None or not images
+        alone.after <= EXACT * spread_of(other) or runnable is None or not images
     ):
         return alone
     if runnable is None or not images:
@@ -145,12 +148,19 @@ def _of_stored(
     ways: Sequence[Stored],
     rows: tuple[Cause, ...],
     before: float,
-    base: float,
+    bases: tuple[float, float],
     names: tuple[str, str],
 ) -> Explanation | None:
-    """Return what the features alone explain; the order of rows alone counts, too."""
-    for way in ways[:1]:
-        sides = (names[1], names[0]) if way.is_swapped else names
+    """Return what the features alone explain; the order of rows alone counts, too.
+
+    `bases` is what errors are compared with, in the other side's features and in mine.
+    """
+
+    def part_left(way: Stored) -> float:
+        return way.error / max(bases[way.is_swapped], 1e-30)
+
+    for way in sorted(ways, key=part_left)[:1]:
+        base, sides = bases[way.is_swapped], (names[1], names[0]) if way.is_swapped else names
         found = of_causes((*rows, *way.causes), before, way.error, base, sides)
         if found is not None:
             command = "\n".join(finishing_lines(found.causes)) or None

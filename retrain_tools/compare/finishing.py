@@ -89,7 +89,7 @@ class Finish:
         not the set's: then columns are standardised over these rows, as `comparable` does it.
         """
         values = self._scaled(values)
-        if of_all and self.stored_as != "float32":
+        if self.stored_as != "float32" and (of_all or not self.needs_many_rows):
             values = rounded_to(values, self.stored_as)
         return values
 

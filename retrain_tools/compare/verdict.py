@@ -10,13 +10,13 @@ import numpy.typing as npt
 
 from retrain_tools.compare.explanation import Cause, Explanation, Tried
 from retrain_tools.compare.finishing import flat
+from retrain_tools.compare.similarity import cka
 
 Floats = npt.NDArray[np.float32]
 
 MOST_LEFT = 0.01  # of the difference, in an explanation
 MOST_LEFT_OF_PART = 0.5  # in one that is called partial
 _RELATED = 0.1  # linear CKA, without bias, above which two feature sets see the same in images
-_MANY = 0.8  # of the channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,32 +42,8 @@ def likeness(mine: Floats, other: Floats) -> Likeness:
         moves = norms > 0
         if moves.any():
             correlation = float(((a * b).sum(0)[moves] / norms[moves]).mean())
-    return Likeness(_unbiased_cka(one, two), correlation)
-
-
-def _unbiased_cka(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> float:
-    """Return linear CKA with the unbiased estimate of HSIC (Song et al. 2012, equation 5).
-
-    The plain one is near 1 for any two sets that have more channels than images.
-    """
-    count = len(one)
-    if count < 4:
-        return float("nan")
-    grams = []
-    for values in (one - one.mean(0), two - two.mean(0)):
-        gram = values @ values.T
-        np.fill_diagonal(gram, 0)
-        grams.append(gram)
-
-    def hsic(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-        crossed = (a * b).sum()
-        means = a.sum() * b.sum() / ((count - 1) * (count - 2))
-        rows = 2 * (a.sum(0) @ b.sum(0)) / (count - 2)
-        return float((crossed + means - rows) / (count * (count - 3)))
-
-    between = hsic(grams[0], grams[1])
-    within = hsic(grams[0], grams[0]) * hsic(grams[1], grams[1])
-    return between / np.sqrt(within) if within > 0 else float("nan")
+    found = cka(flat(mine), flat(other))
+    return Likeness(float("nan") if found is None else found, correlation)
 
 
 def agreement(before: float, names: tuple[str, str]) -> Explanation:
