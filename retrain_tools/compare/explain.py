@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from retrain_tools.compare.commands import NO_FLAG, finishing_lines, way_to_agree
 from retrain_tools.compare.explanation import Cause, Explanation, Runnable, Tried
-from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of
+from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of, squeezed
 from retrain_tools.compare.row_order import RowOrder, find_row_order
 from retrain_tools.compare.running import search_by_running
 from retrain_tools.compare.search import EXACT
@@ -64,7 +64,7 @@ def explain(
         >>> explain(None, rows, rows / np.linalg.norm(rows, axis=1, keepdims=True), []).sentence
         'B is A with rows divided by their length (L2-normalised): mean error 0, before 0.21'
     """
-    mine, other = _squeezed(mine), _squeezed(other)
+    mine, other = squeezed(mine), squeezed(other)
     if len(mine) != len(other) or (images and len(images) != len(mine)):
         raise ValueError(f"{len(mine)} rows, {len(other)} rows and {len(images)} images")
     return _explain(runnable, mine, other, images, names)
@@ -95,7 +95,8 @@ def _explain(
     ):
         return alone
     if runnable is None or not images:
-        return unexplained(likeness(mine, other), before, _rows_of(ways, rows, base), names)
+        nothing = unexplained(likeness(mine, other), before, 0, 0.0, names)
+        return dataclasses.replace(nothing, tried=_rows_of(ways, rows, base))
     return _by_running(runnable, (mine, other), images, rows, alone, (before, base), names)
 
 
@@ -118,22 +119,17 @@ def _by_running(
     tried: tuple[Tried, ...] = ()
     verdict = alone
     if found is not None:
-        tried = found.tried
+        tried = tuple(dataclasses.replace(row, causes=(*rows, *row.causes)) for row in found.tried)
         by_run = of_causes((*rows, *found.causes), before, found.best.error, base, names)
         if by_run is not None and (alone is None or by_run.after < 0.5 * alone.after):
             command = way_to_agree(runnable, found.own, found.best.pipeline, images, by_run.causes)
             notes = () if command else (NO_FLAG,)
             verdict = dataclasses.replace(by_run, command=command, notes=notes)
     if verdict is None:
-        verdict = unexplained(likeness(mine, other), before, tried, names)
+        removed = max((row.share for row in tried if row.causes), default=0.0)
+        ways = found.ways if found is not None else 0
+        verdict = unexplained(likeness(mine, other), before, ways, removed, names)
     return dataclasses.replace(verdict, tried=tried)
-
-
-def _squeezed(values: npt.NDArray[np.float32]) -> Floats:
-    """Return features without dimensions of one: [N, 1, 1, depth] becomes [N, depth]."""
-    array = np.asarray(values, np.float32)
-    kept = [side for side in array.shape[1:] if side != 1]
-    return array.reshape(len(array), *(kept or [1]))
 
 
 def _row_order(mine: Floats, other: Floats, images: Sequence[str]) -> RowOrder | None:

@@ -68,6 +68,13 @@ def flat(values: npt.NDArray[Any]) -> Floats:
     return np.ascontiguousarray(values, np.float32).reshape(len(values), -1)
 
 
+def squeezed(values: npt.NDArray[Any]) -> Floats:
+    """Return features without dimensions of one: [N, 1, 1, depth] becomes [N, depth]."""
+    array = np.asarray(values, np.float32)
+    kept = [side for side in array.shape[1:] if side != 1]
+    return array.reshape(len(array), *(kept or [1]))
+
+
 @dataclasses.dataclass(frozen=True)
 class Finish:
     """What one side's features went through and the other's did not.

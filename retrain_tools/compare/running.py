@@ -41,12 +41,14 @@ class Outcome:
         best: the best pipeline and what is left with it, on all images.
         causes: what is different in it.
         tried: the ranked table.
+        ways: how many ways of running the graph were tried beside its own.
     """
 
     own: OwnSide
     best: Found
     causes: tuple[Cause, ...]
     tried: tuple[Tried, ...]
+    ways: int
 
 
 def search_by_running(
@@ -85,7 +87,7 @@ def search_by_running(
             count=len(images),
             fetches=fetches,
         )
-        search = Search(runs, facts, own.pipeline, finish, flat(other))
+        search = Search(runs, facts, own.pipeline, finish, other)
         if search.run(rows, _initial(own.pipeline, facts, other.shape[1:])) is None:
             return None
         more = various_rows(looked_at, max(_MORE, len(rows)))
@@ -95,7 +97,7 @@ def search_by_running(
     tried = _table(search, own.pipeline, len(rows), base)
     confirmed = Tried(causes, on_all.error, _share(on_all.error, base), len(images))
     rest = [row for row in tried if row.causes != causes]
-    return Outcome(own, on_all, causes, (confirmed, *rest))
+    return Outcome(own, on_all, causes, (confirmed, *rest), len(search.tried) - 1)
 
 
 def _rows_needed(other: Floats, finish: Finish) -> int:

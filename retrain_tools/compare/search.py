@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.compare.finishing import Finish, best_factor, difference, flat, spread_of
+from retrain_tools.compare.finishing import (
+    Finish,
+    best_factor,
+    difference,
+    flat,
+    spread_of,
+    squeezed,
+)
 from retrain_tools.compare.hypotheses import moves
 from retrain_tools.compare.hypotheses.facts import Facts
 from retrain_tools.compare.network import NotPossibleError
@@ -63,10 +70,11 @@ class Search:
             facts: say which hypotheses make sense.
             start: the graph's own pipeline: causes are what differs from it.
             finish: what the features show to have gone through after the network.
-            other: float32 [N, depth].
+            other: float32 [N, ...].
         """
+        self._shape = other.shape[1:]
         self._runs, self._facts, self._start, self._finish = runs, facts, start, finish
-        self._other = other
+        self._other = flat(other)
         self.tried: dict[Pipeline, Found] = {}
         self._first_of: dict[str, Pipeline] = {}
         self._same: dict[Pipeline, list[Pipeline]] = {}
@@ -121,10 +129,10 @@ class Search:
         Raises:
             NotPossibleError: the network does not run in this way.
         """
-        values = flat(self._runs.features(rows, pipeline))
-        other = self._other[list(rows)]
-        if values.shape != other.shape:
+        features = self._runs.features(rows, pipeline)
+        if squeezed(features).shape[1:] != self._shape:
             raise NotPossibleError("its features have another shape")
+        values, other = flat(features), self._other[list(rows)]
         of_all = len(rows) == len(self._other)
         wanted = other if of_all else self._finish.comparable(other)
         finish, error, made = self._finish, np.inf, values

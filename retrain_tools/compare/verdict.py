@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.compare.explanation import Cause, Explanation, Tried
+from retrain_tools.compare.explanation import Cause, Explanation
 from retrain_tools.compare.finishing import flat
 from retrain_tools.compare.similarity import cka
 
@@ -91,24 +91,35 @@ def of_causes(
 
 
 def unexplained(
-    like: Likeness, before: float, tried: Sequence[Tried], names: tuple[str, str]
+    like: Likeness, before: float, ways: int, removed: float, names: tuple[str, str]
 ) -> Explanation:
-    """Return the verdict where nothing explains a difference: other weights, or not known."""
-    removed = max((row.share for row in tried if row.causes), default=0.0)
+    """Return the verdict where nothing explains a difference: other weights, or not known.
+
+    Args:
+        like: how the two are related.
+        before: the mean absolute difference; nan where shapes differ.
+        ways: how many other ways of running one side were tried; 0 where it could not be run.
+        removed: how much of the difference the best of them removes, 0 to 1.
+        names: what is run, and what is explained.
+    """
     evidence = []
     if not np.isnan(like.correlation):
         evidence.append(f"the channels correlate by {like.correlation:.2f} on average")
     if not np.isnan(like.cka):
         evidence.append(f"CKA {like.cka:.2f}")
-    found = ", ".join(evidence)
     was = f"mean error {number(before)}" if not np.isnan(before) else "another shape"
-    if tried and like.cka >= _RELATED:
-        least = f"of {len(tried)} other ways none removes more than {removed:.0%} of the difference"
+    nearer = f"removes more than {removed:.0%} of the difference" if removed > 0 else "comes nearer"
+    if ways and like.cka >= _RELATED:
+        found = ", ".join([*evidence, f"and of {ways} other ways to run {names[0]} none {nearer}"])
         sentence = (
-            f"{names[1]} looks like the same preprocessing, different weights: {found}, and {least}"
-            f" ({was})"
+            f"{names[1]} looks like the same preprocessing, different weights: {found} ({was})"
         )
         return Explanation("different_weights", (), before, before, sentence)
-    why = f"{found}" if found else "nothing was run"
-    sentence = f"It is not known why {names[1]} differs from {names[0]}: {why} ({was})"
+    evidence.append(
+        f"and of {ways} other ways to run {names[0]} none {nearer}"
+        if ways
+        else "and nothing could be run"
+    )
+    found = ", ".join(evidence).removeprefix("and ")
+    sentence = f"It is not known why {names[1]} differs from {names[0]}: {found} ({was})"
     return Explanation("unknown", (), before, before, sentence)
