@@ -157,6 +157,11 @@ def test_what_a_file_has_not(
         (["--variables", "--functions"], "--variables cannot be combined with --functions."),
         (["--html=x.html", "--browse"], "--html cannot be combined with --browse."),
         (["--summary", "--html=x.html"], "--summary cannot be combined with --html."),
+        (["--inside", "--summary"], "--summary cannot be combined with --inside."),
+        (
+            ["--inside", "--upstream=a"],
+            "--upstream chooses tensors to list; leave it out with --inside.",
+        ),
         (["--diff=y.pb", "--variables"], "--diff cannot be combined with --variables."),
         (["--tree", "--functions"], "--tree cannot be combined with --functions."),
         (["--html="], "--html takes the file to write, as --html=graph.html."),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import re
 import sys
 import tempfile
 import time
@@ -34,7 +35,7 @@ from retrain_tools.sources.open import open_model
 _GRAPH = flags.DEFINE_string("graph", None, "A graph that decodes and resizes images itself.")
 _IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of photos.")
 _COUNT = flags.DEFINE_integer("images", 24, "How many of them are used.")
-_ONLY = flags.DEFINE_string("only", "", "Part of the names of the discrepancies to be run.")
+_ONLY = flags.DEFINE_string("only", "", "Regular expression: names of those to be run.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the choice of photos, and of noise.")
 
 
@@ -273,7 +274,7 @@ def main(arguments: list[str]) -> None:
             for number, path in enumerate(paths)
         ]
         for case in cases():
-            if _ONLY.value not in case.name:
+            if not re.search(_ONLY.value, case.name):
                 continue
             started, used = time.monotonic(), time.process_time()
             found = run_case(case, maker, paths, turned)

@@ -12,6 +12,7 @@ import numpy as np
 from retrain_tools.compare.explanation import Cause, Runnable
 from retrain_tools.compare.pipeline import SLOTS, Pipeline
 from retrain_tools.compare.runs import OwnSide
+from retrain_tools.graphdef.spec import PILLOW_RESIZES, TF_BILINEAR
 
 NO_FLAG = "No flag and no short code does that; compare/pixels.py makes such pixels."
 
@@ -96,24 +97,48 @@ def _flags(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None:
         return fetched
     if own.entry != spec.pixel_input:
         return None
-    said = []
-    by_pillow = start.with_value("decoder", "accurate").with_value("resize", "pillow_bilinear")
-    by_pillow = by_pillow.with_value("scale", "raw")
-    if all(getattr(by_pillow, slot) == getattr(end, slot) for slot in SLOTS if slot in changed) and (
-        end.decoder, end.resize, end.scale) == ("accurate", "pillow_bilinear", "raw"):  # fmt: skip
+    if (end.decoder, end.resize, end.scale) == ("accurate", "pillow_bilinear", "raw") and (
+        changed <= {"decoder", "resize", "scale"}
+    ):
         return ["--preprocess=none", *fetched]
-    is_usual = start.resize == "legacy_bilinear" and start.crop == "none"
-    if spec.encoded_input is not None:
-        said.append(f"--input_layer={spec.pixel_input}")
+    if not changed <= {"decoder", "resize", "scale", "size"} or start.crop != "none":
+        return None
+    said = [f"--input_layer={spec.pixel_input}"] if spec.encoded_input is not None else []
+    height, width = end.sides
+    resize = _resize_flag(end)
+    if resize is None:
+        return None
+    said += resize
     if "size" in changed:
-        height, width = end.sides
         said.append(f"--input_height={height} --input_width={width}")
     if "scale" in changed or spec.encoded_input is not None:
-        if end.scale not in _MEAN_AND_STD:
+        mean_and_std = _mean_and_std(own, end)
+        if mean_and_std is None:
             return None
-        mean, std = _MEAN_AND_STD[end.scale]
-        said.append(f"--input_mean={mean} --input_std={std}")
-    return [*said, *fetched] if is_usual and changed <= {"size", "scale"} else None
+        said.append("--input_mean={:g} --input_std={:g}".format(*mean_and_std))
+    return [*said, *fetched]
+
+
+def _resize_flag(end: Pipeline) -> list[str] | None:
+    """Return --resize for a graph that takes pixels; nothing for what it does without."""
+    library, _, name = end.resize.partition("_")
+    if library == "pillow" and end.decoder == "accurate" and name in PILLOW_RESIZES:
+        return [f"--resize={name}"]
+    if end.decoder != "tensorflow":
+        return None
+    return {"legacy_bilinear": [], "half_pixel_bilinear": [f"--resize={TF_BILINEAR}"]}.get(
+        end.resize
+    )
+
+
+def _mean_and_std(own: OwnSide, end: Pipeline) -> tuple[float, float] | None:
+    """Return what pixels of 0 to 255 are shifted and divided by, the same for all colours."""
+    if end.scale in _MEAN_AND_STD:
+        return _MEAN_AND_STD[end.scale]
+    factors, shifts = np.diag(own.scaling.matrix), own.scaling.shift
+    if end.scale != "own" or np.ptp(factors) + np.ptp(shifts) > 1e-5 or not factors.all():
+        return None
+    return float(f"{-shifts[0] / factors[0]:.5g}"), float(f"{1 / factors[0]:.5g}")
 
 
 def _python(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None:
@@ -122,7 +147,7 @@ def _python(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None
     plain = ("stored", "quality", "crop", "first_size", "network", "precision")
     if any(getattr(start, slot) != getattr(end, slot) for slot in plain) or start.crop != "none":
         return None
-    if own.entry != runnable.frozen.spec.pixel_input or end.pooling not in ("none", "avg", "max"):
+    if end.pooling not in ("none", "avg", "max"):
         return None
     pixels = _scaled(_resized(end), own, end)
     if pixels is None:
@@ -165,12 +190,9 @@ def _scaled(pixels: str | None, own: OwnSide, end: Pipeline) -> str | None:
     if pixels is None or end.channels == "bgr_after":
         return None
     pixels += "[..., ::-1]" if end.channels == "bgr" else ""
-    factors, shifts = np.diag(own.scaling.matrix), own.scaling.shift
-    if end.scale in _MEAN_AND_STD:
-        mean, std = _MEAN_AND_STD[end.scale]
-    elif end.scale == "own" and np.ptp(factors) + np.ptp(shifts) < 1e-5 and factors.all():
-        mean, std = (float(f"{value:.5g}") for value in (-shifts[0] / factors[0], 1 / factors[0]))
-    else:
+    mean_and_std = _mean_and_std(own, end)
+    if mean_and_std is None:
         return None
+    mean, std = mean_and_std
     shifted = f"({pixels} - {mean:g})" if mean else pixels
     return f"{shifted} / {std:g}" if std != 1 else shifted

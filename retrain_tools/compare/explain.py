@@ -10,16 +10,20 @@ import numpy.typing as npt
 
 from retrain_tools.compare.commands import NO_FLAG, finishing_lines, way_to_agree
 from retrain_tools.compare.explanation import Cause, Explanation, Runnable, Tried
-from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of
+from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of, squeezed
+from retrain_tools.compare.parts import about_parts, parts_of
 from retrain_tools.compare.row_order import RowOrder, find_row_order
-from retrain_tools.compare.running import search_by_running
+from retrain_tools.compare.running import search_by_running, share_removed
 from retrain_tools.compare.search import EXACT
 from retrain_tools.compare.stored_features import Stored, stored_ways
-from retrain_tools.compare.verdict import agreement, likeness, of_causes, unexplained
+from retrain_tools.compare.verdict import WHAT_ELSE, agreement, likeness, of_causes, unexplained
 from retrain_tools.errors import InputError
 from retrain_tools.images.decode import ImageError
 
 Floats = npt.NDArray[np.float32]
+
+AGREE = 5e-5
+"""The mean error, in parts of the features' spread, that float32 makes in other kernels."""
 
 
 def explain(
@@ -61,7 +65,7 @@ def explain(
         >>> explain(None, rows, rows / np.linalg.norm(rows, axis=1, keepdims=True), []).sentence
         'B is A with rows divided by their length (L2-normalised): mean error 0, before 0.21'
     """
-    mine, other = _squeezed(mine), _squeezed(other)
+    mine, other = squeezed(mine), squeezed(other)
     if len(mine) != len(other) or (images and len(images) != len(mine)):
         raise ValueError(f"{len(mine)} rows, {len(other)} rows and {len(images)} images")
     return _explain(runnable, mine, other, images, names)
@@ -78,7 +82,7 @@ def _explain(
     before = difference(mine, other) if same_shape else float("nan")
     # Features that are all much the same differ little from anything that is scaled to them.
     base = min(before, spread_of(other)) if same_shape else spread_of(other)
-    if same_shape and before <= EXACT * spread_of(other):
+    if same_shape and before <= AGREE * spread_of(other):
         return agreement(before, names)
     order = _row_order(mine, other, images)
     rows: tuple[Cause, ...] = ()
@@ -86,13 +90,14 @@ def _explain(
         mine, other, rows = mine[order.mine], other[order.other], (order.cause,)
         images = [images[row] for row in order.mine] if images else []
     ways = stored_ways(mine, other)
-    alone = _of_stored(ways, rows, before, base, names)
+    alone = _of_stored(ways, rows, before, (base, min(base, spread_of(mine))), names)
     if alone is not None and (
-        alone.after <= 2 * EXACT * spread_of(other) or runnable is None or not images
+        alone.after <= EXACT * spread_of(other) or runnable is None or not images
     ):
         return alone
     if runnable is None or not images:
-        return unexplained(likeness(mine, other), before, _rows_of(ways, rows, base), names)
+        nothing = unexplained(likeness(mine, other), before, 0, 0.0, names)
+        return dataclasses.replace(nothing, tried=_rows_of(ways, rows, base))
     return _by_running(runnable, (mine, other), images, rows, alone, (before, base), names)
 
 
@@ -115,22 +120,20 @@ def _by_running(
     tried: tuple[Tried, ...] = ()
     verdict = alone
     if found is not None:
-        tried = found.tried
+        tried = tuple(dataclasses.replace(row, causes=(*rows, *row.causes)) for row in found.tried)
         by_run = of_causes((*rows, *found.causes), before, found.best.error, base, names)
         if by_run is not None and (alone is None or by_run.after < 0.5 * alone.after):
             command = way_to_agree(runnable, found.own, found.best.pipeline, images, by_run.causes)
-            notes = () if command else (NO_FLAG,)
-            verdict = dataclasses.replace(by_run, command=command, notes=notes)
+            unsaid: tuple[str, ...] = () if command else (NO_FLAG,)
+            verdict = dataclasses.replace(by_run, command=command, notes=unsaid)
     if verdict is None:
-        verdict = unexplained(likeness(mine, other), before, tried, names)
+        removed = max((row.share for row in tried if row.causes), default=0.0)
+        ways = found.ways if found is not None else 0
+        verdict = unexplained(likeness(mine, other), before, ways, removed, names)
+        if verdict.verdict == "different_weights":
+            notes = (WHAT_ELSE, *about_parts(parts_of(runnable, mine, other)))
+            verdict = dataclasses.replace(verdict, notes=notes)
     return dataclasses.replace(verdict, tried=tried)
-
-
-def _squeezed(values: npt.NDArray[np.float32]) -> Floats:
-    """Return features without dimensions of one: [N, 1, 1, depth] becomes [N, depth]."""
-    array = np.asarray(values, np.float32)
-    kept = [side for side in array.shape[1:] if side != 1]
-    return array.reshape(len(array), *(kept or [1]))
 
 
 def _row_order(mine: Floats, other: Floats, images: Sequence[str]) -> RowOrder | None:
@@ -145,12 +148,19 @@ def _of_stored(
     ways: Sequence[Stored],
     rows: tuple[Cause, ...],
     before: float,
-    base: float,
+    bases: tuple[float, float],
     names: tuple[str, str],
 ) -> Explanation | None:
-    """Return what the features alone explain; the order of rows alone counts, too."""
-    for way in ways[:1]:
-        sides = (names[1], names[0]) if way.is_swapped else names
+    """Return what the features alone explain; the order of rows alone counts, too.
+
+    `bases` is what errors are compared with, in the other side's features and in mine.
+    """
+
+    def part_left(way: Stored) -> float:
+        return way.error / max(bases[way.is_swapped], 1e-30)
+
+    for way in sorted(ways, key=part_left)[:1]:
+        base, sides = bases[way.is_swapped], (names[1], names[0]) if way.is_swapped else names
         found = of_causes((*rows, *way.causes), before, way.error, base, sides)
         if found is not None:
             command = "\n".join(finishing_lines(found.causes)) or None
@@ -160,5 +170,5 @@ def _of_stored(
 
 def _rows_of(ways: Sequence[Stored], rows: tuple[Cause, ...], base: float) -> tuple[Tried, ...]:
     return tuple(
-        Tried((*rows, *way.causes), way.error, max(0.0, 1 - way.error / base), 0) for way in ways
+        Tried((*rows, *way.causes), way.error, share_removed(way.error, base), 0) for way in ways
     )

@@ -68,6 +68,13 @@ def flat(values: npt.NDArray[Any]) -> Floats:
     return np.ascontiguousarray(values, np.float32).reshape(len(values), -1)
 
 
+def squeezed(values: npt.NDArray[Any]) -> Floats:
+    """Return features without dimensions of one: [N, 1, 1, depth] becomes [N, depth]."""
+    array = np.asarray(values, np.float32)
+    kept = [side for side in array.shape[1:] if side != 1]
+    return array.reshape(len(array), *(kept or [1]))
+
+
 @dataclasses.dataclass(frozen=True)
 class Finish:
     """What one side's features went through and the other's did not.
@@ -89,7 +96,7 @@ class Finish:
         not the set's: then columns are standardised over these rows, as `comparable` does it.
         """
         values = self._scaled(values)
-        if of_all and self.stored_as != "float32":
+        if self.stored_as != "float32" and (of_all or not self.needs_many_rows):
             values = rounded_to(values, self.stored_as)
         return values
 

@@ -9,7 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.compare.finishing import Finish, best_factor, difference, flat, spread_of
+from retrain_tools.compare.finishing import (
+    Finish,
+    best_factor,
+    difference,
+    flat,
+    spread_of,
+    squeezed,
+)
 from retrain_tools.compare.hypotheses import moves
 from retrain_tools.compare.hypotheses.facts import Facts
 from retrain_tools.compare.network import NotPossibleError
@@ -19,9 +26,11 @@ from retrain_tools.engine.session import usable_cores
 
 Floats = npt.NDArray[np.float32]
 
-EXACT = 5e-5
-"""The error, in parts of the features' spread, that other kernels and threads make in float32."""
+EXACT = 2e-4
+"""The error, in parts of the features' spread, at which the search stops: other kernels and threads
+make up to half of it in float32, and no other cause of those that are searched for so little."""
 
+_ENOUGH = 0.005  # of the error at the start: with less left, one more level and nothing dear
 _NOISE = 2e-6  # the same, in parts of the features' mean, where they hardly differ at all
 _LEVELS = 4
 _BEAM, _NARROW_BEAM = 3, 2
@@ -61,10 +70,11 @@ class Search:
             facts: say which hypotheses make sense.
             start: the graph's own pipeline: causes are what differs from it.
             finish: what the features show to have gone through after the network.
-            other: float32 [N, depth].
+            other: float32 [N, ...].
         """
+        self._shape = other.shape[1:]
         self._runs, self._facts, self._start, self._finish = runs, facts, start, finish
-        self._other = other
+        self._other = flat(other)
         self.tried: dict[Pipeline, Found] = {}
         self._first_of: dict[str, Pipeline] = {}
         self._same: dict[Pipeline, list[Pipeline]] = {}
@@ -77,7 +87,7 @@ class Search:
         self._try(initial, rows)
         for with_dear in (False, True):
             best = self.best()
-            if best is None or self.is_exact(best, rows):
+            if best is None or self.is_exact(best, rows) or (with_dear and self._is_enough()):
                 break
             self._climb(rows, with_dear)
         return self.best()
@@ -95,12 +105,15 @@ class Search:
             beam = self._beam(expanded, _NARROW_BEAM if self._has_stalled(rows) else _BEAM)
             if with_dear and level == 0:  # each opens the network anew
                 beam = beam[:1]
+            is_last = self._is_enough()
             expanded.update(beam)
-            for pipeline in beam:
+            for pipeline in beam[: 1 if is_last else None]:
                 self._try(moves(self._facts, pipeline, with_dear), rows)
                 best = self.best()
                 if best is None or self.is_exact(best, rows):
                     return
+            if is_last:
+                return
 
     def best(self) -> Found | None:
         """Return what leaves the least; of those that leave nearly as little, the simplest."""
@@ -116,10 +129,10 @@ class Search:
         Raises:
             NotPossibleError: the network does not run in this way.
         """
-        values = flat(self._runs.features(rows, pipeline))
-        other = self._other[list(rows)]
-        if values.shape != other.shape:
+        features = self._runs.features(rows, pipeline)
+        if squeezed(features).shape[1:] != self._shape:
             raise NotPossibleError("its features have another shape")
+        values, other = flat(features), self._other[list(rows)]
         of_all = len(rows) == len(self._other)
         wanted = other if of_all else self._finish.comparable(other)
         finish, error, made = self._finish, np.inf, values
@@ -153,6 +166,10 @@ class Search:
     def _has_stalled(self, rows: Sequence[int]) -> bool:
         best = self.best()
         return best is None or best.error > _LITTLE * min(self.spread(rows), self._first_error())
+
+    def _is_enough(self) -> bool:
+        best = self.best()
+        return best is not None and best.error < _ENOUGH * self._first_error()
 
     def _first_error(self) -> float:
         return next(iter(self.tried.values())).error

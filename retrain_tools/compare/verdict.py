@@ -8,15 +8,16 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.compare.explanation import Cause, Explanation, Tried
+from retrain_tools.compare.explanation import Cause, Explanation
 from retrain_tools.compare.finishing import flat
+from retrain_tools.compare.similarity import cka
 
 Floats = npt.NDArray[np.float32]
 
 MOST_LEFT = 0.01  # of the difference, in an explanation
 MOST_LEFT_OF_PART = 0.5  # in one that is called partial
+WHAT_ELSE = "A preprocessing that is not among the hypotheses would look the same."
 _RELATED = 0.1  # linear CKA, without bias, above which two feature sets see the same in images
-_MANY = 0.8  # of the channels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,32 +43,8 @@ def likeness(mine: Floats, other: Floats) -> Likeness:
         moves = norms > 0
         if moves.any():
             correlation = float(((a * b).sum(0)[moves] / norms[moves]).mean())
-    return Likeness(_unbiased_cka(one, two), correlation)
-
-
-def _unbiased_cka(one: npt.NDArray[np.float64], two: npt.NDArray[np.float64]) -> float:
-    """Return linear CKA with the unbiased estimate of HSIC (Song et al. 2012, equation 5).
-
-    The plain one is near 1 for any two sets that have more channels than images.
-    """
-    count = len(one)
-    if count < 4:
-        return float("nan")
-    grams = []
-    for values in (one - one.mean(0), two - two.mean(0)):
-        gram = values @ values.T
-        np.fill_diagonal(gram, 0)
-        grams.append(gram)
-
-    def hsic(a: npt.NDArray[np.float64], b: npt.NDArray[np.float64]) -> float:
-        crossed = (a * b).sum()
-        means = a.sum() * b.sum() / ((count - 1) * (count - 2))
-        rows = 2 * (a.sum(0) @ b.sum(0)) / (count - 2)
-        return float((crossed + means - rows) / (count * (count - 3)))
-
-    between = hsic(grams[0], grams[1])
-    within = hsic(grams[0], grams[0]) * hsic(grams[1], grams[1])
-    return between / np.sqrt(within) if within > 0 else float("nan")
+    found = cka(flat(mine), flat(other))
+    return Likeness(float("nan") if found is None else found, correlation)
 
 
 def agreement(before: float, names: tuple[str, str]) -> Explanation:
@@ -115,24 +92,35 @@ def of_causes(
 
 
 def unexplained(
-    like: Likeness, before: float, tried: Sequence[Tried], names: tuple[str, str]
+    like: Likeness, before: float, ways: int, removed: float, names: tuple[str, str]
 ) -> Explanation:
-    """Return the verdict where nothing explains a difference: other weights, or not known."""
-    removed = max((row.share for row in tried if row.causes), default=0.0)
+    """Return the verdict where nothing explains a difference: other weights, or not known.
+
+    Args:
+        like: how the two are related.
+        before: the mean absolute difference; nan where shapes differ.
+        ways: how many other ways of running one side were tried; 0 where it could not be run.
+        removed: how much of the difference the best of them removes, 0 to 1.
+        names: what is run, and what is explained.
+    """
     evidence = []
     if not np.isnan(like.correlation):
         evidence.append(f"the channels correlate by {like.correlation:.2f} on average")
     if not np.isnan(like.cka):
         evidence.append(f"CKA {like.cka:.2f}")
-    found = ", ".join(evidence)
     was = f"mean error {number(before)}" if not np.isnan(before) else "another shape"
-    if tried and like.cka >= _RELATED:
-        least = f"of {len(tried)} other ways none removes more than {removed:.0%} of the difference"
+    nearer = f"removes more than {removed:.0%} of the difference" if removed > 0 else "comes nearer"
+    if ways and like.cka >= _RELATED:
+        found = ", ".join([*evidence, f"and of {ways} other ways to run {names[0]} none {nearer}"])
         sentence = (
-            f"{names[1]} looks like the same preprocessing, different weights: {found}, and {least}"
-            f" ({was})"
+            f"{names[1]} looks like the same preprocessing, different weights: {found} ({was})"
         )
         return Explanation("different_weights", (), before, before, sentence)
-    why = f"{found}" if found else "nothing was run"
-    sentence = f"It is not known why {names[1]} differs from {names[0]}: {why} ({was})"
+    evidence.append(
+        f"and of {ways} other ways to run {names[0]} none {nearer}"
+        if ways
+        else "and nothing could be run"
+    )
+    found = ", ".join(evidence).removeprefix("and ")
+    sentence = f"It is not known why {names[1]} differs from {names[0]}: {found} ({was})"
     return Explanation("unknown", (), before, before, sentence)
