@@ -109,7 +109,7 @@ def _reshape(shapes: Shapes, node: Any, before: str) -> Step | None:
     known = None not in shape[1:]
     if not known and made[1] is not None and made[1] == shape[-1]:
         return None  # one place, or there would be more values
-    return Step("flatten", f"all of {_inner(shape)}", before)
+    return Step("flatten", f"flattened from {_inner(shape)}", before)
 
 
 def _slice(nodes: Nodes, shapes: Shapes, node: Any, before: str) -> Step | None:

@@ -54,7 +54,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], str, Callable[[Any], Any] | None]] 
     ),
     "flatten": (
         lambda x: layers.Flatten()(x),
-        "no, a vector of 128, laid out in one row (all of [4, 4, 8]), to which no "
+        "no, a vector of 128, flattened from [4, 4, 8], to which no "
         "GlobalAveragePooling2D can be added; --bottleneck_tensor=BEFORE --pooling=avg makes a "
         "vector of 8",
         lambda x: x.reshape(len(x), -1),
