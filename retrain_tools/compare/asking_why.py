@@ -50,11 +50,10 @@ def ask_why(
     """
     if difference.agrees:
         return _agreement(difference), []
-    is_there = np.array([bool(place) for place in places], np.bool_)
     images = [place for place in places if place]
-    a, b = values
-    if 0 < len(images) < len(places):
-        a, b = a[is_there], b[is_there]
+    is_run = bool(images) and (graph or sides[0].frozen or sides[1].frozen) is not None
+    is_there = np.array([bool(place) or not is_run for place in places], np.bool_)
+    a, b = values[0][is_there], values[1][is_there]
     swapped, runnable, notes = False, None, list[str]()
     if sides[0].frozen is not None:
         runnable = Runnable(sides[0].frozen, difference.tensor_a, sides[0].pooling)
@@ -67,7 +66,12 @@ def ask_why(
     names = ("B", "A") if swapped else ("A", "B")
     mine, other = (b, a) if swapped else (a, b)
     found = explain(
-        runnable if images else None, mine, other, images, names=names, mine_images=in_listing
+        runnable if is_run else None,
+        mine,
+        other,
+        images if len(images) == len(mine) else [],
+        names=names,
+        mine_images=in_listing,
     )
     return found, notes
 

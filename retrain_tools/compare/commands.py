@@ -12,7 +12,7 @@ import numpy as np
 from retrain_tools.compare.explanation import Cause, Runnable
 from retrain_tools.compare.pipeline import SLOTS, Pipeline
 from retrain_tools.compare.runs import OwnSide
-from retrain_tools.graphdef.resizing import PILLOW_RESIZES, TF_BILINEAR
+from retrain_tools.graphdef.spec import PILLOW_RESIZES, TF_BILINEAR
 
 NO_FLAG = "No flag and no short code does that; compare/pixels.py makes such pixels."
 

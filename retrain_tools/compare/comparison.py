@@ -128,27 +128,15 @@ def compare(
         (False, 0.25)
     """
     listed = _listed(image_dir)
-    side_a, side_b = _side("A", a, pooling), _side("B", b, pooling)
-    for side in (side_a, side_b):
-        if side.frozen is not None and not listed:
-            raise InputError(
-                f"{side.source} is a graph: name the images to run it on with "
-                f"{argument('image_dir')}."
-            )
+    side_a, side_b = _opened(a, b, pooling, bool(listed))
     wanted = [tensors] if isinstance(tensors, str) else list(tensors)
     columns = pair_columns(side_a, side_b, wanted, tensor_a, tensor_b)
     running = Running(max_image_pixels, on_error)
-    rows_a, rows_b = rows_of(side_a, side_b, listed)
-    rows = rows_a, rows_b
-    matching = match_rows(rows_a, rows_b, (side_a.source, side_b.source))
-    if matching is None:
-        matching = matched_by_values(side_a, side_b, rows, columns[0], running)
-    taken, values = paired_values(
-        side_a, side_b, rows, matching.taking(max_images), columns, running
-    )
+    rows = rows_of(side_a, side_b, listed)
+    taken, values = _paired((side_a, side_b), rows, columns, max_images, running)
     names, places = _named(rows, taken)
-    labels = labels_of_rows(side_a, rows_a, taken.rows_a.tolist(), listed) or labels_of_rows(
-        side_b, rows_b, taken.rows_b.tolist(), listed
+    labels = labels_of_rows(side_a, rows[0], taken.rows_a.tolist(), listed) or labels_of_rows(
+        side_b, rows[1], taken.rows_b.tolist(), listed
     )
     pairs = [
         differences(*both, pair, labels, tolerance)
@@ -158,31 +146,41 @@ def compare(
     layers = []
     if not pairs[main].agrees:
         layers = compare_layers(side_a, side_b, [p for p in places if p], tolerance, running)
+    believed = None if graph is None else _frozen(graph)
+    in_listing = next((one.names for one in rows if one.by == BY_LISTING), ())
     explanation, notes = ask_why(
-        (side_a, side_b),
-        pairs[main],
-        values[main],
-        places,
-        None if graph is None else _frozen(graph),
-        pooling,
-        next((one.names for one in rows if one.by == BY_LISTING), ()),
+        (side_a, side_b), pairs[main], values[main], places, believed, pooling, in_listing
     )
     return Comparison(
-        side_a,
-        side_b,
-        rows_a.count,
-        rows_b.count,
-        taken,
-        names,
-        places,
-        labels,
-        pairs,
-        main,
-        values[main],
-        layers,
-        explanation,
-        [*about_layers(layers), *notes],
-    )
+        side_a, side_b, rows[0].count, rows[1].count, taken, names, places, labels, pairs, main,
+        values[main], layers, explanation, [*about_layers(layers), *notes],
+    )  # fmt: skip
+
+
+def _opened(a: Compared, b: Compared, pooling: str | None, has_images: bool) -> tuple[Side, Side]:
+    """Open both sides; a graph needs images."""
+    sides = _side("A", a, pooling), _side("B", b, pooling)
+    for side in sides:
+        if side.frozen is not None and not has_images:
+            raise InputError(
+                f"{side.source} is a graph: name the images to run it on with "
+                f"{argument('image_dir')}."
+            )
+    return sides
+
+
+def _paired(
+    sides: tuple[Side, Side],
+    rows: tuple[SideRows, SideRows],
+    columns: Sequence[tuple[str, str]],
+    max_images: int | None,
+    running: Running,
+) -> tuple[Matching, list[tuple[Array, Array]]]:
+    """Match the rows of both sides, and return the values of those that are compared."""
+    matching = match_rows(*rows, (sides[0].source, sides[1].source))
+    if matching is None:
+        matching = matched_by_values(*sides, rows, columns[0], running)
+    return paired_values(*sides, rows, matching.taking(max_images), columns, running)
 
 
 def _named(rows: tuple[SideRows, SideRows], taken: Matching) -> tuple[list[str], list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -104,47 +105,54 @@ def differences(
         labels: of the N images, '' for one without; empty for no probe.
         tolerance: see `DEFAULT_TOLERANCE`.
     """
-    compared, left, right = comparable(a, b)
-    nothing = np.zeros(0)
-    by_image = largest_by_image = cosines = by_channel = by_correlation = nothing
-    mean = largest = correlation = None
-    spread_a, spread_b = _spread(a), _spread(b)
-    if left is not None and right is not None:
-        difference = np.abs(left.astype(np.float64) - right)
-        flat = difference.reshape(len(difference), -1)
-        by_image, largest_by_image = flat.mean(axis=1), flat.max(axis=1)
-        by_channel = difference.mean(axis=tuple(range(difference.ndim - 1)))
-        mean, largest = float(flat.mean()), float(flat.max())
-        correlation = _correlation(left, right)
-        cosines = _cosines(left.reshape(len(left), -1), right.reshape(len(right), -1))
-        by_correlation = _by_channel(left, right)
     kept = _spread_rows(len(a))
-    vectors_a, vectors_b = as_vectors(a[kept]), as_vectors(b[kept])
-    kept_labels = [labels[row] for row in kept] if labels else []
-    known = cosines[np.isfinite(cosines)]
+    vectors = as_vectors(a[kept]), as_vectors(b[kept])
+    compared, left, right = comparable(a, b)
+    spread_a = _spread(a)
     return Differences(
         *tensors,
         *(a.shape[1:], b.shape[1:]),
         compared=compared,
         images=len(a),
         tolerance=tolerance * spread_a,
-        mean=mean,
-        largest=largest,
         spread_a=spread_a,
-        spread_b=spread_b,
-        correlation=correlation,
-        mean_cosine=float(known.mean()) if len(known) else None,
-        least_cosine=float(np.min(known)) if len(known) else None,
-        by_image=by_image,
-        largest_by_image=largest_by_image,
-        cosine_by_image=cosines,
-        by_channel=by_channel,
-        correlation_by_channel=by_correlation,
-        nearest_agreement=nearest_agreement(vectors_a, vectors_b),
-        cka=cka(vectors_a, vectors_b),
-        probe=probe(vectors_a, vectors_b, kept_labels),
+        spread_b=_spread(b),
+        nearest_agreement=nearest_agreement(*vectors),
+        cka=cka(*vectors),
+        probe=probe(*vectors, [labels[row] for row in kept] if labels else []),
         sampled=len(kept),
+        **(_NOT_COMPARED if left is None or right is None else _of_values(left, right)),
     )
+
+
+_NOTHING = np.zeros(0)
+_NOT_COMPARED: dict[str, Any] = {
+    **dict.fromkeys(("mean", "largest", "correlation", "mean_cosine", "least_cosine")),
+    **dict.fromkeys(("by_image", "largest_by_image", "cosine_by_image"), _NOTHING),
+    **dict.fromkeys(("by_channel", "correlation_by_channel"), _NOTHING),
+}
+
+
+def _of_values(a: Array, b: Array) -> dict[str, Any]:
+    """Return what is computed value by value, of arrays of one shape."""
+    difference = np.abs(a.astype(np.float64) - b)
+    flat = difference.reshape(len(difference), -1)
+    cosines = _cosines(a.reshape(len(a), -1), b.reshape(len(b), -1))
+    known = cosines[np.isfinite(cosines)]
+    return {
+        "mean": float(flat.mean()),
+        "largest": float(flat.max()),
+        "correlation": _correlation(a, b),
+        "mean_cosine": float(known.mean()) if len(known) else None,
+        "least_cosine": float(np.min(known)) if len(known) else None,
+        "by_image": flat.mean(axis=1),
+        "largest_by_image": flat.max(axis=1),
+        "cosine_by_image": cosines,
+        "by_channel": difference.mean(axis=tuple(range(difference.ndim - 1))),
+        "correlation_by_channel": _correlations(
+            a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
+        ),
+    }
 
 
 def comparable(a: Array, b: Array) -> tuple[str, Array | None, Array | None]:
@@ -186,10 +194,6 @@ def _spread_rows(count: int) -> npt.NDArray[np.intp]:
 def _correlation(a: Array, b: Array) -> float | None:
     [found] = _correlations(a.reshape(-1, 1), b.reshape(-1, 1))
     return None if np.isnan(found) else float(found)
-
-
-def _by_channel(a: Array, b: Array) -> Figures:
-    return _correlations(a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1]))
 
 
 def _correlations(a: Array, b: Array) -> Figures:

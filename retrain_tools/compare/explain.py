@@ -11,11 +11,12 @@ import numpy.typing as npt
 from retrain_tools.compare.commands import NO_FLAG, finishing_lines, way_to_agree
 from retrain_tools.compare.explanation import Cause, Explanation, Runnable, Tried
 from retrain_tools.compare.finishing import difference, flat, seen_finish, spread_of, squeezed
+from retrain_tools.compare.parts import about_parts, parts_of
 from retrain_tools.compare.row_order import RowOrder, find_row_order
-from retrain_tools.compare.running import search_by_running
+from retrain_tools.compare.running import search_by_running, share_removed
 from retrain_tools.compare.search import EXACT
 from retrain_tools.compare.stored_features import Stored, stored_ways
-from retrain_tools.compare.verdict import agreement, likeness, of_causes, unexplained
+from retrain_tools.compare.verdict import WHAT_ELSE, agreement, likeness, of_causes, unexplained
 from retrain_tools.errors import InputError
 from retrain_tools.images.decode import ImageError
 
@@ -123,12 +124,15 @@ def _by_running(
         by_run = of_causes((*rows, *found.causes), before, found.best.error, base, names)
         if by_run is not None and (alone is None or by_run.after < 0.5 * alone.after):
             command = way_to_agree(runnable, found.own, found.best.pipeline, images, by_run.causes)
-            notes = () if command else (NO_FLAG,)
-            verdict = dataclasses.replace(by_run, command=command, notes=notes)
+            unsaid: tuple[str, ...] = () if command else (NO_FLAG,)
+            verdict = dataclasses.replace(by_run, command=command, notes=unsaid)
     if verdict is None:
         removed = max((row.share for row in tried if row.causes), default=0.0)
         ways = found.ways if found is not None else 0
         verdict = unexplained(likeness(mine, other), before, ways, removed, names)
+        if verdict.verdict == "different_weights":
+            notes = (WHAT_ELSE, *about_parts(parts_of(runnable, mine, other)))
+            verdict = dataclasses.replace(verdict, notes=notes)
     return dataclasses.replace(verdict, tried=tried)
 
 
@@ -166,5 +170,5 @@ def _of_stored(
 
 def _rows_of(ways: Sequence[Stored], rows: tuple[Cause, ...], base: float) -> tuple[Tried, ...]:
     return tuple(
-        Tried((*rows, *way.causes), way.error, max(0.0, 1 - way.error / base), 0) for way in ways
+        Tried((*rows, *way.causes), way.error, share_removed(way.error, base), 0) for way in ways
     )

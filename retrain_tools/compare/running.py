@@ -88,14 +88,17 @@ def search_by_running(
             fetches=fetches,
         )
         search = Search(runs, facts, own.pipeline, finish, other)
-        if search.run(rows, _initial(own.pipeline, facts, other.shape[1:])) is None:
+        initial = _initial(own.pipeline, facts)
+        if search.run(rows, initial) is None and (
+            other.ndim != 4 or search.run(rows, _of_other_sizes(initial)) is None
+        ):
             return None
         more = various_rows(looked_at, max(_MORE, len(rows)))
         best = _simplest(search, own.pipeline, _confirmed(search, more), more)
         on_all = _on_all(search, best.pipeline, range(len(images)))
     causes = (*causes_between(own.pipeline, on_all.pipeline), *on_all.finish.causes())
     tried = _table(search, own.pipeline, len(rows), base)
-    confirmed = Tried(causes, on_all.error, _share(on_all.error, base), len(images))
+    confirmed = Tried(causes, on_all.error, share_removed(on_all.error, base), len(images))
     rest = [row for row in tried if row.causes != causes]
     return Outcome(own, on_all, causes, (confirmed, *rest), len(search.tried) - 1)
 
@@ -162,19 +165,20 @@ def _likely_fetches(
     return own + sorted(others, key=likeness, reverse=True)[:_MOST_FETCHES]
 
 
-def _initial(start: Pipeline, facts: Facts, wanted: tuple[int, ...]) -> list[Pipeline]:
+def _initial(start: Pipeline, facts: Facts) -> list[Pipeline]:
     """Return what the search starts from: the graph as it was run, if it gives that shape."""
     fetches = [(start.tensor, start.pooling)]
-    if fetches[0] in facts.fetches:
-        return [start]
-    found = [
-        dataclasses.replace(start, tensor=tensor, pooling=pooling)
-        for tensor, pooling in facts.fetches
+    if fetches[0] not in facts.fetches:
+        fetches = list(facts.fetches)
+    return [
+        dataclasses.replace(start, tensor=tensor, pooling=pooling) for tensor, pooling in fetches
     ]
-    if len(wanted) == 3:  # a feature map may be of images of another size
-        sizes = [f"{side}x{side}" for side in SIDES]
-        found += [one.with_value("size", size) for one in found for size in sizes]
-    return found
+
+
+def _of_other_sizes(initial: Sequence[Pipeline]) -> list[Pipeline]:
+    """Return pipelines for images of other sizes, which give feature maps of other sizes."""
+    sizes = [f"{side}x{side}" for side in SIDES]
+    return [pipeline.with_value("size", size) for size in sizes for pipeline in initial]
 
 
 def _confirmed(search: Search, rows: Sequence[int]) -> Found:
@@ -225,12 +229,13 @@ def _table(search: Search, start: Pipeline, images: int, base: float) -> list[Tr
         Tried(
             (*causes_between(start, found.pipeline), *found.finish.causes()),
             found.error,
-            _share(found.error, base),
+            share_removed(found.error, base),
             images,
         )
         for found in nearest[:_TABLE]
     ]
 
 
-def _share(error: float, base: float) -> float:
+def share_removed(error: float, base: float) -> float:
+    """Return how much of a difference is gone where an error is left, 0 to 1."""
     return max(0.0, 1 - error / base) if base > 0 else 0.0

@@ -16,6 +16,7 @@ Floats = npt.NDArray[np.float32]
 
 MOST_LEFT = 0.01  # of the difference, in an explanation
 MOST_LEFT_OF_PART = 0.5  # in one that is called partial
+WHAT_ELSE = "A preprocessing that is not among the hypotheses would look the same."
 _RELATED = 0.1  # linear CKA, without bias, above which two feature sets see the same in images
 
 

@@ -170,10 +170,10 @@ def _tokens(nodes: Nodes, shapes: Shapes, tensor: str) -> str | None:
     for _ in range(_FAR):
         node = nodes.get(node_name(tensor))
         shape = shapes.get(tensor)
-        if node is None or not node.input:
+        if shape is not None and len(shape) == 3:
+            return tensor
+        if node is None or node.op not in (*_SHAPING, *_PRODUCTS, "Add", "AddV2", "BiasAdd"):
             return None
-        if node.op not in (*_SHAPING, *_PRODUCTS, "Add", "AddV2", "BiasAdd", "MatMul"):
-            return tensor if shape is not None and len(shape) == 3 else None
         before = next(
             (n for n in map(full_name, node.input) if constant_node(nodes, n) is None), None
         )

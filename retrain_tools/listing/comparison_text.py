@@ -97,7 +97,7 @@ def shape_of(shape: Sequence[int]) -> str:
 def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count} by {way}" for way, count in found.how.items())
-    lines = [f"{counted(len(comparison.images), 'image')} compared; matched: {ways}"]
+    lines = [f"{compared(comparison)}; matched: {ways}"]
     for what, names in (
         ("only in A", found.only_a),
         ("only in B", found.only_b),
@@ -108,6 +108,13 @@ def _matching(comparison: Comparison) -> str:
             more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
             lines.append(f"{what}: {len(names)} ({', '.join(names[:_MOST_NAMES])}{more})")
     return "".join(f"{line}\n" for line in lines)
+
+
+def compared(comparison: Comparison) -> str:
+    """Return how many images were compared, of those that both sides have."""
+    count, both = len(comparison.images), sum(comparison.matching.how.values())
+    of_all = f" of {both:,}" if count < both else ""
+    return f"{count:,}{of_all} image{'' if both == 1 else 's'} compared"
 
 
 def _tensors(pairs: Sequence[Differences], style: Style) -> str:

@@ -20,8 +20,13 @@ from retrain_tools.images.decode import (
     decode_with_pillow,
     read_image,
 )
-from retrain_tools.listing.comparison_text import figures, number, shape_of
-from retrain_tools.report.comparison_plots import heat_map, scatter_plot, strips
+from retrain_tools.listing.comparison_text import compared, figures, number, shape_of
+from retrain_tools.report.comparison_plots import (
+    MOST_BARS,
+    heat_map,
+    scatter_plot,
+    strips,
+)
 from retrain_tools.report.page_parts import asset, policy_hash
 
 _WORST = 6
@@ -81,7 +86,7 @@ def _sides(comparison: Comparison) -> str:
 def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count:,} by {way}" for way, count in found.how.items())
-    parts = [f"<p>{len(comparison.images):,} images compared; matched: {_text(ways)}.</p>"]
+    parts = [f"<p>{compared(comparison)}; matched: {_text(ways)}.</p>"]
     for what, names in (
         ("only in A", found.only_a),
         ("only in B", found.only_b),
@@ -174,6 +179,9 @@ def _worst(comparison: Comparison) -> str:
     if a is None or b is None or not main.mean:
         return ""
     parts = ["<h2>The images that differ most</h2>"]
+    if a.shape[-1] > MOST_BARS:
+        said = f"Each of the {MOST_BARS} bars is the mean of channels beside each other."
+        parts.append(f'<p class="notes">{said}</p>')
     for row in main.worst_images(_WORST):
         name = _text(comparison.images[row])
         drawn = _png_uri(strips(*(as_vectors(one[row : row + 1])[0] for one in (a, b))))

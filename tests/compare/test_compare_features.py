@@ -55,6 +55,22 @@ def test_what_agrees_what_differs_and_what_is_wrong(here) -> None:
     assert (here / "pages/why.html").read_text().startswith("<!DOCTYPE html>")
 
 
+def test_a_network_of_keras_beside_a_graph(here) -> None:
+    """Its flags are for the side that it is; the depths differ, so values are not compared."""
+    done = run_script(
+        MODULE, "keras:MobileNetV2", "graph.pb", "--weights=none", PHOTOS, "--max_images=4",
+        "--model_dir=models", "--format=json", cwd=here,
+    )  # fmt: skip
+    assert done.status == 1, done.err
+    told = json.loads(done.out)
+    [tensor] = told["tensors"]
+    assert (tensor["shape_a"], tensor["shape_b"]) == ([7, 7, 1280], [256])
+    assert tensor["compared"] == "values cannot be compared: the depths differ"
+    assert tensor["mean"] is None
+    assert isinstance(tensor["cka"], float)
+    assert told["explanation"]["causes"] == []
+
+
 def test_errors(here) -> None:
     np.savez("strange.npz", pool=np.zeros((2, 3)), images=["x.jpg", "y.jpg"])
     (here / "bad.pkl").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
@@ -78,6 +94,8 @@ def test_errors(here) -> None:
             "pool.npz", "bad.pkl"],
         "both.npz has several tensors, conv/relu:0, pool/_reshape:0: name one with --tensor_b.": [
             "pool.npz", "both.npz", "--tensor_a=pool/_reshape"],
+        "--weights=none is for networks of Keras (keras:InceptionV3); graph.pb is a frozen "
+        "GraphDef.": ["pool.npz", "graph.pb", PHOTOS, "--weights=none"],
         "--html takes the file to write, as --html=why.html.": ["a.npz", "b.npz", "--html="],
         "photos is a folder; it should be a file to write.": ["a.npz", "b.npz", "--html=photos"],
     }  # fmt: skip

@@ -11,6 +11,7 @@ import pytest
 import retrain_tools as rt
 from retrain_tools.compare.explain import explain
 from retrain_tools.compare.explanation import Explanation, Runnable
+from retrain_tools.compare.verdict import WHAT_ELSE
 from retrain_tools.errors import InputError
 from retrain_tools.quiet_tensorflow import tf
 from tests.features import tiny
@@ -138,6 +139,7 @@ def test_other_weights_are_no_preprocessing(maker, photos, tmp_path) -> None:
     found = explain(Runnable(maker.frozen, POOL), mine, other, photos)
     assert found.verdict == "different_weights" and found.causes == ()
     assert found.sentence.startswith("B looks like the same preprocessing, different weights: ")
+    assert found.notes == (WHAT_ELSE, "From which layer on they differ, the features do not tell.")
 
 
 def test_another_epsilon_and_training_mode_of_batch_norms(maker, photos) -> None:

@@ -106,6 +106,12 @@ def test_many_names_and_tries_are_counted(tmp_path) -> None:
     assert "and 5 more that explain less\n" in text
 
 
+def test_a_sample_says_of_how_many_it_is_one(tmp_path) -> None:
+    np.savez(tmp_path / "a.npz", pool=A, images=[f"{n}.jpg" for n in range(5)])
+    found = compare(tmp_path / "a.npz", tmp_path / "a.npz", max_images=3)
+    assert "\n3 of 5 images compared; matched: 5 by name\n" in comparison_text(found, Style())
+
+
 def test_depths_that_differ_are_told(tmp_path) -> None:
     np.savez(tmp_path / "a.npz", pool=A, images=[f"{n}.jpg" for n in range(5)])
     np.savez(tmp_path / "b.npz", pool=B[:, :2], images=[f"{n}.jpg" for n in range(5)])
