@@ -28,7 +28,6 @@ def ask_why(
     values: tuple[Array, Array],
     places: Sequence[str],
     graph: FrozenGraph | None,
-    pooling: str | None,
     in_listing: Sequence[str],
 ) -> tuple[Explanation, list[str]]:
     """Explain the difference of one pair of tensors, by running a graph where there is one.
@@ -39,7 +38,6 @@ def ask_why(
         values: float32 [N, ...] of A and B.
         places: the images of the rows on disk, '' for one that is not there.
         graph: what may have made one of two stored sides.
-        pooling: how it pools.
         in_listing: all images, in order, where rows were matched by nothing else.
 
     Returns:
@@ -61,7 +59,7 @@ def ask_why(
         swapped = True
         runnable = Runnable(sides[1].frozen, difference.tensor_b, sides[1].pooling)
     elif graph is not None:
-        runnable, swapped, said = _believed(difference, (a, b), images, graph, pooling)
+        runnable, swapped, said = _believed(difference, (a, b), images, graph, sides[0].pooling)
         notes.append(said)
     names = ("B", "A") if swapped else ("A", "B")
     mine, other = (b, a) if swapped else (a, b)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -128,31 +129,51 @@ def compare(
         (False, 0.25)
     """
     listed = _listed(image_dir)
-    side_a, side_b = _opened(a, b, pooling, bool(listed))
+    sides = _opened(a, b, pooling, bool(listed))
     wanted = [tensors] if isinstance(tensors, str) else list(tensors)
-    columns = pair_columns(side_a, side_b, wanted, tensor_a, tensor_b)
+    columns = pair_columns(*sides, wanted, tensor_a, tensor_b)
+    believed = None if graph is None else _frozen(graph)
     running = Running(max_image_pixels, on_error)
-    rows = rows_of(side_a, side_b, listed)
-    taken, values = _paired((side_a, side_b), rows, columns, max_images, running)
+    limits = _Limits(tolerance, max_images, running)
+    return _compared(sides, columns, listed, believed, limits)
+
+
+class _Limits(NamedTuple):
+    """How far apart values may be, how many images count, and how graphs are run."""
+
+    tolerance: float
+    max_images: int | None
+    running: Running
+
+
+def _compared(
+    sides: tuple[Side, Side],
+    columns: Sequence[tuple[str, str]],
+    listed: Sequence[ImageFile],
+    believed: FrozenGraph | None,
+    limits: _Limits,
+) -> Comparison:
+    """Match, measure and explain what is opened."""
+    rows = rows_of(*sides, listed)
+    taken, values = _paired(sides, rows, columns, limits)
     names, places = _named(rows, taken)
-    labels = labels_of_rows(side_a, rows[0], taken.rows_a.tolist(), listed) or labels_of_rows(
-        side_b, rows[1], taken.rows_b.tolist(), listed
-    )
+    kept = taken.rows_a.tolist(), taken.rows_b.tolist()
+    labels: list[str] = []
+    for side, its, numbers in zip(sides, rows, kept, strict=True):
+        labels = labels or labels_of_rows(side, its, numbers, listed)
     pairs = [
-        differences(*both, pair, labels, tolerance)
+        differences(*both, pair, labels, limits.tolerance)
         for both, pair in zip(values, columns, strict=True)
     ]
     main = next((at for at, pair in enumerate(pairs) if not pair.agrees), len(pairs) - 1)
     layers = []
     if not pairs[main].agrees:
-        layers = compare_layers(side_a, side_b, [p for p in places if p], tolerance, running)
-    believed = None if graph is None else _frozen(graph)
+        there = [place for place in places if place]
+        layers = compare_layers(*sides, there, limits.tolerance, limits.running)
     in_listing = next((one.names for one in rows if one.by == BY_LISTING), ())
-    explanation, notes = ask_why(
-        (side_a, side_b), pairs[main], values[main], places, believed, pooling, in_listing
-    )
+    explanation, notes = ask_why(sides, pairs[main], values[main], places, believed, in_listing)
     return Comparison(
-        side_a, side_b, rows[0].count, rows[1].count, taken, names, places, labels, pairs, main,
+        *sides, rows[0].count, rows[1].count, taken, names, places, labels, pairs, main,
         values[main], layers, explanation, [*about_layers(layers), *notes],
     )  # fmt: skip
 
@@ -173,14 +194,14 @@ def _paired(
     sides: tuple[Side, Side],
     rows: tuple[SideRows, SideRows],
     columns: Sequence[tuple[str, str]],
-    max_images: int | None,
-    running: Running,
+    limits: _Limits,
 ) -> tuple[Matching, list[tuple[Array, Array]]]:
     """Match the rows of both sides, and return the values of those that are compared."""
     matching = match_rows(*rows, (sides[0].source, sides[1].source))
     if matching is None:
-        matching = matched_by_values(*sides, rows, columns[0], running)
-    return paired_values(*sides, rows, matching.taking(max_images), columns, running)
+        matching = matched_by_values(*sides, rows, columns[0], limits.running)
+    taken = matching.taking(limits.max_images)
+    return paired_values(*sides, rows, taken, columns, limits.running)
 
 
 def _named(rows: tuple[SideRows, SideRows], taken: Matching) -> tuple[list[str], list[str]]:
@@ -207,7 +228,7 @@ def _listed(images: str | Path | Sequence[str | Path | ImageFile]) -> list[Image
 
 def _side(name: str, what: Compared, pooling: str | None) -> Side:
     if isinstance(what, StoredFeatures) or (isinstance(what, (str, Path)) and is_stored(what)):
-        return stored_side(name, what)
+        return stored_side(name, what, pooling)
     frozen = _frozen(what)
     return Side(name, str(frozen.path), frozen=frozen, pooling=pooling)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ Figures = npt.NDArray[np.float64]
 DEFAULT_TOLERANCE = 1e-4
 """Of the standard deviation of A: by so much any value may differ where two sides agree."""
 
+_PIECE_VALUES = 2 << 20
 _MOST_ROWS = 2000  # for what is computed of all pairs of images
 
 
@@ -134,25 +135,38 @@ _NOT_COMPARED: dict[str, Any] = {
 
 
 def _of_values(a: Array, b: Array) -> dict[str, Any]:
-    """Return what is computed value by value, of arrays of one shape."""
-    difference = np.abs(a.astype(np.float64) - b)
-    flat = difference.reshape(len(difference), -1)
-    cosines = _cosines(a.reshape(len(a), -1), b.reshape(len(b), -1))
+    """Return what is computed value by value, of arrays of one shape; a few images at a time."""
+    count = len(a)
+    by_image, largest, cosines = (np.zeros(count) for _ in range(3))
+    by_channel = np.zeros(a.shape[-1])
+    for rows in _pieces(a):
+        difference = np.abs(a[rows].astype(np.float64) - b[rows])
+        flat = difference.reshape(len(difference), -1)
+        by_image[rows], largest[rows] = flat.mean(axis=1), flat.max(axis=1)
+        by_channel += difference.reshape(-1, a.shape[-1]).sum(axis=0)
+        cosines[rows] = _cosines(a[rows].reshape(flat.shape), b[rows].reshape(flat.shape))
     known = cosines[np.isfinite(cosines)]
+    [correlation] = _correlations(a.reshape(-1, 1), b.reshape(-1, 1))
     return {
-        "mean": float(flat.mean()),
-        "largest": float(flat.max()),
-        "correlation": _correlation(a, b),
+        "mean": float(by_image.mean()),
+        "largest": float(np.max(largest)),
+        "correlation": None if np.isnan(correlation) else float(correlation),
         "mean_cosine": float(known.mean()) if len(known) else None,
         "least_cosine": float(np.min(known)) if len(known) else None,
-        "by_image": flat.mean(axis=1),
-        "largest_by_image": flat.max(axis=1),
+        "by_image": by_image,
+        "largest_by_image": largest,
         "cosine_by_image": cosines,
-        "by_channel": difference.mean(axis=tuple(range(difference.ndim - 1))),
+        "by_channel": by_channel / (a.size / a.shape[-1]),
         "correlation_by_channel": _correlations(
             a.reshape(-1, a.shape[-1]), b.reshape(-1, b.shape[-1])
         ),
     }
+
+
+def _pieces(values: Array) -> Iterator[slice]:
+    """Yield the rows of an array in pieces of a few megabytes: maps of many images are large."""
+    step = max(1, _PIECE_VALUES // max(1, values[0].size))
+    return (slice(start, start + step) for start in range(0, len(values), step))
 
 
 def comparable(a: Array, b: Array) -> tuple[str, Array | None, Array | None]:
@@ -191,18 +205,18 @@ def _spread_rows(count: int) -> npt.NDArray[np.intp]:
     return np.unique(np.linspace(0, count - 1, min(count, _MOST_ROWS)).round().astype(np.intp))
 
 
-def _correlation(a: Array, b: Array) -> float | None:
-    [found] = _correlations(a.reshape(-1, 1), b.reshape(-1, 1))
-    return None if np.isnan(found) else float(found)
-
-
 def _correlations(a: Array, b: Array) -> Figures:
     """Return Pearson's correlation of each column; NaN for a constant one."""
-    left = a.astype(np.float64) - a.mean(axis=0, dtype=np.float64)
-    right = b.astype(np.float64) - b.mean(axis=0, dtype=np.float64)
-    both = np.sqrt((left**2).sum(axis=0) * (right**2).sum(axis=0))
+    means = a.mean(axis=0, dtype=np.float64), b.mean(axis=0, dtype=np.float64)
+    products, squares_a, squares_b = (np.zeros(a.shape[1]) for _ in range(3))
+    for rows in _pieces(a):
+        left, right = a[rows] - means[0], b[rows] - means[1]
+        products += (left * right).sum(axis=0)
+        squares_a += (left**2).sum(axis=0)
+        squares_b += (right**2).sum(axis=0)
+    both = np.sqrt(squares_a * squares_b)
     found = np.full(both.shape, np.nan)
-    np.divide((left * right).sum(axis=0), both, out=found, where=both > 0)
+    np.divide(products, both, out=found, where=both > 0)
     return np.clip(found, -1, 1)
 
 

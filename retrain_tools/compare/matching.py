@@ -26,6 +26,7 @@ BY_ROW = "row number"
 BY_LISTING = "sorted listing"
 BY_SIMILARITY = "similarity"
 
+_ROWS_AT_A_TIME = 512
 _LEAST_SIMILAR = 0.5  # correlation of two rows that are taken to be of one image
 
 
@@ -203,10 +204,10 @@ def match_similar(
             f"{names[0]} has {len(a)} rows of {a.shape[1]} values and {names[1]} {len(b)} of "
             f"{b.shape[1]}, and one has no names of images: nothing tells which belong together."
         )
-    near = _standardised(a) @ _standardised(b).T
-    best_a, best_b = near.argmax(axis=1), near.argmax(axis=0)
-    rows = np.arange(len(a))
-    is_mutual = (best_b[best_a] == rows) & (near[rows, best_a] >= _LEAST_SIMILAR)
+    left, right = _standardised(a), _standardised(b)
+    best_a, nearness = _best(left, right)
+    best_b, _ = _best(right, left)
+    is_mutual = (best_b[best_a] == np.arange(len(a))) & (nearness >= _LEAST_SIMILAR)
     if not is_mutual.any():
         raise InputError(
             f"{names[0]} has {len(a)} rows and {names[1]} {len(b)}, one has no names of images, "
@@ -215,6 +216,18 @@ def match_similar(
     rows_a = np.flatnonzero(is_mutual)
     rows_b = best_a[rows_a]
     return Matching(rows_a, rows_b, {BY_SIMILARITY: len(rows_a)})
+
+
+def _best(
+    some: npt.NDArray[np.floating], others: npt.NDArray[np.floating]
+) -> tuple[Rows, npt.NDArray[np.floating]]:
+    """Return for each row the nearest of the others, and how near it is."""
+    best, nearness = np.zeros(len(some), np.intp), np.zeros(len(some))
+    for start in range(0, len(some), _ROWS_AT_A_TIME):
+        rows = slice(start, start + _ROWS_AT_A_TIME)
+        near = some[rows] @ others.T
+        best[rows], nearness[rows] = near.argmax(axis=1), near.max(axis=1)
+    return best, nearness
 
 
 def _standardised(values: npt.NDArray[np.float32]) -> npt.NDArray[np.floating]:

@@ -68,7 +68,7 @@ def matched_by_values(
     matching = match_similar(vectors[0], vectors[1], (a.source, b.source))
     rows_a, rows_b = known[0][matching.rows_a], known[1][matching.rows_b]
     only = [
-        [_called(its, row) for row in range(its.count) if row not in set(matched.tolist())]
+        [_called(its, row) for row in sorted(set(range(its.count)).difference(matched.tolist()))]
         for its, matched in zip(rows, (rows_a, rows_b), strict=True)
     ]
     return dataclasses.replace(

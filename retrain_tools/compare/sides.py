@@ -44,7 +44,7 @@ class Side:
         source: what it was named by, for people.
         stored: its features, where they are stored.
         frozen: its graph, where it is one.
-        pooling: how the graph's feature maps become vectors; None to keep their shape.
+        pooling: how feature maps of a graph become vectors; None to keep their shape.
     """
 
     name: str
@@ -113,14 +113,16 @@ def _is_of_keras(path: Path) -> bool:
     return False
 
 
-def stored_side(name: str, features: StoredFeatures | str | Path) -> Side:
+def stored_side(
+    name: str, features: StoredFeatures | str | Path, pooling: str | None = None
+) -> Side:
     """Return a side of features that are stored, without rows that are not finite numbers.
 
     Raises:
         InputError: see `read_features`; or there is no row of finite numbers.
     """
     stored = features if isinstance(features, StoredFeatures) else read_features(features)
-    side = Side(name, str(stored.path), stored)
+    side = Side(name, str(stored.path), stored, pooling=pooling)
     is_finite = np.ones(len(next(iter(stored.values.values()))), np.bool_)
     for array in stored.values.values():
         is_finite &= np.isfinite(array.reshape(len(array), -1)).all(axis=1)

@@ -123,9 +123,8 @@ def _plots(comparison: Comparison) -> str:
     _, a, b = comparable(*comparison.values)
     if a is None or b is None:
         return ""
-    errors = np.abs(a.astype(np.float64) - b)
-    if errors.ndim > 2:
-        errors = errors.mean(axis=tuple(range(1, errors.ndim - 1)))
+    gaps = (np.abs(one.astype(np.float64) - other) for one, other in zip(a, b, strict=True))
+    errors = np.stack([gap.reshape(-1, gap.shape[-1]).mean(axis=0) for gap in gaps])
     pictures = (
         (scatter_plot(a, b), "A's value against B's; on the line they are equal"),
         (heat_map(errors), "Absolute difference of each image and channel"),

@@ -167,3 +167,18 @@ def test_large_sets_are_sampled_for_what_is_computed_of_all_pairs() -> None:
     found = differences(values, values)
     assert (found.images, found.sampled, found.nearest_agreement) == (2500, 2000, 1)
     assert found.cka == pytest.approx(1)
+
+
+def test_many_images_are_computed_in_pieces_that_change_nothing(monkeypatch) -> None:
+    from retrain_tools.compare import differences as module
+
+    maps = RNG.normal(size=(9, 2, 3, 4)).astype(np.float32)
+    other = maps + RNG.normal(size=maps.shape).astype(np.float32)
+    whole = differences(maps, other)
+    monkeypatch.setattr(module, "_PIECE_VALUES", 50)  # two images, and a few places of a channel
+    pieces = differences(maps, other)
+    np.testing.assert_allclose(whole.by_channel, np.abs(maps - other).mean((0, 1, 2)), rtol=1e-5)
+    for name in ("by_image", "by_channel", "cosine_by_image", "correlation_by_channel"):
+        np.testing.assert_allclose(getattr(pieces, name), getattr(whole, name), rtol=1e-12)
+    assert pieces.correlation == pytest.approx(whole.correlation, rel=1e-12)
+    assert (pieces.mean, pieces.largest) == (pytest.approx(whole.mean), whole.largest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from retrain_tools.compare import matching
 from retrain_tools.compare.matching import (
     BY_CONTENT,
     BY_FILE_NAME,
@@ -89,7 +90,8 @@ def test_the_listing_is_by_folder_and_then_by_name() -> None:
     assert [image.relative for image in found] == ["B/1.jpg", "a/10.jpg", "a/2.jpg", "a b/1.jpg"]
 
 
-def test_rows_alike_find_each_other_in_any_order_and_scale() -> None:
+def test_rows_alike_find_each_other_in_any_order_and_scale(monkeypatch) -> None:
+    monkeypatch.setattr(matching, "_ROWS_AT_A_TIME", 7)
     rng = np.random.default_rng(0)
     a = rng.normal(size=(20, 30)).astype(np.float32)
     order = rng.permutation(20)[:15]

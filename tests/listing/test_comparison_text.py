@@ -121,6 +121,14 @@ def test_depths_that_differ_are_told(tmp_path) -> None:
     assert not [line for line in lines if line.startswith(("absolute", "correlation", "worst"))]
 
 
+def test_names_of_strangers_give_the_terminal_no_commands(tmp_path) -> None:
+    names = [f"{n}\x1b[2J\nü.jpg" for n in range(5)]
+    text = comparison_text(comparison(tmp_path, names), Style())
+    assert "\x1b" not in text
+    assert r"more than once in B: 1 (0\x1b[2J\nü.jpg)" in text
+    assert r"4\x1b[2J\nü.jpg " in text
+
+
 def test_numbers_have_three_digits() -> None:
     assert [number(v) for v in (0.0, 1e-7, 0.123456, 1234.5, None, float("nan"))] == [
         "0", "1e-07", "0.123", "1.23e+03", "none", "none",
