@@ -103,8 +103,8 @@ class Search:
             if level >= (1 if with_dear else 2) and self._has_stalled(rows):
                 return
             beam = self._beam(expanded, _NARROW_BEAM if self._has_stalled(rows) else _BEAM)
-            if with_dear and level == 0:  # each opens the network anew
-                beam = beam[:1]
+            if with_dear and level == 0:
+                beam = self._plain()
             is_last = self._is_enough()
             expanded.update(beam)
             for pipeline in beam[: 1 if is_last else None]:
@@ -181,6 +181,20 @@ class Search:
         by_correlation = sorted(left, key=lambda found: (found.apart, found.count))
         mixed = [found for pair in zip(by_error, by_correlation, strict=True) for found in pair]
         return list(dict.fromkeys(found.pipeline for found in mixed))[:most]
+
+    def _plain(self) -> list[Pipeline]:
+        """Return the first pipeline, the best with one cause and the best: what is dear starts here.
+
+        The best may have causes that only make up for one that is not found yet.
+        """
+        single = [found for found in self.tried.values() if found.count == 1]
+        best = [
+            min(some, key=lambda found: found.error)
+            for some in (single, self.tried.values())
+            if some
+        ]
+        first = next(iter(self.tried))
+        return list(dict.fromkeys([first, *(found.pipeline for found in best)]))
 
     def _try(self, pipelines: Iterable[Pipeline], rows: Sequence[int]) -> None:
         """Score pipelines that were not tried, a few at a time; stop where one is exact."""
