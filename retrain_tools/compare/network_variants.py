@@ -28,9 +28,9 @@ from retrain_tools.graphdef.walks import consumers
 
 _FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 _EPSILON = {OLD_BATCH_NORM: "variance_epsilon", **dict.fromkeys(_FUSED, "epsilon")}
-# What computes in low precision, and rounds its result, in Keras's and Grappler's mixed precision.
+# What rounds its result in mixed precision, as Keras has it: batch norms are computed in float32.
 _ROUNDED = (
-    *(*FLOAT_LAYERS, *_EPSILON, "BiasAdd", "Relu", "Relu6", "Add", "AddV2", "Mul", "Sub"),
+    *(*FLOAT_LAYERS, *_EPSILON, "BiasAdd", "Relu", "Relu6", "Add", "AddV2"),
     *("AvgPool", "MaxPool", "Mean", "Concat", "ConcatV2", "Softmax", "Sigmoid", "Pad"),
 )
 
@@ -69,8 +69,9 @@ def changed_graph(graph_def: Any, network: str, precision: str) -> Any:
         _use_batch_statistics(result)
     if precision != "float32":
         low = "bfloat16" if precision.startswith("bfloat16") else "float16"
-        _round_weights(result, low)
-        if not precision.endswith("weights"):
+        is_stored = precision.endswith("weights")
+        _round_weights(result, low, 0 if is_stored else 2)
+        if not is_stored:
             _round_results(result, low)
     return result
 
@@ -147,11 +148,14 @@ def _use_batch_statistics(graph_def: Any) -> None:
     graph_def.node.extend(made)
 
 
-def _round_weights(graph_def: Any, low: str) -> None:
+def _round_weights(graph_def: Any, low: str, least_rank: int) -> None:
+    """Round the constants of so many dimensions or more: kernels have at least two."""
     for node in graph_def.node:
         if node.op != "Const" or attribute(node, "dtype").type != FLOAT32:
             continue
-        values = array(node.attr["value"].tensor)
+        values = np.asarray(array(node.attr["value"].tensor))
+        if values.ndim < least_rank:
+            continue
         name, rounded = node.name, rounded_to(values, low)
         node.Clear()
         fill_constant(node, name, rounded)
@@ -169,15 +173,24 @@ def rounded_to(values: Any, low: str) -> Any:
 
 
 def _round_results(graph_def: Any, low: str) -> None:
-    """Round what each layer makes; the rounded values get the layer's name."""
+    """Round what each layer takes and makes; the rounded values get the layer's name."""
     number = number_of(np.dtype(np.float16)) if low == "float16" else _BFLOAT16
-    made = []
+    in_norms = {norm.sum for norm in _written_out(graph_def)}
+    made: list[Any] = []
+
+    def rounded(source: str, name: str) -> str:
+        made.append(new_node(f"{name}/low", "Cast", [source], SrcT=FLOAT32, DstT=number))
+        made.append(new_node(name, "Cast", [f"{name}/low"], SrcT=number, DstT=FLOAT32))
+        return name
+
     for node in graph_def.node:
-        if node.op in _ROUNDED and attribute(node, "T").type in (0, FLOAT32):
-            name, exact, rounded = node.name, f"{node.name}/exact", f"{node.name}/low"
-            node.name = exact
-            made.append(new_node(rounded, "Cast", [exact], SrcT=FLOAT32, DstT=number))
-            made.append(new_node(name, "Cast", [rounded], SrcT=number, DstT=FLOAT32))
+        if node.name in in_norms or attribute(node, "T").type not in (0, FLOAT32):
+            continue
+        if node.op in FLOAT_LAYERS:
+            node.input[0] = rounded(node.input[0], f"{node.name}/taken")
+        if node.op in _ROUNDED:
+            name, node.name = node.name, f"{node.name}/exact"
+            rounded(node.name, name)
     graph_def.node.extend(made)
 
 

@@ -87,7 +87,7 @@ class Search:
         self._try(initial, rows)
         for with_dear in (False, True):
             best = self.best()
-            if best is None or self.is_exact(best, rows) or (with_dear and self._is_enough()):
+            if best is None or self.is_exact(best, rows) or (with_dear and self._is_enough(rows)):
                 break
             self._climb(rows, with_dear)
         return self.best()
@@ -105,7 +105,7 @@ class Search:
             beam = self._beam(expanded, _NARROW_BEAM if self._has_stalled(rows) else _BEAM)
             if with_dear and level == 0:
                 beam = self._plain()
-            is_last = self._is_enough()
+            is_last = self._is_enough(rows)
             expanded.update(beam)
             for pipeline in beam[: 1 if is_last else None]:
                 self._try(moves(self._facts, pipeline, with_dear), rows)
@@ -167,9 +167,10 @@ class Search:
         best = self.best()
         return best is None or best.error > _LITTLE * min(self.spread(rows), self._first_error())
 
-    def _is_enough(self) -> bool:
+    def _is_enough(self, rows: Sequence[int]) -> bool:
         best = self.best()
-        return best is not None and best.error < _ENOUGH * self._first_error()
+        least = min(self.spread(rows), self._first_error())
+        return best is not None and best.error < _ENOUGH * least
 
     def _first_error(self) -> float:
         return next(iter(self.tried.values())).error
@@ -183,7 +184,7 @@ class Search:
         return list(dict.fromkeys(found.pipeline for found in mixed))[:most]
 
     def _plain(self) -> list[Pipeline]:
-        """Return the first pipeline, the best with one cause and the best: what is dear starts here.
+        """Return the first pipeline, the best with one cause and the best: for what is dear.
 
         The best may have causes that only make up for one that is not found yet.
         """

@@ -17,6 +17,7 @@ Floats = npt.NDArray[np.float32]
 MOST_LEFT = 0.01  # of the difference, in an explanation
 MOST_LEFT_OF_PART = 0.5  # in one that is called partial
 WHAT_ELSE = "A preprocessing that is not among the hypotheses would look the same."
+_ALIKE = 0.995  # channels' correlation: so little may come of precision, or of another library
 _RELATED = 0.1  # linear CKA, without bias, above which two feature sets see the same in images
 
 
@@ -110,7 +111,9 @@ def unexplained(
         evidence.append(f"CKA {like.cka:.2f}")
     was = f"mean error {number(before)}" if not np.isnan(before) else "another shape"
     nearer = f"removes more than {removed:.0%} of the difference" if removed > 0 else "comes nearer"
-    if ways and like.cka >= _RELATED:
+    if like.correlation > _ALIKE:
+        evidence.insert(0, "they differ by little, as by low precision or another library")
+    elif ways and like.cka >= _RELATED:
         found = ", ".join([*evidence, f"and of {ways} other ways to run {names[0]} none {nearer}"])
         sentence = (
             f"{names[1]} looks like the same preprocessing, different weights: {found} ({was})"
