@@ -26,9 +26,9 @@ from typing import Any
 from absl import flags
 
 from retrain_tools import command_line, files, graph_flags
-from retrain_tools.compare.comparison import Compared, Comparison, compare
-from retrain_tools.compare.differences import DEFAULT_TOLERANCE
-from retrain_tools.compare.sides import is_stored, stored_side
+from retrain_tools.comparing.comparison import Compared, Comparison, compare
+from retrain_tools.comparing.differences import DEFAULT_TOLERANCE
+from retrain_tools.comparing.sides import is_stored, stored_side
 from retrain_tools.errors import InputError
 from retrain_tools.extras import import_extra
 from retrain_tools.features.pooling import POOLINGS

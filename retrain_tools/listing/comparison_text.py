@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from retrain_tools.compare.comparison import Comparison
-from retrain_tools.compare.differences import Differences
-from retrain_tools.compare.explanation import Explanation
-from retrain_tools.compare.layers import Layer
-from retrain_tools.compare.similarity import Probe
+from retrain_tools.comparing.comparison import Comparison
+from retrain_tools.comparing.differences import Differences
+from retrain_tools.comparing.layers import Layer
+from retrain_tools.explaining.explanation import Explanation
+from retrain_tools.explaining.similarity import Probe
 from retrain_tools.text_tables import Style, aligned, counted
 
 _MOST_NAMES = 5  # of images that one side lacks

@@ -11,8 +11,8 @@ from string import Template
 import numpy as np
 from PIL import Image, ImageOps
 
-from retrain_tools.compare.comparison import Comparison
-from retrain_tools.compare.differences import as_vectors, comparable
+from retrain_tools.comparing.comparison import Comparison
+from retrain_tools.comparing.differences import as_vectors, comparable
 from retrain_tools.images.decode import (
     EXTENSIONS,
     EncodedImage,

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrain_tools.compare.comparison import compare
+from retrain_tools.comparing.comparison import compare
 from retrain_tools.listing.comparison_json import comparison_json
 from retrain_tools.listing.comparison_text import comparison_text, number
 from retrain_tools.text_tables import Style
-from tests.compare.told import A, B, comparison
+from tests.comparing.told import A, B, comparison
 
 TEXT = """\
 B is in part A with half-pixel bilinear resizing and pixels of 0 to 1
