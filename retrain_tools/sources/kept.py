@@ -56,7 +56,9 @@ def _read_or_make(kept: Path, what: str, make: Callable[[], Any]) -> Any:
     graph_def = make()
     save.write_graph(str(kept), graph_def)
     found = note.read_note(graph_def)
-    log.info("%s: %s, frozen as %s", what, found and found.source, kept)
+    source = found.source if found else what
+    name = source if source.startswith(what) else f"{what}: {source}"
+    log.info("%s, frozen as %s", name, kept)
     return graph_def
 
 
