@@ -13,8 +13,6 @@ Each is imported when it is first used: opening and listing a graph takes no Num
 from __future__ import annotations
 
 import importlib
-import sys
-import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
         retrain as retrain,
         run as run,
     )
-    from retrain_tools.compare.comparison import compare as compare
+    from retrain_tools.comparing.comparison import compare as compare
     from retrain_tools.errors import InputError as InputError
     from retrain_tools.features.read_features import read_features as read_features
     from retrain_tools.sources.model import Model as Model
@@ -38,25 +36,13 @@ _PLACES = {
     **dict.fromkeys(
         ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
     ),
-    "compare": "retrain_tools.compare.comparison",
+    "compare": "retrain_tools.comparing.comparison",
     "load": "retrain_tools.sources.open",
     "read_features": "retrain_tools.features.read_features",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
 }
 __all__ = sorted(_PLACES)
-
-
-class _Package(types.ModuleType):
-    """This package: `compare` is a function of it, and not the folder that the function is in."""
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        # Importing a module makes it an attribute of the package that it is in.
-        if not (name in _PLACES and isinstance(value, types.ModuleType)):
-            super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package
 
 
 def __getattr__(name: str) -> Any:

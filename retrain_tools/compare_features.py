@@ -20,14 +20,15 @@ other image of a class; labels are those of the files, or the images' folders.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
 from retrain_tools import command_line, files, graph_flags
-from retrain_tools.compare.comparison import Compared, Comparison, compare
-from retrain_tools.compare.differences import DEFAULT_TOLERANCE
-from retrain_tools.compare.sides import is_stored, stored_side
+from retrain_tools.comparing.comparison import Compared, Comparison, compare
+from retrain_tools.comparing.differences import DEFAULT_TOLERANCE
+from retrain_tools.comparing.sides import is_stored, stored_side
 from retrain_tools.errors import InputError
 from retrain_tools.extras import import_extra
 from retrain_tools.features.pooling import POOLINGS
@@ -35,6 +36,7 @@ from retrain_tools.images.folders import ImageFile
 from retrain_tools.listing.comparison_json import comparison_json
 from retrain_tools.listing.comparison_text import comparison_text
 from retrain_tools.listing.terminal import show, style_of_stdout
+from retrain_tools.sources.applications.names import PREFIX
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
@@ -63,6 +65,7 @@ graph_flags.define_path("html", None, "Draw the comparison into this file, a pag
 FLAGS = flags.FLAGS
 
 _DIFFERENT = 1  # exit status
+_NOT_OF_KERAS: dict[str, Any] = {"weights": None, "weights_seed": None, "include_top": False}
 
 
 def main(words: list[str]) -> None:
@@ -80,7 +83,13 @@ def main(words: list[str]) -> None:
     images: Sequence[ImageFile] = ()
     if FLAGS.image_dir or FLAGS.image_list:
         images = graph_flags.given_image_files([])
-    a, b = (_opened(name, word, bool(images)) for name, word in zip("AB", words, strict=True))
+    # Flags of Keras's networks are for the side that is one, whatever the other is.
+    are_keras = [word.startswith(PREFIX) for word in words]
+    choices = [{} if one or not any(are_keras) else _NOT_OF_KERAS for one in are_keras]
+    a, b = (
+        _opened(name, word, bool(images), chosen)
+        for name, word, chosen in zip("AB", words, choices, strict=True)
+    )
     found = compare(
         a,
         b,
@@ -101,7 +110,7 @@ def main(words: list[str]) -> None:
         sys.exit(_DIFFERENT)
 
 
-def _opened(name: str, word: str, has_images: bool) -> Compared:
+def _opened(name: str, word: str, has_images: bool, choices: Mapping[str, Any]) -> Compared:
     if is_stored(word):
         side = stored_side(name, word)
         assert side.stored is not None  # noqa: S101  (for mypy)
@@ -109,7 +118,7 @@ def _opened(name: str, word: str, has_images: bool) -> Compared:
     if not has_images:
         graph_flags.given_model(word)  # where there is none, that is the error
         raise InputError(f"{word} is a graph: name the images to run it on with --image_dir.")
-    return graph_flags.given_frozen_graph(word)
+    return graph_flags.given_model(word, **choices).frozen(graph_flags.given_overrides())
 
 
 def _tell(found: Comparison) -> None:

@@ -130,12 +130,12 @@ def define_image_flags(loose: bool) -> None:
 
 
 def given_choices(**more: Any) -> Choices:
-    """Return what the flags choose of a file."""
+    """Return what the flags choose of a file; what is in `more` counts for more."""
     preprocess = None if FLAGS.preprocess == "none" else FLAGS.preprocess
     names = ("weights", "weights_seed", "include_top")
-    said = {name: FLAGS[name].value for name in names}
+    said = {name: FLAGS[name].value for name in names} | more
     outputs = FLAGS.output_node_names
-    return Choices(FLAGS.tags, FLAGS.signature, preprocess, outputs=outputs, **said, **more)
+    return Choices(FLAGS.tags, FLAGS.signature, preprocess, outputs=outputs, **said)
 
 
 def given_overrides(**more: Any) -> SpecOverrides:

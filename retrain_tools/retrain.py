@@ -30,6 +30,7 @@ from retrain_tools.head.settings import RetrainSettings, find_cached, find_class
 from retrain_tools.head.summaries import TAGS_OF_HUB, TAGS_OF_TENSORFLOW
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.images.distort import Distortions
+from retrain_tools.sources.hub_handles import find_module
 
 _PATHS = {
     "output_dir": ("retrained", "Folder for every result whose own flag is not given."),
@@ -44,7 +45,11 @@ _PATHS = {
     ),
     "intermediate_output_graphs_dir": (None, "Folder. Default: OUTPUT_DIR/intermediate."),
     "checkpoint_path": (None, "Also write the new layer as a checkpoint with this prefix."),
-    "tfhub_module": (None, "Folder or archive of a TF Hub image module, if --graph is not given."),
+    "tfhub_module": (
+        None,
+        "TF Hub image module, if --graph is not given: a folder, an archive, or the address under "
+        "which tensorflow_hub keeps it.",
+    ),
 }
 _STRINGS = {
     "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
@@ -125,10 +130,7 @@ def main(_: list[str]) -> None:
 
 def _retrain_on_images() -> RetrainResult:
     if _is_address(FLAGS.tfhub_module):
-        raise InputError(
-            f"--tfhub_module={FLAGS.tfhub_module}: get the module from that address in a browser, "
-            "and pass the file or the folder that it unpacks to."
-        )
+        find_module(FLAGS.tfhub_module)  # where it is not kept, that is said first
     settings = _settings("" if FLAGS.graph else _naming(FLAGS.architecture))
     classes = find_classes(settings)  # what is wrong with it is said before a graph is opened
     return retrain_on(

@@ -24,12 +24,12 @@ def mobilenet() -> Any:
     network = tf_keras.applications.MobileNetV2(
         (None, None, 3), 0.35, include_top=False, weights=None, pooling="avg"
     )
-    rng = np.random.default_rng(2)
-    for variable in network.variables:
-        if "moving_mean" in variable.name:
-            variable.assign(rng.normal(0, 0.05, variable.shape))
-        if "moving_variance" in variable.name:  # small, or nothing would come through
-            variable.assign(rng.uniform(0.02, 0.08, variable.shape))
+    norms = tf_keras.layers.BatchNormalization
+    for layer in network.layers:
+        if isinstance(layer, norms):
+            layer.momentum = 0.0  # so that their statistics become those of one batch
+    photos = np.random.default_rng(2).uniform(-1, 1, (8, SIDE, SIDE, 3)).astype(np.float32)
+    network(photos, training=True)
     return network
 
 
@@ -37,7 +37,7 @@ def write_keras_model(folder: Path) -> Path:
     """A feature vector as `model.save` of Keras 2 writes it, for pixels of 0 to 1 as Hub's are."""
     images = tf_keras.Input((SIDE, SIDE, 3), name="images")
     features = mobilenet()(images * 2.0 - 1.0)
-    model = tf_keras.Model(images, features)
+    model = tf_keras.Model(images, features, name="model")
     spec = tf.TensorSpec([None, SIDE, SIDE, 3], tf.float32, name="images")
     serve = tf.function(lambda images: {"features": model(images)}, input_signature=[spec])
     # Without a trace of every single layer, which takes Keras ten seconds to save.

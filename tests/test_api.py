@@ -81,15 +81,6 @@ def test_results_have_types_that_can_be_asked_for(kind: type) -> None:
         typing.get_type_hints(member)
 
 
-def test_compare_is_the_function_though_its_folder_has_that_name() -> None:
-    code = (
-        "import retrain_tools.compare.matching, retrain_tools as rt\n"
-        "from retrain_tools.compare import comparison\n"
-        "assert rt.compare is comparison.compare"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
-
-
 def test_an_unknown_keyword_is_a_python_error(here: Path) -> None:
     with pytest.raises(
         TypeError, match=r"load\(\) got an unexpected keyword argument 'input_size'"

@@ -18,7 +18,8 @@ FLOORS = (
     ("sources",),
     ("engine",),
     ("features",),
-    ("compare", "head"),
+    ("head", "explaining"),
+    ("comparing",),
     ("listing", "report"),
     ("command_line", "graph_flags"),
     (

@@ -90,6 +90,30 @@ def test_every_kind_is_listed_and_summed_up(
     assert values["kind"]
 
 
+def test_what_is_inside_a_keras_file(script: Runner, kinds: Mapping[str, Path]) -> None:
+    flags = ("--graph", kinds["keras"], "--inside")
+    assert script.listed(*flags)[0] == (
+        "layer        class                   shape           parameters  tensor\n"
+        "toy          Functional              [?, 5]          301         toy_1/probs_1/Softmax:0\n"
+        "toy/pixels   InputLayer              [?, 12, 12, 3]  0           pixels:0\n"
+        "toy/conv1    Conv2D                  [?, 10, 10, 8]  224         toy_1/conv1_1/Relu:0\n"
+        "toy/bn       BatchNormalization      [?, 10, 10, 8]  32          "
+        "toy_1/bn_1/batchnorm/add_1:0\n"
+        "toy/pool     GlobalAveragePooling2D  [?, 8]          0           toy_1/pool_1/Mean:0\n"
+        "toy/dropout  Dropout                 unknown         0           -\n"
+        "toy/probs    Dense                   [?, 5]          45          toy_1/probs_1/Softmax:0\n"
+    )
+    assert json.loads(script.listed(*flags, "--pattern=conv", "--format=json")[0]) == [
+        {
+            "layer": "toy/conv1",
+            "class": "Conv2D",
+            "shape": [None, 10, 10, 8],
+            "parameters": 224,
+            "tensor": "toy_1/conv1_1/Relu:0",
+        }
+    ]
+
+
 @pytest.mark.parametrize("name", GRAPHLESS)
 @pytest.mark.parametrize(
     ("flag", "message"),
@@ -157,6 +181,11 @@ def test_what_a_file_has_not(
         (["--variables", "--functions"], "--variables cannot be combined with --functions."),
         (["--html=x.html", "--browse"], "--html cannot be combined with --browse."),
         (["--summary", "--html=x.html"], "--summary cannot be combined with --html."),
+        (["--inside", "--summary"], "--summary cannot be combined with --inside."),
+        (
+            ["--inside", "--upstream=a"],
+            "--upstream chooses tensors to list; leave it out with --inside.",
+        ),
         (["--diff=y.pb", "--variables"], "--diff cannot be combined with --variables."),
         (["--tree", "--functions"], "--tree cannot be combined with --functions."),
         (["--html="], "--html takes the file to write, as --html=graph.html."),

@@ -13,6 +13,8 @@ from head.graphs import graph_2015, prepared, read_graph, run
 from head.photos import COLOURS, write_photos
 from head.scripts import run_commands, run_script
 
+from retrain_tools.sources.hub_handles import cache_folder
+
 SCRIPT = "retrain_tools.retrain"
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 MOBILENET = DATA / "mobilenet_v1_0.25_128"
@@ -180,6 +182,8 @@ def test_distortions_run_end_to_end_and_the_defaults_go_to_the_output_folder(tmp
     assert (tmp_path / "head.index").is_file()
 
 
+HANDLE = "https://tfhub.dev/google/imagenet/inception_v3/feature_vector/3"
+DIGEST = "d765412e8955a7067e9c0031f60783359e0e5c3f"  # sha1sum of the handle
 # (arguments, message); {0} is a folder with photos/, one_class/, same/, few/, full/ and graph.pb.
 GOOD = ["--graph={0}/graph.pb", "--image_dir={0}/photos"]
 ERRORS = {
@@ -221,10 +225,10 @@ ERRORS = {
         "{0}/graph.pb is a file; results cannot be written to {0}/graph.pb.",
     ),
     "tfhub_module": (
-        [GOOD[1], "--tfhub_module=https://tfhub.dev/google/imagenet/inception_v3/feature_vector/3"],
-        "--tfhub_module=https://tfhub.dev/google/imagenet/inception_v3/feature_vector/3: get the "
-        "module from that address in a browser, and pass the file or the folder that it unpacks "
-        "to.",
+        [GOOD[1], f"--tfhub_module={HANDLE}"],
+        f"{HANDLE} is not in {cache_folder()}, where tensorflow_hub keeps it as {DIGEST}. Fetch it "
+        f"where there is a network (python -c 'import tensorflow_hub; tensorflow_hub.resolve("
+        f'"{HANDLE}")\'), or set TFHUB_CACHE_DIR to the folder that has it.',
     ),
     "unknown flag": (
         [*GOOD, "--how_many_training_step=3"],

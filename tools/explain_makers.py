@@ -1,4 +1,4 @@
-"""Features as somebody else would make them: plain Pillow and TensorFlow, nothing of compare/."""
+"""Features as somebody else would make them: plain Pillow and TensorFlow, nothing of explaining/."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ from absl import flags
 from explain_makers import Maker, photo_with_orientation
 
 from retrain_tools import command_line
-from retrain_tools.compare.explain import explain
-from retrain_tools.compare.explanation import Explanation, Runnable
+from retrain_tools.explaining.explain import explain
+from retrain_tools.explaining.explanation import Explanation, Runnable
 from retrain_tools.graphdef.spec import SpecOverrides
 from retrain_tools.images.folders import find_images
 from retrain_tools.sources.open import open_model

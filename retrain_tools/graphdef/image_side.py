@@ -20,6 +20,7 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
     upstream,
 )
+from retrain_tools.graphdef.note import read_note, write_note
 from retrain_tools.graphdef.resizing import decoding_of, resizing_nodes
 from retrain_tools.graphdef.spec import TF_BILINEAR, GraphSpec
 
@@ -128,3 +129,5 @@ def add_image_side(graph_def: Any, spec: GraphSpec, side: ImageSide | None = Non
             node.attr[key].CopyFrom(pixels.attr[key])
     pixels.CopyFrom(node)
     graph_def.node.extend(side.graph_def.node)
+    if spec.resize is not None and (note := read_note(graph_def)) is not None:
+        write_note(graph_def, pixels.name, dataclasses.replace(note, preprocess=spec.resize))

@@ -25,7 +25,7 @@ class Note:
     Attributes:
         source: what was frozen, as `inception_v3`.
         preprocess: what stands before the pixels: `resize`, slim's evaluation crop, `slim`, or
-            one of `resizing.RESIZES`.
+            one of `spec.RESIZES`.
         mean, std: pixels are (x - mean) / std for x of 0 to 255; the mean may be one a colour.
         bottleneck: the tensor to cache; None where a later tool took it away.
         final: the graph's own result, or None.

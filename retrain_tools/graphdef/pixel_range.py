@@ -218,6 +218,9 @@ def _step(nodes: dict[str, Any], node: Any, start: str) -> tuple[str | None, Ari
         return inputs[0], Arithmetic()
     if node.op in ("Reverse", "ReverseV2", "StridedSlice"):
         return inputs[0], Arithmetic(is_reversed=True) if _reverses(nodes, node, inputs) else None
+    if node.op == "Pack":  # as Keras 3 reverses channels
+        source = _stacked_in_reverse(nodes, inputs)
+        return source, None if source is None else Arithmetic(is_reversed=True)
     if len(inputs) != 2:
         return None, None
     values = [None if name == start else _value(nodes, name) for name in inputs]
@@ -249,6 +252,17 @@ def _reverses(nodes: dict[str, Any], node: Any, inputs: Sequence[str]) -> bool:
     if node.op == "Reverse":  # array_ops.cc: a truth value for each axis
         return axes is not None and axes[-1] == 1 and not any(axes[:-1])
     return axes in ((3.0,), (-1.0,))
+
+
+def _stacked_in_reverse(nodes: dict[str, Any], inputs: Sequence[str]) -> str | None:
+    """Return the images whose channels 2, 1, 0 are stacked; None for anything else."""
+    slices = [nodes[node_name(name)] for name in inputs]
+    if any(node.op != "StridedSlice" or len(node.input) != 4 for node in slices):
+        return None
+    begins = [_value(nodes, node.input[1]) for node in slices]
+    sources = {full_name(node.input[0]) for node in slices}
+    is_reverse = [begin and begin[-1] for begin in begins] == [2, 1, 0]
+    return sources.pop() if is_reverse and len(sources) == 1 else None
 
 
 def _value(nodes: Mapping[str, Any], name: str, depth: int = 8) -> tuple[float, ...] | None:

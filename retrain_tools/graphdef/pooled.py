@@ -88,7 +88,7 @@ class Pooled:
                 depth = self.before_shape[-1] if self.before_shape else None
                 tap = f"--bottleneck_tensor={self.before} --pooling=avg makes a vector"
                 return (
-                    f"no, {self.what}, laid out in one row ({self.how}), to which no "
+                    f"no, {self.what}, {self.how}, to which no "
                     f"GlobalAveragePooling2D can be added; {tap}"
                     + (f" of {depth:,}" if depth else "")
                 )

@@ -109,7 +109,7 @@ def _reshape(shapes: Shapes, node: Any, before: str) -> Step | None:
     known = None not in shape[1:]
     if not known and made[1] is not None and made[1] == shape[-1]:
         return None  # one place, or there would be more values
-    return Step("flatten", f"all of {_inner(shape)}", before)
+    return Step("flatten", f"flattened from {_inner(shape)}", before)
 
 
 def _slice(nodes: Nodes, shapes: Shapes, node: Any, before: str) -> Step | None:
@@ -170,10 +170,10 @@ def _tokens(nodes: Nodes, shapes: Shapes, tensor: str) -> str | None:
     for _ in range(_FAR):
         node = nodes.get(node_name(tensor))
         shape = shapes.get(tensor)
-        if node is None or not node.input:
+        if shape is not None and len(shape) == 3:
+            return tensor
+        if node is None or node.op not in (*_SHAPING, *_PRODUCTS, "Add", "AddV2", "BiasAdd"):
             return None
-        if node.op not in (*_SHAPING, *_PRODUCTS, "Add", "AddV2", "BiasAdd", "MatMul"):
-            return tensor if shape is not None and len(shape) == 3 else None
         before = next(
             (n for n in map(full_name, node.input) if constant_node(nodes, n) is None), None
         )

@@ -39,7 +39,7 @@ class GraphSpec:
         bottleneck: the tensor to cache.
         final: the graph's own result, if it has one.
         end_points: tensors by the names that slim gave them; empty for other graphs.
-        resize: one of `resizing.RESIZES`, how images get the size of `pixel_input`; None for the
+        resize: one of `RESIZES`, how images get the size of `pixel_input`; None for the
             graph's own way, or where it has none, that of retrain.py.
         channels: of `pixel_input`: 3 for RGB images, 1 for grey ones.
     """

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from retrain_tools.compare.comparison import Comparison
-from retrain_tools.compare.differences import Differences
+from retrain_tools.comparing.comparison import Comparison
+from retrain_tools.comparing.differences import Differences
 
 
 def comparison_json(comparison: Comparison) -> str:

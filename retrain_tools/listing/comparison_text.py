@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from retrain_tools.compare.comparison import Comparison
-from retrain_tools.compare.differences import Differences
-from retrain_tools.compare.explanation import Explanation
-from retrain_tools.compare.layers import Layer
-from retrain_tools.compare.similarity import Probe
+from retrain_tools.comparing.comparison import Comparison
+from retrain_tools.comparing.differences import Differences
+from retrain_tools.comparing.layers import Layer
+from retrain_tools.explaining.explanation import Explanation
+from retrain_tools.explaining.similarity import Probe
 from retrain_tools.text_tables import Style, aligned, counted
 
 _MOST_NAMES = 5  # of images that one side lacks
@@ -85,8 +85,14 @@ def _sides(comparison: Comparison, style: Style) -> str:
         (comparison.a, comparison.count_a, main.tensor_a, main.shape_a),
         (comparison.b, comparison.count_b, main.tensor_b, main.shape_b),
     ):
-        rows.append((side.name, side.source, side.kind, tensor, shape_of(shape), f"{count:,}"))
+        cells = (side.name, printable(side.source), side.kind, printable(tensor))
+        rows.append((*cells, shape_of(shape), f"{count:,}"))
     return aligned(rows, style, right=(5,))
+
+
+def printable(name: str) -> str:
+    """Return a name of a stranger's file without what would be a command to the terminal."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
 
 
 def shape_of(shape: Sequence[int]) -> str:
@@ -97,7 +103,7 @@ def shape_of(shape: Sequence[int]) -> str:
 def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count} by {way}" for way, count in found.how.items())
-    lines = [f"{counted(len(comparison.images), 'image')} compared; matched: {ways}"]
+    lines = [f"{compared(comparison)}; matched: {ways}"]
     for what, names in (
         ("only in A", found.only_a),
         ("only in B", found.only_b),
@@ -106,16 +112,25 @@ def _matching(comparison: Comparison) -> str:
     ):
         if names:
             more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-            lines.append(f"{what}: {len(names)} ({', '.join(names[:_MOST_NAMES])}{more})")
+            lines.append(
+                f"{what}: {len(names)} ({', '.join(map(printable, names[:_MOST_NAMES]))}{more})"
+            )
     return "".join(f"{line}\n" for line in lines)
+
+
+def compared(comparison: Comparison) -> str:
+    """Return how many images were compared, of those that both sides have."""
+    count, both = len(comparison.images), sum(comparison.matching.how.values())
+    of_all = f" of {both:,}" if count < both else ""
+    return f"{count:,}{of_all} image{'' if both == 1 else 's'} compared"
 
 
 def _tensors(pairs: Sequence[Differences], style: Style) -> str:
     rows = [("tensor", "of B", "shape", "mean difference", "correlation", "")]
     for pair in pairs:
-        other = "" if pair.tensor_b == pair.tensor_a else pair.tensor_b
+        other = "" if pair.tensor_b == pair.tensor_a else printable(pair.tensor_b)
         says = "agrees" if pair.agrees else "differs"
-        rows.append((pair.tensor_a, other, shape_of(pair.shape_a), number(pair.mean),
+        rows.append((printable(pair.tensor_a), other, shape_of(pair.shape_a), number(pair.mean),
                      number(pair.correlation), says))  # fmt: skip
     return aligned(rows, style, right=(3, 4))
 
@@ -149,7 +164,7 @@ def _worst_images(comparison: Comparison, style: Style) -> str:
     for row in main.worst_images(_MOST_WORST):
         rows.append(
             (
-                comparison.images[row],
+                printable(comparison.images[row]),
                 number(main.by_image[row]),
                 number(main.largest_by_image[row]),
                 number(main.cosine_by_image[row]),

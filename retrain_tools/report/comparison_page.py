@@ -11,8 +11,8 @@ from string import Template
 import numpy as np
 from PIL import Image, ImageOps
 
-from retrain_tools.compare.comparison import Comparison
-from retrain_tools.compare.differences import as_vectors, comparable
+from retrain_tools.comparing.comparison import Comparison
+from retrain_tools.comparing.differences import as_vectors, comparable
 from retrain_tools.images.decode import (
     EXTENSIONS,
     EncodedImage,
@@ -20,8 +20,13 @@ from retrain_tools.images.decode import (
     decode_with_pillow,
     read_image,
 )
-from retrain_tools.listing.comparison_text import figures, number, shape_of
-from retrain_tools.report.comparison_plots import heat_map, scatter_plot, strips
+from retrain_tools.listing.comparison_text import compared, figures, number, shape_of
+from retrain_tools.report.comparison_plots import (
+    MOST_BARS,
+    heat_map,
+    scatter_plot,
+    strips,
+)
 from retrain_tools.report.page_parts import asset, policy_hash
 
 _WORST = 6
@@ -81,7 +86,7 @@ def _sides(comparison: Comparison) -> str:
 def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count:,} by {way}" for way, count in found.how.items())
-    parts = [f"<p>{len(comparison.images):,} images compared; matched: {_text(ways)}.</p>"]
+    parts = [f"<p>{compared(comparison)}; matched: {_text(ways)}.</p>"]
     for what, names in (
         ("only in A", found.only_a),
         ("only in B", found.only_b),
@@ -118,9 +123,8 @@ def _plots(comparison: Comparison) -> str:
     _, a, b = comparable(*comparison.values)
     if a is None or b is None:
         return ""
-    errors = np.abs(a.astype(np.float64) - b)
-    if errors.ndim > 2:
-        errors = errors.mean(axis=tuple(range(1, errors.ndim - 1)))
+    gaps = (np.abs(one.astype(np.float64) - other) for one, other in zip(a, b, strict=True))
+    errors = np.stack([gap.reshape(-1, gap.shape[-1]).mean(axis=0) for gap in gaps])
     pictures = (
         (scatter_plot(a, b), "A's value against B's; on the line they are equal"),
         (heat_map(errors), "Absolute difference of each image and channel"),
@@ -174,6 +178,9 @@ def _worst(comparison: Comparison) -> str:
     if a is None or b is None or not main.mean:
         return ""
     parts = ["<h2>The images that differ most</h2>"]
+    if a.shape[-1] > MOST_BARS:
+        said = f"Each of the {MOST_BARS} bars is the mean of channels beside each other."
+        parts.append(f'<p class="notes">{said}</p>')
     for row in main.worst_images(_WORST):
         name = _text(comparison.images[row])
         drawn = _png_uri(strips(*(as_vectors(one[row : row + 1])[0] for one in (a, b))))

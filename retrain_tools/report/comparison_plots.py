@@ -16,7 +16,8 @@ Grid = npt.NDArray[np.floating]
 _INK, _SOFT, _A, _B, _BAD = "#1d2430", "#8a94a3", "#2f6fb5", "#c7741a", "#b3261e"
 _MOST_POINTS = 20_000
 _MOST_CELLS = (240, 320)  # of the heat map: images and channels; more are averaged
-_MOST_BARS = 256
+MOST_BARS = 256
+"""Of the strips of an image; where there are more channels, a bar is the mean of several."""
 _DOTS = 144  # per inch: twice that of a screen
 
 
@@ -71,7 +72,7 @@ def strips(a: Array, b: Array) -> bytes:
         a: float32 [channels].
         b: float32 [channels].
     """
-    left, right = (_averaged(one[np.newaxis], _MOST_BARS, 1)[0] for one in (a, b))
+    left, right = (_averaged(one[np.newaxis], MOST_BARS, 1)[0] for one in (a, b))
     figure = _new_figure(8.2, 2.1)
     rows = figure.subplots(3, 1, sharex=True)
     both = np.concatenate([left, right, [0]])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -172,6 +174,24 @@ def test_raw_pixels_are_resized_by_pillow_and_not_scaled(graph_2015, pixel_graph
         feed = {frozen.spec.pixel_input: expected[np.newaxis]}
         [wanted] = tiny.run_untouched(graph, fetch, feed)
         np.testing.assert_allclose(value, wanted, rtol=1e-5, atol=EXACT)
+
+
+@pytest.mark.parametrize("resize", ["nearest", "bicubic", "lanczos", "tf_bilinear"])
+def test_a_resize_of_choice_comes_before_the_scaling(pixel_graph, tmp_path, resize):
+    (tmp_path / "1.jpg").write_bytes(AS_TENSORFLOW["JPEG"])
+    frozen = tiny.opened(pixel_graph, "maps:0")
+    spec = dataclasses.replace(frozen.spec, resize=resize, mean=(10.0, 20.0, 30.0), std=64.0)
+    with ImagePreparation(dataclasses.replace(frozen, spec=spec)) as side:
+        pixels = side.prepare(str(tmp_path / "1.jpg"))
+    if resize == "tf_bilinear":
+        decoded = tf.io.decode_image(AS_TENSORFLOW["JPEG"], 3)
+        resized = tf.image.resize(decoded, (16, 16)).numpy()
+    else:
+        with Image.open(tmp_path / "1.jpg") as image:
+            filtered = image.convert("RGB").resize((16, 16), Image.Resampling[resize.upper()])
+        resized = np.asarray(filtered, np.float32)
+    expected = (resized - np.array([10, 20, 30], np.float32)) / 64
+    np.testing.assert_allclose(pixels, expected, rtol=0, atol=1e-6)
 
 
 # --- distorted images ---

@@ -175,6 +175,17 @@ def test_another_pooling_s_cache(graph_2015, images, folder):
         run(maps, images, folder, pooling="max")
 
 
+def test_all_values_of_a_map_are_the_same_cache_by_either_name(graph_2015, images, folder):
+    """`none` and `flatten` write the same values."""
+    maps = tiny.opened(graph_2015, "conv/relu:0")
+    run(maps, images[:2], folder, pooling="none")
+    before = texts(folder)
+    assert counts(run(maps, images[:2], folder, pooling="flatten")) == (0, 2, 0, 0)
+    assert texts(folder) == before
+    with pytest.raises(InputError, match=re.escape("pooling flatten there, avg now")):
+        run(maps, images[:2], folder, pooling="avg")
+
+
 def test_a_legacy_cache_of_another_length_is_not_written_over(frozen, images, folder):
     """Without this check all of it would count as damaged and be computed anew."""
     for image in images:

@@ -165,7 +165,7 @@ def test_noise_never_ends_in_another_error(tmp_path):
     rng = np.random.default_rng(0)
     for protocol in (0, 2, 5):
         sound = pickle.dumps(ARRAYS, protocol)
-        for _ in range(60):
+        for _ in range(30):
             data = bytearray(sound)
             for place in rng.integers(0, len(data), 3):
                 data[place] = rng.integers(256)

@@ -61,6 +61,14 @@ CASES: dict[str, tuple[Build, tuple[float, float] | None, str]] = {
         "0 to 255 at pixels:0, of which the graph makes BGR minus a mean for each colour, as "
         "Caffe's networks take them",
     ),
+    "Caffe's, stacked": (
+        lambda x: tf.stack([x[..., 2], x[..., 1], x[..., 0]], -1) + [-m for m in CAFFE], (0, 1),
+        "0 to 255 at pixels:0, of which the graph makes BGR minus a mean for each colour, as "
+        "Caffe's networks take them",
+    ),
+    "stacked in another order": (
+        lambda x: tf.stack([x[..., 1], x[..., 2], x[..., 0]], -1) / 255, None, ""
+    ),
     "torch's": (
         lambda x: (x / 255 - TORCH) / np.sqrt(np.square(STDS)), (0, 1),
         "0 to 255 at pixels:0, of which the graph makes -2.118 to 2.249, -2.036 to 2.429, -1.804 "

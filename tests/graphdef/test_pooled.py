@@ -87,7 +87,7 @@ POOLED: dict[str, tuple[Build, str, str, Callable[[Any], Any]]] = {
         lambda x: average(x[:, :4, :4]),
     ),
     "flatten": (
-        lambda x: tf.reshape(x, [-1, 180]), "flatten", "all of [6, 6, 5]",
+        lambda x: tf.reshape(x, [-1, 180]), "flatten", "flattened from [6, 6, 5]",
         lambda x: x.reshape(len(x), -1),
     ),
     "class token": (
@@ -219,7 +219,7 @@ ANSWERS: dict[str, tuple[Build, bool, str]] = {
     ),
     "flatten": (
         lambda x: tf.reshape(x, [-1, 180]), True,
-        "no, a vector of 180, laid out in one row (all of [6, 6, 5]), to which no "
+        "no, a vector of 180, flattened from [6, 6, 5], to which no "
         "GlobalAveragePooling2D can be added; --bottleneck_tensor=map:0 --pooling=avg makes a "
         "vector of 5",
     ),

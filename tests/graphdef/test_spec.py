@@ -113,6 +113,26 @@ def test_a_graph_that_takes_pixels(log_lines: pytest.LogCaptureFixture) -> None:
     }
 
 
+def test_a_cache_knows_how_its_images_were_resized() -> None:
+    """Raw pixels are recorded as they were before there was a choice: their caches stay good."""
+    raw = {"by": "Pillow", "to": "input:0", "image_size": [8, 8]}
+    assert spec_of(pixels_graph(), raw_pixels=True).preprocessing() == raw
+    said = {"input_mean": 0.0, "input_std": 1.0, "resize": "bilinear"}
+    assert spec_of(pixels_graph(), **said).preprocessing() == raw
+    scaled = {"to": "input:0", "image_size": [8, 8], "mean": 0.0, "std": 255.0}
+    for resize, by in {
+        "nearest": "Pillow",
+        "bilinear": "Pillow",
+        "bicubic": "Pillow",
+        "lanczos": "Pillow",
+        "tf_bilinear": "retrain_tools",
+    }.items():
+        spec = spec_of(pixels_graph(), input_mean=0.0, input_std=255.0, resize=resize)
+        assert spec.preprocessing() == {"by": by, "resize": resize, **scaled}
+    raw_nearest = spec_of(pixels_graph(), raw_pixels=True, resize="nearest").preprocessing()
+    assert raw_nearest == {**raw, "mean": 0.0, "std": 1.0, "resize": "nearest"}
+
+
 def test_an_explicit_mean_of_0_counts(log_lines: pytest.LogCaptureFixture) -> None:
     spec = spec_of(pixels_graph(), input_mean=0.0, input_std=255.0)
     assert (spec.mean, spec.std) == (0.0, 255.0)

@@ -157,6 +157,38 @@ def test_a_frozen_slim_network(tmp_path: Path) -> None:
     assert summary.bottlenecks[0].why == "what its note names"
     assert summary.network == "mobilenet_v1, as the note in it says"
     assert summary.image_size == (64, 64)
+    assert str(summary.pixels) == f"-1 to 1 at {built.input}: what its note says"
+    assert summary.pooling[0].how == "global average of [2, 2, 256]"
+    assert summary.pooling[0].before == built.end_points["Conv2d_13_pointwise"]
+
+
+@pytest.mark.parametrize(
+    ("file", "pixels", "answer", "before"),
+    [
+        (
+            NEAR_REAL,
+            "encoded images go in, which the graph prepares itself; of 0 to 255 it makes -1 to 1",
+            "yes, a vector of 2,048 (global average of [8, 8, 2048]); no GlobalAveragePooling2D is "
+            "needed",
+            "mixed_10/join:0",
+        ),
+        (
+            MOBILENET,
+            "-1 to 1 at input:0: what the catalogue says of this network",
+            "yes, a vector of 1,001 (global average of [4, 4, 256], then 1 layer with weights); no "
+            "GlobalAveragePooling2D is needed",
+            "MobilenetV1/MobilenetV1/Conv2d_13_pointwise/Relu6:0",
+        ),
+    ],
+)
+def test_pixels_and_pooling_of_real_graphs(
+    file: str, pixels: str, answer: str, before: str
+) -> None:
+    summary = summary_of(real(file))
+    assert str(summary.pixels) == pixels
+    assert (summary.pooling[0].answer, summary.pooling[0].before) == (answer, before)
+    result = summary.pooling[1]
+    assert (result.role, result.before) == ("result", before)
 
 
 @pytest.mark.parametrize(

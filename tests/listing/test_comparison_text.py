@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from retrain_tools.compare.comparison import compare
+from retrain_tools.comparing.comparison import compare
 from retrain_tools.listing.comparison_json import comparison_json
 from retrain_tools.listing.comparison_text import comparison_text, number
 from retrain_tools.text_tables import Style
-from tests.compare.told import A, B, comparison
+from tests.comparing.told import A, B, comparison
 
 TEXT = """\
 B is in part A with half-pixel bilinear resizing and pixels of 0 to 1
@@ -106,6 +106,12 @@ def test_many_names_and_tries_are_counted(tmp_path) -> None:
     assert "and 5 more that explain less\n" in text
 
 
+def test_a_sample_says_of_how_many_it_is_one(tmp_path) -> None:
+    np.savez(tmp_path / "a.npz", pool=A, images=[f"{n}.jpg" for n in range(5)])
+    found = compare(tmp_path / "a.npz", tmp_path / "a.npz", max_images=3)
+    assert "\n3 of 5 images compared; matched: 5 by name\n" in comparison_text(found, Style())
+
+
 def test_depths_that_differ_are_told(tmp_path) -> None:
     np.savez(tmp_path / "a.npz", pool=A, images=[f"{n}.jpg" for n in range(5)])
     np.savez(tmp_path / "b.npz", pool=B[:, :2], images=[f"{n}.jpg" for n in range(5)])
@@ -113,6 +119,14 @@ def test_depths_that_differ_are_told(tmp_path) -> None:
     lines = squeezed(text)
     assert "compared values cannot be compared: the depths differ" in lines
     assert not [line for line in lines if line.startswith(("absolute", "correlation", "worst"))]
+
+
+def test_names_of_strangers_give_the_terminal_no_commands(tmp_path) -> None:
+    names = [f"{n}\x1b[2J\nü.jpg" for n in range(5)]
+    text = comparison_text(comparison(tmp_path, names), Style())
+    assert "\x1b" not in text
+    assert r"more than once in B: 1 (0\x1b[2J\nü.jpg)" in text
+    assert r"4\x1b[2J\nü.jpg " in text
 
 
 def test_numbers_have_three_digits() -> None:

@@ -71,6 +71,19 @@ def test_a_summary_as_json(tmp_path: Path) -> None:
     assert values["unavailable"] == {"Mystery": 1}
     assert values["versions"]["producer"] == 8
     assert values["bottlenecks"][0]["tensor"] == "pool_3/_reshape:0"
+    assert values["pooling"][0] == {
+        "tensor": "pool_3/_reshape:0",
+        "role": "bottleneck",
+        "shape": [1, 28],
+        "form": "vector",
+        "depth": 28,
+        "pooling": "average",
+        "how": "global average of [4, 4, 28]",
+        "layers": 0,
+        "before": "mixed/join:0",
+        "before_shape": [1, 4, 4, 28],
+    }
+    assert values["pixels"]["made"] == "-1 to 1"
 
 
 def scoped() -> object:

@@ -14,10 +14,10 @@ from PIL import Image
 
 pytest.importorskip("matplotlib")
 
-from retrain_tools.compare.comparison import compare
+from retrain_tools.comparing.comparison import compare
 from retrain_tools.report.comparison_page import comparison_page
 from retrain_tools.report.comparison_plots import heat_map, scatter_plot, strips
-from tests.compare.told import A, B, comparison
+from tests.comparing.told import A, B, comparison
 from tests.features.tiny import encoded, photo
 
 HOSTILE = "<img src=x onerror=alert(1)>&\"'</style><script>"

@@ -166,7 +166,8 @@ def test_a_module_tells_its_parts_by_their_place(tmp_path: Path) -> None:
         ("blocks/1", 20, (None, SIDE, SIDE, 5)),
     ]
     x = IMAGES
-    got = rt.run(model, [str(layer.tensor) for layer in layers], {"x:0": x})
+    (entrance,) = model.usual.inputs.values()
+    got = rt.run(model, [str(layer.tensor) for layer in layers], {entrance: x})
     for layer, block in zip(layers, [network.stem, *network.blocks], strict=True):
         x = block(x).numpy()
         np.testing.assert_allclose(got[str(layer.tensor)], x, atol=1e-5)

@@ -353,6 +353,31 @@ def test_links_out_of_the_file_are_not_followed(tmp_path: Path) -> None:
     assert refusal(None, path) == "FILE is damaged: 'd/d_1' is not in it; download it again."
 
 
+def test_nothing_is_read_that_does_not_fit(tmp_path: Path) -> None:
+    """A file of a few bytes may claim any shape."""
+    path = named_file(tmp_path / "w.h5", [("d", [(3, 10**12), (10**12,)])])
+    assert refusal(built(kl.Dense(2, name="one"), shape=(3,)), path) == (
+        "FILE does not fit: d, for the network's layer one, has the shape [3, 1000000000000], not "
+        "[3, 2]."
+    )
+
+
+def test_arrays_that_are_no_numbers(tmp_path: Path) -> None:
+    path = named_file(tmp_path / "w.h5", [("d", [(3, 2), (2,)])])
+    with h5py.File(path, "r+") as file:
+        del file["d/d_1"]
+        file["d/d_1"] = [b"a", b"b"]
+    said = refusal(built(kl.Dense(2), shape=(3,)), path)
+    assert said == "FILE does not fit: 'd/d_1' holds no numbers."
+    with h5py.File(numbered_file(path, []), "r+") as file:
+        for value in ("many", np.zeros(0)):
+            file.attrs["nb_layers"] = value
+            file.flush()
+            assert refusal(None, path) == (
+                "FILE is damaged: its attribute nb_layers is no number; download it again."
+            )
+
+
 def test_a_count_of_layers_that_no_file_has(tmp_path: Path) -> None:
     path = numbered_file(tmp_path / "w.h5", [("d", [(3, 2), (2,)])])
     with h5py.File(path, "r+") as file:
@@ -411,13 +436,13 @@ def test_layers_that_do_not_fit(tmp_path: Path) -> None:
     model = built(kl.Dense(4, name="one"), kl.Dense(2, name="two"), shape=(3,))
     layers: list[tuple[str, Any]] = [("a", [(3, 4), (4,)]), ("b", [(5, 2), (2,)])]
     assert refusal(model, named_file(path, layers)) == (
-        "FILE does not fit: b, for the network's layer two, has the shape (5, 2), not (4, 2)."
+        "FILE does not fit: b, for the network's layer two, has the shape [5, 2], not [4, 2]."
     )
     assert refusal(model, named_file(path, [layers[0], ("b", [(4, 2)])])) == (
-        "FILE does not fit: b, for the network's layer two, has 1 arrays, not 2."
+        "FILE does not fit: b, for the network's layer two, has 1 array, not 2."
     )
     assert refusal(model, named_file(path, layers[:1])) == (
-        "FILE has weights for 1 layers, and the network has 2: none for two, by their order."
+        "FILE has weights for 1 layer, and the network has 2: none for two, by their order."
     )
     assert refusal(model, named_file(path, [*layers, ("c", [(2, 2), (2,)])])) == (
         "FILE has weights for 3 layers, and the network has only 2; left over, by their order: c."

@@ -8,6 +8,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import h5py
 import pytest
 
 from retrain_tools.sources.open import open_model
@@ -175,3 +176,16 @@ def test_a_whole_model_of_keras_1_says_what_its_weights_are(tmp_path: Path) -> N
     assert details["layers"].startswith("7: convolution2d_1 (Convolution2D), ")
     assert details["fits"] == "no network of keras.applications"
     assert details["ordering"].startswith("th: kernels of (out, in, height, width), turned by ")
+
+
+def test_a_whole_model_of_keras_1_that_fits_says_the_command(tmp_path: Path) -> None:
+    path = named_file(tmp_path / "m.h5", as_theano(NOTOP))
+    config = {"class_name": "Convolution2D", "config": {"name": "c", "nb_filter": 64}}
+    with h5py.File(path, "r+") as file:
+        file.attrs["model_config"] = json.dumps({"class_name": "Sequential", "config": [config]})
+    opened = open_model(path)
+    assert opened.description == "Keras 1 model (HDF5)"
+    assert opened.details["fits"] == "VGG16 without its top"
+    assert opened.why_not_frozen.endswith(
+        f"save it again, and pass that. Its weights can be used as they are: {command(path)}"
+    )

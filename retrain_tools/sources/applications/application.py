@@ -8,6 +8,9 @@ from pathlib import Path
 from retrain_tools.sources.applications.names import PREFIX
 from retrain_tools.sources.contents import ImageSize
 
+PIXELS = "rgb"
+"""The node of the graph that takes pixels of 0 to 255."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Application:

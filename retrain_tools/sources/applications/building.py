@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.sources.applications.application import Application
 from retrain_tools.sources.applications.seeded import seed_weights
 from retrain_tools.sources.readers.keras_library import keras_3, reason_of
-from retrain_tools.sources.readers.keras_weights import load_weights
+from retrain_tools.sources.readers.keras_weights import load_weights, network_arguments
 
 _UNSAID_SIZE = 224  # MobileNetV3 takes any and asks nobody; its weights are for this one
 _SECONDS = 30  # without an answer from where Keras keeps weights
@@ -50,6 +50,10 @@ def build(application: Application) -> Built:
     Raises:
         InputError: Keras cannot build it in this size, or there are no such weights.
     """
+    file = application.weights_file
+    arguments: Mapping[str, Any] = {}
+    if file is not None:
+        arguments = network_arguments(file, application.name, application.include_top)
     keras = keras_3(application.where)
     construct = getattr(keras.applications, application.name)
     height, width = application.size
@@ -61,20 +65,24 @@ def build(application: Application) -> Built:
         return str(found[0])
 
     with _keras_as_by_default(keras), _watched(fetch), _told(application):
-        model = _constructed(construct, application, shape)
+        model = _constructed(construct, application, shape, arguments)
         if None in model.input_shape[1:]:
-            model = _constructed(construct, application, (_UNSAID_SIZE, _UNSAID_SIZE, 3))
+            unsaid = (_UNSAID_SIZE, _UNSAID_SIZE, 3)
+            model = _constructed(construct, application, unsaid, arguments)
     if application.weights == "none":
         seed_weights(model, application.seed)
-    elif application.weights_file is not None:
-        load_weights(model, application.weights_file)
+    elif file is not None:
+        load_weights(model, file)
     module = importlib.import_module(construct.__module__)
     return Built(model, module.preprocess_input, found[0] if found else None)
 
 
-def _constructed(construct: Any, application: Application, shape: Any) -> Any:
+def _constructed(
+    construct: Any, application: Application, shape: Any, arguments: Mapping[str, Any]
+) -> Any:
     weights = "imagenet" if application.weights == "imagenet" else None
-    return construct(include_top=application.include_top, weights=weights, input_shape=shape)
+    top = application.include_top
+    return construct(include_top=top, weights=weights, input_shape=shape, **arguments)
 
 
 @contextlib.contextmanager

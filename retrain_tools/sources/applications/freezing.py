@@ -8,15 +8,13 @@ from retrain_tools.graphdef.bottleneck import bottleneck_candidates
 from retrain_tools.graphdef.note import Note, write_note
 from retrain_tools.graphdef.spec import NETWORK_INPUT
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.applications.application import Application
+from retrain_tools.sources.applications.application import PIXELS, Application
 from retrain_tools.sources.applications.building import Built
 from retrain_tools.sources.freezing.traced import traced
 from retrain_tools.sources.readers.keras_library import keras_3, keras_errors
 
 RESIZE = "nearest"
 """How `keras.utils.load_img` and `ImageDataGenerator` resize, unless they are told otherwise."""
-
-_PIXELS = "rgb"
 
 
 def freeze_application(built: Built, application: Application) -> Any:
@@ -38,10 +36,10 @@ def freeze_application(built: Built, application: Application) -> Any:
             prepared = built.preprocess(pixels)
         return every(tf.identity(prepared, NETWORK_INPUT), training=False)
 
-    spec = tf.TensorSpec(model.input_shape, tf.float32, _PIXELS)
+    spec = tf.TensorSpec(model.input_shape, tf.float32, PIXELS)
     with keras_errors(f"{where} cannot be run for its graph"):
         frozen = traced(infer, [spec], list(layers), model.variables, where).freeze(where)
-    pixels, end_points = frozen.inputs[_PIXELS], dict(frozen.outputs)
+    pixels, end_points = frozen.inputs[PIXELS], dict(frozen.outputs)
     last = next(name for name, output in layers.items() if output is model.outputs[0])
     bottleneck = end_points[last]
     if application.include_top:

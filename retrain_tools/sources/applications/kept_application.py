@@ -11,6 +11,7 @@ from retrain_tools.graphdef import note
 from retrain_tools.sources.applications.application import Application
 from retrain_tools.sources.applications.names import keras_version
 from retrain_tools.sources.kept import kept_folder, kept_graph, key_of
+from retrain_tools.sources.readers.keras_weights_file import name_hints
 
 _CODE = Path(__file__).parent
 
@@ -49,8 +50,8 @@ def frozen_application(application: Application, model_dir: str | Path | None) -
 
 def _said(application: Application) -> tuple[Any, ...]:
     """Return all that a graph depends on, but for its weights' file and the code."""
-    named = application.weights_file is not None
-    weights = "file" if named else application.weights
+    named = application.weights_file
+    weights = f"file {sorted(name_hints(named))}" if named else application.weights
     seed = application.seed if weights == "none" else None
     keras_home = os.environ.get("KERAS_HOME") or str(Path.home())
     top = application.include_top
@@ -58,8 +59,10 @@ def _said(application: Application) -> tuple[Any, ...]:
 
 
 def _code() -> list[Path]:
-    freezing = _CODE.parent / "freezing"
-    return [*sorted(_CODE.glob("*.py")), *sorted(freezing.glob("*.py")), Path(str(note.__file__))]
+    sources = _CODE.parent
+    reading = [*sources.glob("readers/keras_[fw]*.py"), sources / "readers" / "theano.py"]
+    folders = [*sorted(_CODE.glob("*.py")), *sorted(sources.glob("freezing/*.py"))]
+    return [*folders, *sorted(reading), Path(str(note.__file__))]
 
 
 def _remembered(beside: Path) -> Path | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.sources.applications.application import Application
+from retrain_tools.sources.applications.application import PIXELS, Application
 from retrain_tools.sources.applications.kept_application import frozen_application
 from retrain_tools.sources.applications.names import (
     application_name,
@@ -55,7 +55,7 @@ def open_application(graph: str, choices: Choices, model_dir: str | Path | None)
 
     def freeze(size: ImageSize) -> Frozen:
         asked = Application(name, weights, seed or 0, top, _usual_size(size))
-        return Frozen(frozen_application(asked, model_dir), {}, {})
+        return Frozen(frozen_application(asked, model_dir), {PIXELS: f"{PIXELS}:0"}, {})
 
     return Model(
         path=Path(application.where),

@@ -6,14 +6,14 @@ import logging
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.sources.contents import Array
 from retrain_tools.sources.kinds import Place
-from retrain_tools.sources.readers.keras_fit import Fit, find_fits
+from retrain_tools.sources.readers.keras_fit import CLASSES, Fit, find_fits
 from retrain_tools.sources.readers.keras_library import reason_of
 from retrain_tools.sources.readers.keras_weights_file import (
     LayerWeights,
@@ -29,8 +29,9 @@ from retrain_tools.sources.readers.theano import (
     rows_as_channels_last,
     turn,
 )
+from retrain_tools.text_tables import counted
 
-__all__ = ["LayerWeights", "WeightsFile", "load_weights", "read_weights"]
+__all__ = ["LayerWeights", "WeightsFile", "load_weights", "network_arguments", "read_weights"]
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +64,13 @@ def load_weights(model: Any, place: str | Path | Place) -> WeightsFile:
         _tell_left_out(weights, _load_by_keras(model, weights, layers))
         return weights
     pairs = _pairs(weights, layers)
+    for layer, held in pairs:
+        _check_shapes(weights, layer, held)
     with reading(weights) as value:
-        made = [
-            (layer, _converted(weights, layer, [value(path) for path, _ in held.arrays], held))
-            for layer, held in pairs
-        ]
-    for layer, arrays in made:
-        for variable, array in zip(_variables(layer), arrays, strict=True):
+        read = [[value(path) for path, _ in held.arrays] for _, held in pairs]
+    for (layer, _), arrays in zip(pairs, read, strict=True):
+        made = _converted(weights, layer, arrays)
+        for variable, array in zip(_variables(layer), made, strict=True):
             variable.assign(array)
         if hasattr(layer, "finalize_state"):  # what Normalization computes of its weights
             layer.finalize_state()
@@ -86,13 +87,48 @@ def _shapes(layer: Any) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(variable.shape) for variable in _variables(layer))
 
 
+def network_arguments(
+    place: str | Path | Place, application: str, include_top: bool
+) -> Mapping[str, Any]:
+    """Return what a network of keras.applications has to be called with for weights to fit.
+
+    What does not fit anyway is refused before Keras is started.
+
+    Args:
+        place: the file of weights.
+        application: the network's name.
+        include_top: whether it is to have its classifier.
+
+    Returns:
+        such as `{"alpha": 0.25}`, mostly nothing.
+
+    Raises:
+        InputError: the file is damaged, of another network, or without the top.
+
+    Example:
+        >>> network_arguments("mobilenet_2_5_224_tf.h5", "MobileNet", include_top=True)
+        {'alpha': 0.25}
+    """
+    weights = read_weights(place)
+    found = (fit for fit in weights.fits if fit.application == application)
+    arguments = next((fit.arguments for fit in found), {})
+    top = "whole" if include_top else "none"
+    _check_fit(weights, Fit(application, arguments, top, CLASSES, 0))
+    return arguments
+
+
 def _check_network(weights: WeightsFile, layers: Sequence[Any]) -> None:
-    """Raise InputError where the file is of another network, or lacks the top."""
-    place = weights.place
+    """Raise InputError where the file is of another network than the model, or lacks the top."""
     sought = find_fits([_shapes(layer) for layer in layers])
-    if not sought or not weights.fits:
+    if sought:
+        _check_fit(weights, sought[0])
+
+
+def _check_fit(weights: WeightsFile, wanted: Fit) -> None:
+    if not weights.fits:
         return
-    wanted, held = sought[0], _nearest(weights.fits, sought[0])
+    place = weights.place
+    held = next((fit for fit in weights.fits if fit.name == wanted.name), weights.fits[0])
     if held.name != wanted.name:
         raise InputError(
             f"{place} holds the weights of {held.name}, not of {wanted.name}: "
@@ -108,10 +144,6 @@ def _check_network(weights: WeightsFile, layers: Sequence[Any]) -> None:
             f"{place} holds {wanted.name} for {held.classes} classes, not {wanted.classes}: "
             f"{way_out}"
         )
-
-
-def _nearest(fits: Sequence[Fit], wanted: Fit) -> Fit:
-    return next((fit for fit in fits if fit.name == wanted.name), fits[0])
 
 
 def _pairs(weights: WeightsFile, layers: Sequence[Any]) -> list[tuple[Any, LayerWeights]]:
@@ -130,7 +162,7 @@ def _pairs(weights: WeightsFile, layers: Sequence[Any]) -> list[tuple[Any, Layer
     if len(held) < len(layers):
         names = ", ".join(layer.name for layer in layers[len(held) :][:3])
         raise InputError(
-            f"{weights.place} has weights for {len(held)} layers, and the network has "
+            f"{weights.place} has weights for {counted(len(held), 'layer')}, and the network has "
             f"{len(layers)}: none for {names}, by their order."
         )
     if len(held) > len(layers) and not _ends_with_a_top(weights, layers):
@@ -146,15 +178,33 @@ def _ends_with_a_top(weights: WeightsFile, layers: Sequence[Any]) -> bool:
 def _refuse_more(weights: WeightsFile, more: Sequence[LayerWeights], layers: Sequence[Any]) -> None:
     names = ", ".join(layer.name for layer in more[:3])
     raise InputError(
-        f"{weights.place} has weights for {len(weights.layers)} layers, and the network has only "
-        f"{len(layers)}; left over, by their order: {names}."
+        f"{weights.place} has weights for {counted(len(weights.layers), 'layer')}, and the network "
+        f"has only {len(layers)}; left over, by their order: {names}."
     )
 
 
-def _converted(
-    weights: WeightsFile, layer: Any, arrays: list[Array], held: LayerWeights
-) -> list[Array]:
-    """Return a layer's arrays as TensorFlow has them, checked against those of the model."""
+def _check_shapes(weights: WeightsFile, layer: Any, held: LayerWeights) -> None:
+    """Raise InputError where a layer has other arrays than the model; none of them is read yet."""
+    is_transposed = type(layer).__name__.endswith("Transpose")
+    wanted = _shapes(layer)
+    found = weights.shapes_of(held, is_transposed)
+    if found == wanted:
+        return
+    differing = (pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1])
+    first = next(differing, None)
+    differs = (
+        f"{counted(len(found), 'array')}, not {len(wanted)}"
+        if first is None
+        else f"the shape {list(first[0])}, not {list(first[1])}"
+    )
+    raise InputError(
+        f"{weights.place} does not fit: {held.name}, for the network's layer {layer.name}, has "
+        f"{differs}."
+    )
+
+
+def _converted(weights: WeightsFile, layer: Any, arrays: list[Array]) -> list[Array]:
+    """Return a layer's arrays as TensorFlow has them."""
     kind = type(layer).__name__
     if weights.has_channels_first_kernels:
         is_transposed = kind.endswith("Transpose")
@@ -171,19 +221,6 @@ def _converted(
         arrays[: len(rows)] = [
             rows_as_channels_last(a, shape) if a.shape[:1] == (length,) else a for a in rows
         ]
-    found, wanted = tuple(a.shape for a in arrays), _shapes(layer)
-    if found != wanted:
-        differing = (pair for pair in zip(found, wanted, strict=False) if pair[0] != pair[1])
-        first = next(differing, None)
-        differs = (
-            f"{len(found)} arrays, not {len(wanted)}"
-            if first is None
-            else f"the shape {first[0]}, not {first[1]}"
-        )
-        raise InputError(
-            f"{weights.place} does not fit: {held.name}, for the network's layer {layer.name}, has "
-            f"{differs}."
-        )
     return arrays
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from retrain_tools.errors import InputError
-from retrain_tools.sources.contents import ReadValue
+from retrain_tools.sources.contents import Array, ReadValue
 from retrain_tools.sources.kinds import Kind, Place, foreign_kind, kind_of
 from retrain_tools.sources.readers.hdf5 import list_arrays, opened, read_attributes, text_of
 from retrain_tools.sources.readers.keras_fit import Fit, Layer, find_fits
@@ -22,6 +22,7 @@ from retrain_tools.sources.readers.keras_zip import unzipped
 
 Shape = tuple[int, ...]
 
+_HINTS = re.compile(r"th_dim_ordering|t[fh]_kernels")
 _GROUPS_OF_LAYERS = ("layers", "_layer_checkpoint_dependencies")  # of Keras 3, and of 2.12 to 2.15
 _NOT_WEIGHTS = {"seed_generator", "optimizer", "metrics", "compile_metrics"}  # that Keras 3 saves
 
@@ -108,7 +109,7 @@ class WeightsFile:
 
         Weights of Keras 2 and 3 do not tell; there the file's name counts (`th_dim_ordering`).
         """
-        return self.has_channels_first_kernels or "th_dim_ordering" in self._hint
+        return self.has_channels_first_kernels or "th_dim_ordering" in self._hints
 
     @functools.cached_property
     def has_turned_kernels(self) -> bool:
@@ -119,8 +120,8 @@ class WeightsFile:
         """
         if self.backend is not None:
             return self.backend == "theano"
-        if "tf_kernels" in self._hint or "th_kernels" in self._hint:
-            return "th_kernels" in self._hint
+        if {"tf_kernels", "th_kernels"} & self._hints:
+            return "th_kernels" in self._hints
         return self.has_channels_first_kernels
 
     @property
@@ -128,14 +129,25 @@ class WeightsFile:
         """`th` where anything is ordered as Theano had it, and has to be converted; else `tf`."""
         return "th" if self.has_channels_first or self.has_turned_kernels else "tf"
 
+    def shapes_of(self, layer: LayerWeights, is_transposed: bool = False) -> Layer:
+        """Return the shapes of a layer's arrays, kernels as this Keras has them.
+
+        Args:
+            layer: one of `layers`.
+            is_transposed: whether its kernel is one of (height, width, out, in).
+        """
+        if not self.has_channels_first_kernels:
+            return tuple(shape for _, shape in layer.arrays)
+        order = (2, 3, 0, 1) if is_transposed else (2, 3, 1, 0)
+        return tuple(
+            tuple(shape[axis] for axis in order) if len(shape) == 4 else shape
+            for _, shape in layer.arrays
+        )
+
     @functools.cached_property
     def shapes(self) -> Sequence[Layer]:
         """The shapes of each layer's arrays, kernels as (height, width, in, out)."""
-        first = self.has_channels_first_kernels
-        return [
-            tuple((*s[2:], s[1], s[0]) if first and len(s) == 4 else s for _, s in layer.arrays)
-            for layer in self.layers
-        ]
+        return [self.shapes_of(layer) for layer in self.layers]
 
     @functools.cached_property
     def fits(self) -> Sequence[Fit]:
@@ -148,8 +160,18 @@ class WeightsFile:
         return self.fits[0].top == "whole" if self.fits else None
 
     @property
-    def _hint(self) -> str:
-        return self.place.named.name.lower()
+    def _hints(self) -> frozenset[str]:
+        return name_hints(self.place.named)
+
+
+def name_hints(path: Path) -> frozenset[str]:
+    """Return what a file's name says of its ordering, in the words that Keras's own files have.
+
+    Example:
+        >>> sorted(name_hints(Path("vgg16_weights_th_dim_ordering_th_kernels_notop.h5")))
+        ['th_dim_ordering', 'th_kernels']
+    """
+    return frozenset(_HINTS.findall(path.name.lower()))
 
 
 def read_weights(place: str | Path | Place) -> WeightsFile:
@@ -170,13 +192,20 @@ def read_weights(place: str | Path | Place) -> WeightsFile:
 
 @contextlib.contextmanager
 def reading(weights: WeightsFile) -> Iterator[ReadValue]:
-    """Yield what reads an array of the file by its path.
+    """Yield what reads an array of numbers by its path in the file.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or an array is none of numbers.
     """
     with _hdf5_of(weights.place) as (path, _), opened(path, str(weights.place)) as file:
-        yield lambda name: np.asarray(file[name][()])
+
+        def read(name: str) -> Array:
+            array = np.asarray(file[name][()])
+            if array.dtype.kind not in "fiu":
+                raise InputError(f"{weights.place} does not fit: {name!r} holds no numbers.")
+            return array
+
+        yield read
 
 
 def todays_name(name: str) -> str:
@@ -233,7 +262,7 @@ def _read(place: Place, path: Path, version: str | None) -> WeightsFile:
         writer = "names"
         layers = [_named(place, f"{root}/{n}".strip("/"), n, groups, arrays) for n in names]
     elif "nb_layers" in said:
-        writer, count = "params", int(np.ravel(said["nb_layers"])[0])
+        writer, count = "params", _number(place, said["nb_layers"])
         layers = [_numbered(f"layer_{n}", arrays) for n in range(min(count, len(groups)))]
     elif any("vars" in name.split("/") for name in arrays):
         writer, layers = "vars", _by_vars(groups, arrays)
@@ -244,6 +273,15 @@ def _read(place: Place, path: Path, version: str | None) -> WeightsFile:
     backend = text_of(said["backend"]) if "backend" in said else None
     held = tuple(layer for layer in layers if layer.arrays)
     return WeightsFile(place, writer, version, backend, tuple(names), count, held)
+
+
+def _number(place: Place, value: Any) -> int:
+    try:
+        return int(np.ravel(value)[0])
+    except (ValueError, TypeError, IndexError, OverflowError) as error:
+        raise InputError(
+            f"{place} is damaged: its attribute nb_layers is no number; download it again."
+        ) from error
 
 
 def _named(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from retrain_tools.sources.readers.keras_fit import CLASSES, find_nearest
 from retrain_tools.sources.readers.keras_weights_file import (
     WeightsFile,
+    name_hints,
     old_resnet_names,
     shapes_text,
 )
@@ -61,7 +62,7 @@ def _ordering(weights: WeightsFile) -> str:
         told.append("kernels of (out, in, height, width)")
     if weights.has_turned_kernels:
         by = "the attribute backend" if weights.backend else "the file's name"
-        if weights.backend is None and "th_kernels" not in weights.place.named.name.lower():
+        if weights.backend is None and "th_kernels" not in name_hints(weights.place.named):
             by = "the kernels' shapes"
         told.append(f"turned by 180 degrees, as Theano had them (by {by})")
     if weights.has_channels_first:

@@ -183,13 +183,21 @@ def test_a_retrained_network_labels_as_the_features_say(
         assert dict(found.best) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.parametrize("resize", [None, "tf_bilinear", "lanczos"])
 def test_a_frozen_file_is_the_network_with_its_image_side(
-    models: dict[str, Any], photos: Path, model_dir: Path, tmp_path: Path
+    resize: str | None, models: dict[str, Any], photos: Path, model_dir: Path, tmp_path: Path
 ) -> None:
-    file = rt.freeze(opened("VGG16", model_dir), tmp_path / "vgg16.pb")
+    file = rt.freeze(opened("VGG16", model_dir, resize=resize), tmp_path / "vgg16.pb")
     wanted = models["VGG16"].predict(
-        prepared("VGG16", loaded(photos, SIZE["VGG16"], "nearest")), verbose=0
+        prepared("VGG16", loaded(photos, SIZE["VGG16"], resize or "nearest")), verbose=0
     )
     model = rt.load(file)
-    assert model.frozen().spec.encoded_input == "DecodeJpeg/contents:0"
-    close(rt.fetch(model, "block5_pool", str(photos)).values["block5_pool"], wanted)
+    spec = model.frozen().spec
+    assert (spec.encoded_input, spec.resize) == ("DecodeJpeg/contents:0", None)
+    found = rt.fetch(model, "block5_pool", str(photos)).values["block5_pool"]
+    if resize == "lanczos":  # a few pixels differ by one level
+        assert 0 < np.abs(found - wanted).max() < 0.02 * wanted.std()
+    else:
+        close(found, wanted)
+    again = rt.load(file, input_layer="network_input").frozen().spec
+    assert again.resize == (resize or "nearest")  # as the file notes it

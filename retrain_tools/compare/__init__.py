@@ -1,1 +1,0 @@
-"""Two sets of features against each other: how they differ, and why."""
