@@ -12,7 +12,7 @@ import numpy as np
 from retrain_tools.explaining.explanation import Cause, Runnable
 from retrain_tools.explaining.pipeline import SLOTS, Pipeline
 from retrain_tools.explaining.runs import OwnSide
-from retrain_tools.graphdef.spec import PILLOW_RESIZES, TF_BILINEAR
+from retrain_tools.graphdef.spec import NETWORK_INPUT, PILLOW_RESIZES, TF_BILINEAR
 
 NO_FLAG = "No flag and no short code does that; explaining/pixels.py makes such pixels."
 
@@ -95,6 +95,8 @@ def _flags(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None:
     changed -= {"tensor", "pooling"}
     if not changed:
         return fetched
+    if own.entry == f"{NETWORK_INPUT}:0" and changed == {"scale"} and end.scale == "raw":
+        return ["--preprocess=none", *fetched]
     if own.entry != spec.pixel_input:
         return None
     if (end.decoder, end.resize, end.scale) == ("accurate", "pillow_bilinear", "raw") and (

@@ -169,6 +169,8 @@ def _of_stored(
 
 
 def _rows_of(ways: Sequence[Stored], rows: tuple[Cause, ...], base: float) -> tuple[Tried, ...]:
-    return tuple(
+    """Return the rows of the table: what changes something and brings the two nearer."""
+    found = [
         Tried((*rows, *way.causes), way.error, share_removed(way.error, base), 0) for way in ways
-    )
+    ]
+    return tuple(row for row in found if row.causes and row.share > 0)

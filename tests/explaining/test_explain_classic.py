@@ -73,6 +73,7 @@ def test_missing_preprocessing_for_the_values(native, keras_maps, photos) -> Non
     found = explain(runnable, pooled, keras_maps[0].mean((1, 2)), photos)
     assert causes(found) == {"scale": "raw"}
     assert found.sentence.startswith("B is A with pixels of 0 to 255: mean error ")
+    assert found.command is not None and " --preprocess=none --tensors=" in found.command
 
 
 def test_both_at_once(native, keras_maps, photos) -> None:
