@@ -1,4 +1,4 @@
-"""Features as somebody else would make them: plain Pillow and TensorFlow, nothing of explaining/."""
+"""Features as somebody else would make them: plain Pillow and TensorFlow, not our own code."""
 
 from __future__ import annotations
 

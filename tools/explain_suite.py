@@ -1,12 +1,12 @@
 r"""Does explain() name the right cause? Synthetic discrepancies on real photos, made by other code.
 
   python tools/explain_suite.py --graph=near_real_graph_def.pb --image_dir=orchids/images
-  python tools/explain_suite.py --graph=stand_in.pb --image_dir=orchids/images --only='kept|BGR$'
+  python tools/explain_suite.py --graph=stand_in.pb --image_dir=orchids/images --only=BGR
 
 Each discrepancy is what somebody does to a graph's images or features who reads them with Pillow
-or TensorFlow directly: alone, and in pairs. The explanation that comes first has to be that one, or one
-that makes the same pixels. Printed are a line for each, a table of what was taken for what, and the
-share that is right. Exit status 1 where it is under 95 % or one is wrong with certainty.
+or TensorFlow directly: alone, and in pairs. The explanation that comes first has to be that one, or
+one that makes the same pixels. Printed are a line for each, a table of what was taken for what, and
+the share that is right. Exit status 1 where it is under 95 % or one is wrong with certainty.
 """
 
 from __future__ import annotations

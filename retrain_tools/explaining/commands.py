@@ -12,8 +12,13 @@ import numpy as np
 from retrain_tools.explaining.explanation import Cause, Runnable
 from retrain_tools.explaining.pipeline import SLOTS, Pipeline
 from retrain_tools.explaining.runs import OwnSide
-from retrain_tools.graphdef.spec import PILLOW_RESIZES, TF_BILINEAR
+from retrain_tools.graphdef.spec import NETWORK_INPUT, PILLOW_RESIZES, TF_BILINEAR
 
+KERAS_FLAGS = (
+    "The command leaves out the flags by which the graph was opened (--weights, --weights_seed, "
+    "--include_top, --input_height, --input_width): give the same again."
+)
+KERAS_MODEL = "`model` is what rt.load gave for the side that was run, opened as it was."
 NO_FLAG = "No flag and no short code does that; explaining/pixels.py makes such pixels."
 
 # --input_mean and --input_std.
@@ -47,7 +52,16 @@ _FINISH = {
     "float16": "features = features.astype(np.float16)",
     "bfloat16": "features = tf.cast(features, tf.bfloat16)",
 }
-_OF_FEATURES = ("rows", "normalised", "stored_as", "factor")
+_KERAS = "keras:"  # an application, of which the name does not say how it was opened
+
+
+def about_command(runnable: Runnable, command: str | None) -> tuple[str, ...]:
+    """Return what has to be said of a command: that there is none, or what is left out of it."""
+    if command is None:
+        return (NO_FLAG,)
+    if not str(runnable.frozen.path).startswith(_KERAS):
+        return ()
+    return (KERAS_FLAGS if command.startswith("python ") else KERAS_MODEL,)
 
 
 def finishing_lines(causes: Sequence[Cause]) -> list[str]:
@@ -95,6 +109,8 @@ def _flags(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None:
     changed -= {"tensor", "pooling"}
     if not changed:
         return fetched
+    if own.entry == f"{NETWORK_INPUT}:0" and changed == {"scale"} and end.scale == "raw":
+        return ["--preprocess=none", *fetched]
     if own.entry != spec.pixel_input:
         return None
     if (end.decoder, end.resize, end.scale) == ("accurate", "pillow_bilinear", "raw") and (
@@ -154,7 +170,8 @@ def _python(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None
         return None
     pooled = {"none": "", "avg": ".mean((1, 2))", "max": ".max((1, 2))"}[end.pooling]
     feeds = f'{{"{own.entry}": pixels[None]}}'
-    graph = f'rt.load("{runnable.frozen.path}")'
+    path = str(runnable.frozen.path)
+    graph = "model" if path.startswith(_KERAS) else f'rt.load("{path}")'
     return [
         f"pixels = {pixels}",
         f'features = rt.run({graph}, "{end.tensor}", {feeds})["{end.tensor}"]{pooled}',

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.explaining.commands import NO_FLAG, finishing_lines, way_to_agree
+from retrain_tools.explaining.commands import about_command, finishing_lines, way_to_agree
 from retrain_tools.explaining.explanation import Cause, Explanation, Runnable, Tried
 from retrain_tools.explaining.finishing import difference, flat, seen_finish, spread_of, squeezed
 from retrain_tools.explaining.parts import about_parts, parts_of
@@ -124,8 +124,8 @@ def _by_running(
         by_run = of_causes((*rows, *found.causes), before, found.best.error, base, names)
         if by_run is not None and (alone is None or by_run.after < 0.5 * alone.after):
             command = way_to_agree(runnable, found.own, found.best.pipeline, images, by_run.causes)
-            unsaid: tuple[str, ...] = () if command else (NO_FLAG,)
-            verdict = dataclasses.replace(by_run, command=command, notes=unsaid)
+            notes = about_command(runnable, command)
+            verdict = dataclasses.replace(by_run, command=command, notes=notes)
     if verdict is None:
         removed = max((row.share for row in tried if row.causes), default=0.0)
         ways = found.ways if found is not None else 0
@@ -169,6 +169,8 @@ def _of_stored(
 
 
 def _rows_of(ways: Sequence[Stored], rows: tuple[Cause, ...], base: float) -> tuple[Tried, ...]:
-    return tuple(
+    """Return the rows of the table: what changes something and brings the two nearer."""
+    found = [
         Tried((*rows, *way.causes), way.error, share_removed(way.error, base), 0) for way in ways
-    )
+    ]
+    return tuple(row for row in found if row.causes and row.share > 0)

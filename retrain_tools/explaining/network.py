@@ -37,6 +37,9 @@ _SCALING = (
 _NETWORK_INPUT = "network_input"  # that is what `keras:NAME` graphs call it
 
 
+_MOST_OPEN = 2  # networks beside the graph's own: each holds all weights
+
+
 class NotPossibleError(Exception):
     """This network does not run in that way: not of that size, or not to that tensor."""
 
@@ -114,10 +117,13 @@ class Network(contextlib.AbstractContextManager["Network"]):
             Body(self._changed(Way(frozen.spec.image_size)), tensors)
         )
         self._most = body.batch_size
-        own = Way(frozen.spec.image_size), self._tensors
-        self._opened: dict[tuple[Way, tuple[str, ...]], _Opened | None] = {
-            own: _Opened(body.run, self._most)
+        self._own = Way(frozen.spec.image_size)
+        self._bodies: dict[tuple[str, ...], _Opened | None] = {
+            self._tensors: _Opened(body.run, self._most)
         }
+        self._others: dict[
+            tuple[Way, tuple[str, ...]], tuple[_Opened | None, contextlib.ExitStack]
+        ] = {}
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
@@ -130,39 +136,61 @@ class Network(contextlib.AbstractContextManager["Network"]):
         """
         wanted = tuple(tensors)
         fetched = self._tensors if set(wanted) <= set(self._tensors) else wanted
-        run, most = self._open_once(way, fetched)
-        try:
-            parts = [run(pixels[row : row + most]) for row in range(0, len(pixels), most)]
-        except EngineError as error:
-            raise NotPossibleError(str(error)) from error
-        values = [np.concatenate(found) for found in zip(*parts, strict=True)]
+        if way == self._own:
+            values = _values(self._body(fetched), pixels)
+        else:  # one at a time: what is not used any more is closed
+            with self._opening:
+                values = _values(self._opened_once(way, fetched), pixels)
         if any(len(value) != len(pixels) for value in values):
             raise NotPossibleError("it gives no row for each image")
         return [values[fetched.index(tensor)] for tensor in wanted]
 
-    def _open_once(self, way: Way, tensors: tuple[str, ...]) -> _Opened:
+    def _body(self, tensors: tuple[str, ...]) -> _Opened:
         with self._opening:
-            if (way, tensors) not in self._opened:
-                self._opened[way, tensors] = self._open(way, tensors)
-            opened = self._opened[way, tensors]
-        if opened is None:
-            raise NotPossibleError(f"it does not run: {way}, {tensors}")
-        return opened
+            if tensors not in self._bodies:
+                self._bodies[tensors] = self._open(self._own, tensors, self._closing)
+            return _possible(self._bodies[tensors])
 
-    def _open(self, way: Way, tensors: Sequence[str]) -> _Opened | None:
+    def _opened_once(self, way: Way, tensors: tuple[str, ...]) -> _Opened:
+        if (way, tensors) not in self._others:
+            if len(self._others) == _MOST_OPEN:
+                _, closing = self._others.pop(next(iter(self._others)))
+                closing.close()
+            closing = self._closing.enter_context(contextlib.ExitStack())
+            self._others[way, tensors] = self._open(way, tensors, closing), closing
+        return _possible(self._others[way, tensors][0])
+
+    def _open(
+        self, way: Way, tensors: Sequence[str], closing: contextlib.ExitStack
+    ) -> _Opened | None:
         frozen = self._changed(way)
         try:
             light, weights = plan_body(frozen.graph_def, frozen.spec, tensors)
             engine = TensorFlowEngine(light, weights, self._entry, tensors, str(frozen.path))
         except InputError:
             return None
-        self._closing.enter_context(engine)
+        closing.enter_context(engine)
         return _Opened(engine.run, way.training_batch() or self._most)
 
     def _changed(self, way: Way) -> FrozenGraph:
         graph_def = changed_graph(self._frozen.graph_def, way.network, way.precision)
         spec = dataclasses.replace(self._frozen.spec, pixel_input=self._entry, image_size=way.sides)
         return dataclasses.replace(self._frozen, graph_def=graph_def, spec=spec)
+
+
+def _possible(opened: _Opened | None) -> _Opened:
+    if opened is None:
+        raise NotPossibleError("it does not run in this way")
+    return opened
+
+
+def _values(opened: _Opened, pixels: Floats) -> list[Floats]:
+    run, most = opened
+    try:
+        parts = [run(pixels[row : row + most]) for row in range(0, len(pixels), most)]
+    except EngineError as error:
+        raise NotPossibleError(str(error)) from error
+    return [np.concatenate(found) for found in zip(*parts, strict=True)]
 
 
 def tensors_after(frozen: FrozenGraph, entry: str) -> list[tuple[str, tuple[int, ...]]]:

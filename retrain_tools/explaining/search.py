@@ -107,13 +107,21 @@ class Search:
                 beam = self._plain()
             is_last = self._is_enough(rows)
             expanded.update(beam)
-            for pipeline in beam[: 1 if is_last else None]:
-                self._try(moves(self._facts, pipeline, with_dear), rows)
+            for group in self._groups(beam[: 1 if is_last else None], with_dear):
+                self._try(group, rows)
                 best = self.best()
                 if best is None or self.is_exact(best, rows):
                     return
             if is_last:
                 return
+
+    def _groups(self, beam: Sequence[Pipeline], with_dear: bool) -> list[list[Pipeline]]:
+        """Return what the pipelines lead to; of what is dear, each network's ways together."""
+        groups = [list(moves(self._facts, pipeline, with_dear)) for pipeline in beam]
+        if not with_dear:
+            return groups
+        together = [pipeline for group in groups for pipeline in group]
+        return [sorted(together, key=lambda p: (p.size, p.network, p.precision))]
 
     def best(self) -> Found | None:
         """Return what leaves the least; of those that leave nearly as little, the simplest."""

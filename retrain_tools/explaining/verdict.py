@@ -18,6 +18,7 @@ MOST_LEFT = 0.01  # of the difference, in an explanation
 MOST_LEFT_OF_PART = 0.5  # in one that is called partial
 WHAT_ELSE = "A preprocessing that is not among the hypotheses would look the same."
 _ALIKE = 0.995  # channels' correlation: so little may come of precision, or of another library
+_MUCH_ALIKE = 0.4  # linear CKA
 _RELATED = 0.1  # linear CKA, without bias, above which two feature sets see the same in images
 
 
@@ -115,9 +116,9 @@ def unexplained(
         evidence.insert(0, "they differ by little, as by low precision or another library")
     elif ways and like.cka >= _RELATED:
         found = ", ".join([*evidence, f"and of {ways} other ways to run {names[0]} none {nearer}"])
-        sentence = (
-            f"{names[1]} looks like the same preprocessing, different weights: {found} ({was})"
-        )
+        # Of features that are little alike, the preprocessing may be another as well.
+        same = "the same preprocessing, " if like.cka >= _MUCH_ALIKE else ""
+        sentence = f"{names[1]} looks like {same}different weights: {found} ({was})"
         return Explanation("different_weights", (), before, before, sentence)
     evidence.append(
         f"and of {ways} other ways to run {names[0]} none {nearer}"
