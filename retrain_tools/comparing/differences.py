@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.explaining.similarity import Probe, cka, nearest_agreement, probe
+from retrain_tools.explaining.similarity import Probe, as_vectors, cka, nearest_agreement, probe
 
 Array = npt.NDArray[np.float32]
 Figures = npt.NDArray[np.float64]
@@ -188,13 +188,6 @@ def comparable(a: Array, b: Array) -> tuple[str, Array | None, Array | None]:
         ]
         return " and ".join(done), as_vectors(a), as_vectors(b)
     return "values cannot be compared: the depths differ", None, None
-
-
-def as_vectors(values: Array) -> Array:
-    """Return float32 [N, channels]: maps averaged over their places."""
-    if values.ndim == 1:
-        return values[:, np.newaxis]
-    return values if values.ndim == 2 else values.mean(axis=tuple(range(1, values.ndim - 1)))
 
 
 def _spread(values: Array) -> float:

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.comparing.differences import as_vectors
 from retrain_tools.comparing.matching import Matching, match_similar
 from retrain_tools.comparing.rows import SideRows
 from retrain_tools.comparing.sides import Running, Side, run_side
 from retrain_tools.errors import InputError
+from retrain_tools.explaining.similarity import as_vectors
 
 Array = npt.NDArray[np.float32]
 

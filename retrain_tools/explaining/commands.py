@@ -12,13 +12,9 @@ import numpy as np
 from retrain_tools.explaining.explanation import Cause, Runnable
 from retrain_tools.explaining.pipeline import SLOTS, Pipeline
 from retrain_tools.explaining.runs import OwnSide
+from retrain_tools.graphdef.next_commands import Given
 from retrain_tools.graphdef.spec import NETWORK_INPUT, PILLOW_RESIZES, TF_BILINEAR
 
-KERAS_FLAGS = (
-    "The command leaves out the flags by which the graph was opened (--weights, --weights_seed, "
-    "--include_top, --input_height, --input_width): give the same again."
-)
-KERAS_MODEL = "`model` is what rt.load gave for the side that was run, opened as it was."
 NO_FLAG = "No flag and no short code does that; explaining/pixels.py makes such pixels."
 
 # --input_mean and --input_std.
@@ -52,16 +48,6 @@ _FINISH = {
     "float16": "features = features.astype(np.float16)",
     "bfloat16": "features = tf.cast(features, tf.bfloat16)",
 }
-_KERAS = "keras:"  # an application, of which the name does not say how it was opened
-
-
-def about_command(runnable: Runnable, command: str | None) -> tuple[str, ...]:
-    """Return what has to be said of a command: that there is none, or what is left out of it."""
-    if command is None:
-        return (NO_FLAG,)
-    if not str(runnable.frozen.path).startswith(_KERAS):
-        return ()
-    return (KERAS_FLAGS if command.startswith("python ") else KERAS_MODEL,)
 
 
 def finishing_lines(causes: Sequence[Cause]) -> list[str]:
@@ -90,11 +76,18 @@ def way_to_agree(
     folder = os.path.commonpath([Path(image).parent for image in images]) if images else "PHOTOS"
     words = [
         "python -m retrain_tools.fetch_tensors",
-        f"--graph={shlex.quote(str(runnable.frozen.path))}",
+        _given(runnable, flags).flags(),
         *flags,
         f"--image_dir={shlex.quote(folder)} --output=features.npz",
     ]
     return "\n".join([" ".join(words), *after])
+
+
+def _given(runnable: Runnable, flags: Sequence[str]) -> Given:
+    """Return the graph and what the user said of it, but for what the flags say otherwise."""
+    frozen, names = runnable.frozen, " ".join(flags)
+    said = {name: value for name, value in frozen.said.items() if f"--{name}=" not in names}
+    return Given(frozen.path, said, is_known=True, has_size=True)
 
 
 def _flags(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None:
@@ -170,8 +163,7 @@ def _python(runnable: Runnable, own: OwnSide, end: Pipeline) -> list[str] | None
         return None
     pooled = {"none": "", "avg": ".mean((1, 2))", "max": ".max((1, 2))"}[end.pooling]
     feeds = f'{{"{own.entry}": pixels[None]}}'
-    path = str(runnable.frozen.path)
-    graph = "model" if path.startswith(_KERAS) else f'rt.load("{path}")'
+    graph = _given(runnable, ()).load()
     return [
         f"pixels = {pixels}",
         f'features = rt.run({graph}, "{end.tensor}", {feeds})["{end.tensor}"]{pooled}',

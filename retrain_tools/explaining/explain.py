@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError
-from retrain_tools.explaining.commands import about_command, finishing_lines, way_to_agree
+from retrain_tools.explaining.commands import NO_FLAG, finishing_lines, way_to_agree
 from retrain_tools.explaining.explanation import Cause, Explanation, Runnable, Tried
 from retrain_tools.explaining.finishing import difference, flat, seen_finish, spread_of, squeezed
 from retrain_tools.explaining.parts import about_parts, parts_of
@@ -124,8 +124,8 @@ def _by_running(
         by_run = of_causes((*rows, *found.causes), before, found.best.error, base, names)
         if by_run is not None and (alone is None or by_run.after < 0.5 * alone.after):
             command = way_to_agree(runnable, found.own, found.best.pipeline, images, by_run.causes)
-            notes = about_command(runnable, command)
-            verdict = dataclasses.replace(by_run, command=command, notes=notes)
+            unsaid = (NO_FLAG,) if command is None else ()
+            verdict = dataclasses.replace(by_run, command=command, notes=unsaid)
     if verdict is None:
         removed = max((row.share for row in tried if row.causes), default=0.0)
         ways = found.ways if found is not None else 0

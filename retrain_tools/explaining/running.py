@@ -224,15 +224,16 @@ def _simplest(search: Search, start: Pipeline, best: Found, rows: Sequence[int])
 
 
 def _table(search: Search, start: Pipeline, images: int, base: float) -> list[Tried]:
-    nearest = sorted(search.tried.values(), key=lambda found: (found.error, found.count))
+    """Return the best ways on a few images; of those that give the same, the simplest."""
+    rows: dict[str, Tried] = {}
+    for found in sorted(search.tried.values(), key=lambda found: found.count):
+        causes = (*causes_between(start, found.pipeline), *found.finish.causes())
+        if not causes:
+            base = found.error  # the difference before, on these images
+        rows.setdefault(f"{found.error:.5g}", Tried(causes, found.error, 0.0, images))
+    nearest = sorted((row for row in rows.values() if row.causes), key=lambda row: row.error)
     return [
-        Tried(
-            (*causes_between(start, found.pipeline), *found.finish.causes()),
-            found.error,
-            share_removed(found.error, base),
-            images,
-        )
-        for found in nearest[:_TABLE]
+        dataclasses.replace(row, share=share_removed(row.error, base)) for row in nearest[:_TABLE]
     ]
 
 

@@ -38,6 +38,13 @@ class Probe:
     classes: int
 
 
+def as_vectors(values: Array) -> Array:
+    """Return float32 [N, channels]: maps averaged over their places."""
+    if values.ndim == 1:
+        return values[:, np.newaxis]
+    return values if values.ndim == 2 else values.mean(axis=tuple(range(1, values.ndim - 1)))
+
+
 def nearest_agreement(a: Array, b: Array) -> float | None:
     """Return the share of images whose nearest other image is the same on both sides.
 

@@ -9,8 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.explaining.explanation import Cause, Explanation
-from retrain_tools.explaining.finishing import flat
-from retrain_tools.explaining.similarity import cka
+from retrain_tools.explaining.similarity import as_vectors, cka
 
 Floats = npt.NDArray[np.float32]
 
@@ -37,7 +36,7 @@ class Likeness:
 
 def likeness(mine: Floats, other: Floats) -> Likeness:
     """Return how two sets of features, [N, ...] each, are related."""
-    one, two = (flat(values).astype(np.float64) for values in (mine, other))
+    one, two = (as_vectors(values).astype(np.float64) for values in (mine, other))
     correlation = float("nan")
     if one.shape == two.shape and len(one) > 2:
         a, b = one - one.mean(0), two - two.mean(0)
@@ -45,7 +44,7 @@ def likeness(mine: Floats, other: Floats) -> Likeness:
         moves = norms > 0
         if moves.any():
             correlation = float(((a * b).sum(0)[moves] / norms[moves]).mean())
-    found = cka(flat(mine), flat(other))
+    found = cka(one.astype(np.float32), two.astype(np.float32))
     return Likeness(float("nan") if found is None else found, correlation)
 
 

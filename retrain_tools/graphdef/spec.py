@@ -106,9 +106,11 @@ class FrozenGraph:
         spec: which tensors take the image, how pixels are prepared, where the bottleneck is.
         path: the file that it was read from.
         entry: the catalogue's knowledge of this network, if it is one of those.
+        said: what the user said of it, by the names of `load`'s arguments.
     """
 
     graph_def: Any
     spec: GraphSpec
     path: Path
     entry: CatalogEntry | None = None
+    said: Mapping[str, Any] = dataclasses.field(default_factory=dict)

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from retrain_tools.comparing.comparison import Comparison
-from retrain_tools.comparing.differences import as_vectors, comparable
+from retrain_tools.comparing.differences import comparable
+from retrain_tools.explaining.similarity import as_vectors
 from retrain_tools.images.decode import (
     EXTENSIONS,
     EncodedImage,

@@ -201,7 +201,8 @@ class Model:
         spec, entry = make_spec(made.graph_def, str(self.path), self.entry, overrides)
         if spec.final is None and len(made.outputs) == 1:
             spec = dataclasses.replace(spec, final=next(iter(made.outputs.values())))
-        return FrozenGraph(made.graph_def, spec, self.path, entry)
+        how = said(self.choices, overrides)
+        return FrozenGraph(made.graph_def, spec, self.path, entry, how)
 
     def value(self, name: str) -> Array:
         """Read the value of one variable: an array of its dtype and shape.

@@ -7,8 +7,8 @@ import pytest
 from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
-from retrain_tools.comparing.differences import as_vectors, comparable, differences
-from retrain_tools.explaining.similarity import cka, nearest_agreement, probe
+from retrain_tools.comparing.differences import comparable, differences
+from retrain_tools.explaining.similarity import as_vectors, cka, nearest_agreement, probe
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(12, 7)).astype(np.float32)
