@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -104,6 +105,23 @@ def test_the_sentence_has_its_evidence_and_the_command_makes_them_agree(maker, p
         f"python -m retrain_tools.fetch_tensors --graph={graph} --input_layer=Mul:0 "
         f"--resize=tf_bilinear --input_mean=0 --input_std=255 --tensors={POOL} --image_dir="
     )
+
+
+def test_the_command_says_how_the_graph_was_opened_but_for_what_changes(maker, photos) -> None:
+    said = {"input_layer": "Mul:0", "input_mean": 127.5, "tags": ["serve"], "feed": {"keep:0": 1.0}}
+    frozen = dataclasses.replace(maker.frozen, said=said)
+    mine = maker.features(photos, {}, POOL, None)
+    found = explain(Runnable(frozen, POOL), mine, explained_side(maker, photos), photos)
+    assert found.command is not None
+    assert found.command.startswith(
+        f"python -m retrain_tools.fetch_tensors --graph={frozen.path} --tags=serve "
+        "--feed=keep:0=1.0 --input_layer=Mul:0 --resize=tf_bilinear --input_mean=0 --input_std=255 "
+    )
+
+
+def explained_side(maker: Maker, photos: list[str]) -> np.ndarray:
+    recipe = image_case("0 to 1", "half-pixel bilinear").recipe
+    return maker.features(photos, recipe, POOL, None)
 
 
 def test_lines_of_python_where_no_flag_does_it(maker, photos) -> None:

@@ -7,12 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import retrain_tools as rt
 from retrain_tools.explaining.explain import explain
 from retrain_tools.explaining.explanation import Explanation, Runnable
 from retrain_tools.features.extractor import Extractor
-from retrain_tools.graphdef.spec import SpecOverrides
-from retrain_tools.sources.contents import Choices
-from retrain_tools.sources.open import open_model
 from tests.features import tiny
 
 SIDE, COUNT = 150, 8
@@ -30,26 +28,27 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 
 @pytest.fixture(scope="module")
 def keras_maps(photos: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """What `predict` gives, [n, 5, 5, 1280]: without the application's preprocessing, and with."""
+    """What `predict` gives, [n, 3, 3, 2048]: without the application's preprocessing, and with."""
     import keras
-    from keras.applications import mobilenet_v2
+    from keras.applications import inception_v3
 
     from retrain_tools.sources.applications.seeded import seed_weights
 
-    model = mobilenet_v2.MobileNetV2(include_top=False, weights=None, input_shape=(SIDE, SIDE, 3))
+    model = inception_v3.InceptionV3(include_top=False, weights=None, input_shape=(SIDE, SIDE, 3))
     seed_weights(model, 0)
     images = [keras.utils.load_img(path, target_size=(SIDE, SIDE)) for path in photos]
     pixels = np.stack([keras.utils.img_to_array(image) for image in images])
-    with_preprocessing = mobilenet_v2.preprocess_input(pixels.copy())
+    with_preprocessing = inception_v3.preprocess_input(pixels.copy())
     return model.predict(pixels, verbose=0), model.predict(with_preprocessing, verbose=0)
 
 
 @pytest.fixture(scope="module")
 def native(photos: list[str], tmp_path_factory: pytest.TempPathFactory):
-    """The frozen graph of the same weights, and its pooled features, [n, 1280]."""
+    """The frozen graph of the same weights, and its pooled features, [n, 2048]."""
     place: Path = tmp_path_factory.mktemp("models")
-    model = open_model("keras:MobileNetV2", str(place), Choices(weights="none", weights_seed=0))
-    frozen = model.frozen(SpecOverrides(input_height=SIDE, input_width=SIDE))
+    size = {"input_height": SIDE, "input_width": SIDE}
+    model = rt.load("keras:InceptionV3", model_dir=place, weights="none", weights_seed=0, **size)
+    frozen = rt.load(rt.freeze(model, place / "native.pb")).frozen()
     with Extractor(frozen, [frozen.spec.bottleneck], "avg") as extractor:
         rows = [result for _, result in extractor.extract(photos)]
     return Runnable(frozen, frozen.spec.bottleneck, "avg"), np.stack([row[0] for row in rows])
@@ -62,7 +61,7 @@ def causes(found: Explanation) -> dict[str, str]:
 
 def test_pooling_for_the_shape(native, keras_maps, photos) -> None:
     runnable, pooled = native
-    assert pooled.shape == (COUNT, 1280) and keras_maps[1].shape == (COUNT, 5, 5, 1280)
+    assert pooled.shape == (COUNT, 2048) and keras_maps[1].shape == (COUNT, 3, 3, 2048)
     found = explain(runnable, pooled, keras_maps[1], photos)
     assert causes(found) == {"pooling": "avg"}
     assert found.sentence.startswith("A is B with average pooling: mean error ")
@@ -74,7 +73,6 @@ def test_missing_preprocessing_for_the_values(native, keras_maps, photos) -> Non
     assert causes(found) == {"scale": "raw"}
     assert found.sentence.startswith("B is A with pixels of 0 to 255: mean error ")
     assert found.command is not None and " --preprocess=none --tensors=" in found.command
-    assert " --weights=none " in found.command and " --input_height=150 " in found.command
     assert found.notes == ()
 
 

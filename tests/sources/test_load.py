@@ -332,3 +332,10 @@ def test_a_name_that_nothing_has(tmp_path: Path) -> None:
     with pytest.raises(InputError) as error:
         open_model(str(tmp_path / "no.pb"))
     assert str(error.value) == f"No such file: {tmp_path / 'no.pb'}"
+
+
+def test_a_frozen_graph_tells_how_it_was_opened(tmp_path: Path) -> None:
+    path = tiny.write_2015_graph(tmp_path / "graph.pb")
+    said = {"input_layer": "Mul:0", "input_mean": 1.0}
+    assert rt.load(path, **said).frozen().said == said
+    assert rt.load(path).frozen().said == {}
