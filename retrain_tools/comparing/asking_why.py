@@ -28,7 +28,6 @@ def ask_why(
     values: tuple[Array, Array],
     places: Sequence[str],
     graph: FrozenGraph | None,
-    in_listing: Sequence[str],
 ) -> tuple[Explanation, list[str]]:
     """Explain the difference of one pair of tensors, by running a graph where there is one.
 
@@ -38,7 +37,6 @@ def ask_why(
         values: float32 [N, ...] of A and B.
         places: the images of the rows on disk, '' for one that is not there.
         graph: what may have made one of two stored sides.
-        in_listing: all images, in order, where rows were matched by nothing else.
 
     Returns:
         The explanation, and what was noticed on the way.
@@ -69,7 +67,6 @@ def ask_why(
         other,
         images if len(images) == len(mine) else [],
         names=names,
-        mine_images=in_listing,
     )
     return found, notes
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from retrain_tools.comparing.asking_why import about_layers, ask_why
 from retrain_tools.comparing.differences import DEFAULT_TOLERANCE, Differences, differences
 from retrain_tools.comparing.layers import Layer, compare_layers
-from retrain_tools.comparing.matching import BY_LISTING, Matching
+from retrain_tools.comparing.matching import Matching
 from retrain_tools.comparing.rows import SideRows, labels_of_rows, match_rows, rows_of
 from retrain_tools.comparing.side_values import matched_by_values, paired_values
 from retrain_tools.comparing.sides import Running, Side, is_stored, pair_columns, stored_side
@@ -170,8 +170,7 @@ def _compared(
     if not pairs[main].agrees:
         there = [place for place in places if place]
         layers = compare_layers(*sides, there, limits.tolerance, limits.running)
-    in_listing = next((one.names for one in rows if one.by == BY_LISTING), ())
-    explanation, notes = ask_why(sides, pairs[main], values[main], places, believed, in_listing)
+    explanation, notes = ask_why(sides, pairs[main], values[main], places, believed)
     return Comparison(
         *sides, rows[0].count, rows[1].count, taken, names, places, labels, pairs, main,
         values[main], layers, explanation, [*about_layers(layers), *notes],

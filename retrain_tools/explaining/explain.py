@@ -22,6 +22,9 @@ from retrain_tools.images.decode import ImageError
 
 Floats = npt.NDArray[np.float32]
 
+ONLY_COLOURS = "Networks of grey images are not run again in other ways, only those of colours."
+_COLOURS = 3
+
 AGREE = 5e-5
 """The mean error, in parts of the features' spread, that float32 makes in other kernels."""
 
@@ -33,7 +36,6 @@ def explain(
     images: Sequence[str],
     *,
     names: tuple[str, str] = ("A", "B"),
-    mine_images: Sequence[str] = (),  # noqa: ARG001
 ) -> Explanation:
     """Explain the difference between two sets of features of the same images.
 
@@ -51,8 +53,6 @@ def explain(
         other: the other side's, float32 [N, ...], in rows of the same images.
         images: the image files of these rows; empty where they are not at hand.
         names: what the sides are called in the sentence: mine, then the other.
-        mine_images: all images of the listing by which rows were matched, where they were matched
-            by nothing else.
 
     Raises:
         InputError: the graph cannot be run, or an image cannot be read.
@@ -68,7 +68,10 @@ def explain(
     mine, other = squeezed(mine), squeezed(other)
     if len(mine) != len(other) or (images and len(images) != len(mine)):
         raise ValueError(f"{len(mine)} rows, {len(other)} rows and {len(images)} images")
-    return _explain(runnable, mine, other, images, names)
+    if runnable is None or runnable.frozen.spec.channels == _COLOURS:
+        return _explain(runnable, mine, other, images, names)
+    found = _explain(None, mine, other, images, names)
+    return dataclasses.replace(found, notes=(*found.notes, ONLY_COLOURS))
 
 
 def _explain(

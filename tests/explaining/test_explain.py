@@ -11,7 +11,7 @@ import pytest
 
 import retrain_tools as rt
 from retrain_tools.errors import InputError
-from retrain_tools.explaining.explain import explain
+from retrain_tools.explaining.explain import ONLY_COLOURS, explain
 from retrain_tools.explaining.explanation import Explanation, Runnable
 from retrain_tools.explaining.verdict import WHAT_ELSE
 from retrain_tools.quiet_tensorflow import tf
@@ -214,3 +214,23 @@ def test_features_that_hardly_differ_among_images_are_not_explained_by_a_factor(
     one = 200 * (usual + 0.01 * rng.random((20, 50), np.float32))
     two = usual + 0.01 * rng.random((20, 50), np.float32)
     assert explain(None, one, two, []).verdict == "unknown"
+
+
+def test_a_network_of_grey_images_is_compared_but_not_run_otherwise(tmp_path, photos) -> None:
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 32, 32, 1], "pixels")
+        kernel = np.random.default_rng(0).normal(size=(5, 5, 1, 6)).astype(np.float32)
+        maps = tf.nn.relu(tf.nn.conv2d(pixels, kernel, 4, "VALID"))
+        tf.reduce_mean(maps, [1, 2], name="pooled")
+    path = tmp_path / "grey.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    features = []
+    for std in (255.0, 100.0):
+        model = rt.load(path, input_mean=0.0, input_std=std)
+        features.append(rt.fetch(model, "pooled:0", photos).values["pooled:0"])
+    runnable = Runnable(model.frozen(), "pooled:0")
+    scaled = explain(runnable, features[1], features[0], photos)
+    assert scaled.sentence.startswith("B is A with features multiplied by 0.392157: mean error ")
+    noise = np.random.default_rng(0).normal(size=features[0].shape).astype(np.float32)
+    found = explain(runnable, features[0], noise, photos)
+    assert found.verdict == "unknown" and found.notes == (ONLY_COLOURS,)
