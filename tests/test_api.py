@@ -187,7 +187,8 @@ def test_messages_name_arguments_and_not_flags(here: Path) -> None:
 
 def test_raw_pixels_are_a_choice_of_every_function(here: Path) -> None:
     model = rt.load("graph.pb", preprocess="none")
-    assert model.frozen().spec.raw_pixels
+    spec = model.frozen().spec
+    assert (spec.resize, spec.mean, spec.std) == ("bilinear", 0.0, 1.0)
     raw = rt.fetch(model, BOTTLENECK, "photos/disc/0.jpg").values[BOTTLENECK]
     usual = rt.fetch(rt.load("graph.pb"), BOTTLENECK, "photos/disc/0.jpg").values[BOTTLENECK]
     assert np.abs(raw - usual).max() > 0.1

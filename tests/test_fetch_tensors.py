@@ -322,7 +322,7 @@ def test_help_lists_every_flag_and_kind_of_file():
         *("graph", "tensors", "output", "image_dir", "image_list", "pooling", "preprocess"),
         *("overwrite", "max_image_pixels", "model_dir", "on_error", "tags", "signature"),
         *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
-        *("output_node_names", "feed"),
+        *("output_node_names", "feed", "weights", "weights_seed", "include_top", "resize"),
     }
     for suffix in (".npz", ".npy", ".parquet", ".h5", ".pkl"):
         assert f"\n  {suffix} " in done.out

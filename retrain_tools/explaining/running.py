@@ -94,7 +94,8 @@ def search_by_running(
         ):
             return None
         more = various_rows(looked_at, max(_MORE, len(rows)))
-        best = _simplest(search, own.pipeline, _confirmed(search, more), more)
+        many = _FEW if search.has_stalled(rows) else _CONFIRMED
+        best = _simplest(search, own.pipeline, _confirmed(search, more, many), more)
         on_all = _on_all(search, best.pipeline, range(len(images)))
     causes = (*causes_between(own.pipeline, on_all.pipeline), *on_all.finish.causes())
     tried = _table(search, own.pipeline, len(rows), base)
@@ -181,11 +182,11 @@ def _of_other_sizes(initial: Sequence[Pipeline]) -> list[Pipeline]:
     return [pipeline.with_value("size", size) for size in sizes for pipeline in initial]
 
 
-def _confirmed(search: Search, rows: Sequence[int]) -> Found:
+def _confirmed(search: Search, rows: Sequence[int], many: int) -> Found:
     """Return the best of the nearest on more images, and of what is the same on fewer."""
     nearest = sorted(search.tried.values(), key=lambda found: (found.error, found.count))
     pipelines = [
-        pipeline for found in nearest[:_CONFIRMED] for pipeline in search.with_same(found.pipeline)
+        pipeline for found in nearest[:many] for pipeline in search.with_same(found.pipeline)
     ]
     again = []
     for pipeline in pipelines:
