@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.quiet_tensorflow import tf
@@ -59,6 +59,7 @@ def resized(pixels: np.ndarray, how: str, height: int, width: int) -> np.ndarray
         "tf_area": lambda: tf.image.resize(images, size, "area"),
         "tf_bicubic": lambda: tf.image.resize(images, size, "bicubic"),
         "tf_lanczos3": lambda: tf.image.resize(images, size, "lanczos3"),
+        "v1_bicubic": lambda: v1.resize_bicubic(images, size),
     }[how]()
     return made.numpy()[0]
 
@@ -89,6 +90,14 @@ def prepared(path: str, recipe: Mapping[str, Any], side: int) -> np.ndarray:
         ratio = short / min(height, width)
         pixels = resized(pixels, how, round(height * ratio), round(width * ratio))
         return tf.image.resize_with_crop_or_pad(pixels, side, side).numpy()
+    elif crop == "short":
+        ratio = side / min(height, width)
+        pixels = resized(pixels, how, round(height * ratio), round(width * ratio))
+        return tf.image.resize_with_crop_or_pad(pixels, side, side).numpy()
+    elif crop == "tf_pad":
+        return tf.image.resize_with_pad(tf.cast(pixels, tf.float32), side, side).numpy()
+    elif crop == "pil_pad":
+        return np.array(ImageOps.pad(Image.fromarray(pixels), (side, side)))
     if "first" in recipe:
         pixels = resized(pixels, how, recipe["first"], recipe["first"])
     pixels = resized(pixels, how, side, side)
@@ -119,6 +128,16 @@ def fed(pixels: np.ndarray, recipe: Mapping[str, Any]) -> np.ndarray:
             return ((x - 128) / 128 - 128) / 128
         case "unit_own":
             return (x / 255 - 128) / 128
+        case "tf_own":
+            return (x / 127.5 - 1 - 128) / 128
+        case "minus_128":
+            return x - 128
+        case "centred_unit":
+            return x / 255 - np.float32(0.5)
+        case "doubled_unit":
+            return x / 127.5
+        case "per_image":
+            return tf.image.per_image_standardization(x).numpy()
     raise ValueError(recipe["scale"])
 
 
@@ -145,8 +164,9 @@ class Maker(contextlib.AbstractContextManager["Maker"]):
             spec = self.frozen.spec
             rows = []
             for path in paths:
-                pixels = fed(prepared(path, recipe, spec.image_size[0]), recipe)
-                rows.append(session.run(tensor, {spec.pixel_input: pixels[np.newaxis]})[0])
+                side = recipe.get("side", spec.image_size[0])
+                pixels = fed(prepared(path, recipe, side), recipe)
+                rows.append(session.run(tensor, {"fed:0": pixels[np.newaxis]})[0])
             self._kept = {key: np.stack(rows), **dict(list(self._kept.items())[:3])}
         values = self._kept[key]
         match pooling:
@@ -167,23 +187,60 @@ class Maker(contextlib.AbstractContextManager["Maker"]):
             if weights != "own":
                 self._change(graph_def, weights)
             with tf.Graph().as_default() as graph:
-                tf.import_graph_def(graph_def, name="")
+                fed_here = tf.compat.v1.placeholder(tf.float32, [1, None, None, 3], "fed")
+                tf.import_graph_def(graph_def, {self.frozen.spec.pixel_input: fed_here}, name="")
             self._sessions[weights] = tf.compat.v1.Session(graph=graph)
         return self._sessions[weights]
 
     def _change(self, graph_def: Any, weights: str) -> None:
-        """Shuffle kernels, everywhere or in some blocks; or shake all by a tenth."""
+        """Shuffle kernels, everywhere or in some blocks; or shake all by a tenth, or round them.
+
+        Or change what batch norms do: another epsilon, or the statistics of what goes through.
+        """
         rng = np.random.default_rng(self._seed + 1)
+        if weights == "training" or weights.startswith("epsilon_"):
+            _change_norms(graph_def, weights)
+            return
         for node in graph_def.node:
-            if node.op != "Const" or not node.name.endswith("conv2d_params"):
-                continue
-            if weights not in ("all", "shaken") and node.name.split("/")[0] not in weights.split(
-                ","
-            ):
+            if node.op != "Const" or node.attr["dtype"].type != tf.float32.as_datatype_enum:
                 continue
             values = tf.make_ndarray(node.attr["value"].tensor)
+            if weights.endswith("float16"):
+                values = tf.cast(tf.cast(values, weights), tf.float32).numpy()
+                node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values))
+                continue
+            block, _, _ = node.name.partition("/")
+            is_kernel = node.name.endswith("conv2d_params")
+            if not is_kernel or (
+                weights not in ("all", "shaken") and block not in weights.split(",")
+            ):
+                continue
             if weights == "shaken":
                 values = values * (1 + 0.1 * rng.standard_normal(values.shape))
             else:
                 values = rng.permuted(values.reshape(-1, values.shape[-1])).reshape(values.shape)
             node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values.astype(np.float32)))
+
+
+def _change_norms(graph_def: Any, how: str) -> None:
+    """Change the batch norms of a graph of 2015: `training`, or `epsilon_` and the number."""
+    norms = [n for n in graph_def.node if n.op == "BatchNormWithGlobalNormalization"]
+    for node in norms:
+        if how != "training":
+            node.attr["variance_epsilon"].f = float(how.removeprefix("epsilon_"))
+            continue
+        tensor, _, variance, beta, gamma = node.input
+        ones, empty = f"{node.name}/ones", f"{node.name}/empty"
+        constants = {n.name: n for n in graph_def.node}
+        depth = tf.make_ndarray(constants[variance].attr["value"].tensor).size
+        for name, values in ((ones, np.ones(depth)), (empty, np.ones(0))):
+            made = graph_def.node.add(name=name, op="Const")
+            made.attr["dtype"].type = tf.float32.as_datatype_enum
+            made.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(values.astype(np.float32)))
+        scaled = node.attr["scale_after_normalization"].b
+        name, epsilon = node.name, node.attr["variance_epsilon"].f
+        node.Clear()
+        node.name, node.op = name, "FusedBatchNormV3"
+        node.input.extend([tensor, gamma if scaled else ones, beta, empty, empty])
+        node.attr["T"].type = node.attr["U"].type = tf.float32.as_datatype_enum
+        node.attr["epsilon"].f, node.attr["is_training"].b = epsilon, True

@@ -62,6 +62,7 @@ class Case:
     mine: tuple[str, str | None] | None = None
 
 
+BILINEAR = ("half_pixel_bilinear", "antialias_bilinear")
 # What is done to images: for each, the recipe of `explain_makers` and the step and names that are
 # right. Where photos are smaller than the network's images, several ways are the same.
 IMAGE_CAUSES: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
@@ -120,6 +121,19 @@ IMAGE_CAUSES: dict[str, tuple[dict[str, Any], str, tuple[str, ...]]] = {
     "twice": ({"scale": "twice"}, "scale", ("twice",)),
     "0 to 1, then scaled": ({"scale": "unit_own"}, "scale", ("unit_then_own",)),
     "BGR": ({"bgr": True}, "channels", ("bgr", "bgr_after")),
+    "-1 to 1, then scaled": ({"scale": "tf_own"}, "scale", ("tf_then_own",)),
+    "minus 128": ({"scale": "minus_128"}, "scale", ("minus_128",)),
+    "-0.5 to 0.5": ({"scale": "centred_unit"}, "scale", ("centred_unit",)),
+    "0 to 2": ({"scale": "doubled_unit"}, "scale", ("doubled_unit",)),
+    "per image": ({"scale": "per_image"}, "scale", ("per_image",)),
+    "TF1 bicubic": ({"resize": "v1_bicubic"}, "resize", ("legacy_bicubic",)),
+    "Pillow box": ({"resize": "pil_BOX"}, "resize", ("pillow_box",)),
+    "Pillow Hamming": ({"resize": "pil_HAMMING"}, "resize", ("pillow_hamming",)),
+    "short side": ({"crop": "short"}, "crop", ("short_side",)),
+    "epsilon": ({"weights": "epsilon_1e-05"}, "network", ("epsilon_1e-05",)),
+    "training": ({"weights": "training"}, "network", ("training_1",)),
+    "bfloat16 weights": ({"weights": "bfloat16"}, "precision", ("bfloat16_weights",)),
+    "float16 weights": ({"weights": "float16"}, "precision", ("float16_weights",)),
 }
 
 
@@ -177,6 +191,11 @@ PAIRS = (
     ("mean subtracted", "BGR"),
     ("saved again 75", "Pillow bicubic"),
     ("plain upscaling", "TF1 nearest"),
+    ("epsilon", "half-pixel bilinear"),
+    ("training", "0 to 1"),
+    ("bfloat16 weights", "BGR"),
+    ("short side", "half-pixel bilinear"),
+    ("minus 128", "Pillow bilinear"),
 )
 FEATURE_PAIRS = (
     ("0 to 1", "L2"),
@@ -224,6 +243,12 @@ def cases() -> list[Case]:
              None, last, "max", (last, "avg")),
         Case("unpooled, avg + raw", {"pooling": ("avg",), "scale": ("raw",)}, {"scale": "raw"},
              None, last, "avg", (last, None)),
+        Case("150 pixels", {"size": ("150x150",)}, {"side": 150}, None, last, "avg", (last, "avg")),
+        Case("150 pixels + raw", {"size": ("150x150",), "scale": ("raw",)},
+             {"side": 150, "scale": "raw"}, None, last, "avg", (last, "avg")),
+        Case("resize_with_pad", {"crop": ("resize_pad",), "resize": BILINEAR}, {"crop": "tf_pad"}),
+        Case("ImageOps.pad", {"crop": ("pillow_pad",), "resize": ("pillow_bicubic",)},
+             {"crop": "pil_pad"}),
         *(image_case(*pair) for pair in PAIRS),
         *(image_case(one, finish=two) for one, two in FEATURE_PAIRS),
         Case("other weights everywhere", weights, {"weights": "all"}),

@@ -147,7 +147,7 @@ def cropped(pixels: Pixels, crop: str) -> Pixels:
             return _middle(pixels, (min(height, width), min(height, width)))
         case "pad_square":
             side = max(height, width)
-            return _padded(pixels, (side, side))
+            return _padded(pixels, (side, side), [(side - height) // 2, (side - width) // 2])
         case _:
             return pixels
 
@@ -160,10 +160,17 @@ def _to_size(pixels: Pixels, crop: str, method: str, sides: tuple[int, int]) -> 
         ratio = shorter / min(height, width)
         fitted = max(sides[0], round(height * ratio)), max(sides[1], round(width * ratio))
         return _middle(resize(pixels, method, fitted), sides)
-    if crop == "resize_pad":  # as tf.image.resize_with_pad
+    if crop == "resize_pad":  # as tf.image.resize_with_pad, in its float32
+        now, wanted = np.array([height, width], np.float32), np.array(sides, np.float32)
+        exact = now / (now / wanted).max()
+        fitted = int(exact[0]), int(exact[1])
+        before = ((wanted - exact) / 2).astype(int).tolist()
+        return _padded(resize(pixels, method, fitted), sides, before)
+    if crop == "pillow_pad":  # as ImageOps.pad
         ratio = max(height / sides[0], width / sides[1])
-        fitted = int(height / ratio), int(width / ratio)
-        return _padded(resize(pixels, method, fitted), sides)
+        fitted = round(height / ratio), round(width / ratio)
+        before = [round((side - one) / 2) for side, one in zip(sides, fitted, strict=True)]
+        return _padded(resize(pixels, method, fitted), sides, before)
     return resize(pixels, method, sides)
 
 
@@ -172,9 +179,8 @@ def _middle(pixels: Pixels, sides: tuple[int, int]) -> Pixels:
     return pixels[top : top + sides[0], left : left + sides[1]]
 
 
-def _padded(pixels: Pixels, sides: tuple[int, int]) -> Pixels:
+def _padded(pixels: Pixels, sides: tuple[int, int], before: Sequence[int]) -> Pixels:
     missing = [sides[axis] - pixels.shape[axis] for axis in (0, 1)]
-    before = [space // 2 for space in missing]
     around = [(one, space - one) for one, space in zip(before, missing, strict=True)]
     return np.pad(pixels, [*around, (0, 0)])
 

@@ -94,7 +94,7 @@ def search_by_running(
         ):
             return None
         more = various_rows(looked_at, max(_MORE, len(rows)))
-        many = _FEW if search.has_stalled(rows) else _CONFIRMED
+        many = _FEW if search.found_nothing() else _CONFIRMED
         best = _simplest(search, own.pipeline, _confirmed(search, more, many), more)
         on_all = _on_all(search, best.pipeline, range(len(images)))
     causes = (*causes_between(own.pipeline, on_all.pipeline), *on_all.finish.causes())

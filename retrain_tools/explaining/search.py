@@ -33,8 +33,9 @@ make up to half of it in float32, and no other cause of those that are searched 
 _ENOUGH = 0.005  # of the error at the start: with less left, one more level and nothing dear
 _NOISE = 2e-6  # the same, in parts of the features' mean, where they hardly differ at all
 _LEVELS = 4
-_BEAM, _NARROW_BEAM = 3, 1
+_BEAM, _NARROW_BEAM = 3, 2
 _LITTLE = 0.7  # of the error at the start: with more left after two levels, there is no third
+_NOTHING = 0.9  # the same: with more left, nothing that was tried is any part of the cause
 _FACTOR_HELPS = 0.5  # what must be left, at most, of the error without it
 
 
@@ -100,11 +101,11 @@ class Search:
         """
         expanded: set[Pipeline] = set()
         for level in range(_LEVELS):
-            if level >= (1 if with_dear else 2) and self.has_stalled(rows):
+            if level >= (1 if with_dear else 2) and self._has_stalled(rows):
                 return
-            beam = self._beam(expanded, _NARROW_BEAM if self.has_stalled(rows) else _BEAM)
+            beam = self._beam(expanded, self._width(rows))
             if with_dear and level == 0:
-                beam = self._plain()[: 1 if self.has_stalled(rows) else None]
+                beam = self._plain()[: 1 if self.found_nothing() else None]
             is_last = self._is_enough(rows)
             expanded.update(beam)
             for group in self._groups(beam[: 1 if is_last else None], with_dear):
@@ -114,6 +115,12 @@ class Search:
                     return
             if is_last:
                 return
+
+    def _width(self, rows: Sequence[int]) -> int:
+        """Return how many pipelines are changed next."""
+        if self.found_nothing():
+            return 1
+        return _NARROW_BEAM if self._has_stalled(rows) else _BEAM
 
     def _groups(self, beam: Sequence[Pipeline], with_dear: bool) -> list[list[Pipeline]]:
         """Return what the pipelines lead to; of what is dear, each network's ways together."""
@@ -171,10 +178,14 @@ class Search:
         noise = _NOISE * float(np.abs(other).mean())
         return found.error <= max(EXACT * spread_of(other), noise)
 
-    def has_stalled(self, rows: Sequence[int]) -> bool:
-        """Tell whether the best so far leaves most of the difference."""
+    def _has_stalled(self, rows: Sequence[int]) -> bool:
         best = self.best()
         return best is None or best.error > _LITTLE * min(self.spread(rows), self._first_error())
+
+    def found_nothing(self) -> bool:
+        """Tell whether nothing that was tried is any part of the cause."""
+        best = self.best()
+        return best is None or best.error > _NOTHING * self._first_error()
 
     def _is_enough(self, rows: Sequence[int]) -> bool:
         best = self.best()

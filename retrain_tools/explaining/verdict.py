@@ -18,6 +18,7 @@ MOST_LEFT_OF_PART = 0.5  # in one that is called partial
 WHAT_ELSE = "A preprocessing that is not among the hypotheses would look the same."
 _ALIKE = 0.995  # channels' correlation: so little may come of precision, or of another library
 _MUCH_ALIKE = 0.4  # linear CKA
+_MUCH_REMOVED = 0.3  # of the difference: then there is a cause, of which a part is not known
 _RELATED = 0.1  # linear CKA, without bias, above which two feature sets see the same in images
 
 
@@ -113,7 +114,7 @@ def unexplained(
     nearer = f"removes more than {removed:.0%} of the difference" if removed > 0 else "comes nearer"
     if like.correlation > _ALIKE:
         evidence.insert(0, "they differ by little, as by low precision or another library")
-    elif ways and like.cka >= _RELATED:
+    elif ways and like.cka >= _RELATED and removed < _MUCH_REMOVED:
         found = ", ".join([*evidence, f"and of {ways} other ways to run {names[0]} none {nearer}"])
         # Of features that are little alike, the preprocessing may be another as well.
         same = "the same preprocessing, " if like.cka >= _MUCH_ALIKE else ""
