@@ -49,6 +49,17 @@ class Matching:
     twice_a: Sequence[str] = ()
     twice_b: Sequence[str] = ()
 
+    @property
+    def left_out(self) -> dict[str, Sequence[str]]:
+        """The images that count for nothing, by what is to be said of them."""
+        images = {
+            "only in A": self.only_a,
+            "only in B": self.only_b,
+            "more than once in A": self.twice_a,
+            "more than once in B": self.twice_b,
+        }
+        return {what: names for what, names in images.items() if names}
+
     def taking(self, most: int | None) -> Matching:
         """Return the matching with no more than `most` pairs, spread evenly."""
         count = len(self.rows_a)

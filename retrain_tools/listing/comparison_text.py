@@ -104,17 +104,11 @@ def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count} by {way}" for way, count in found.how.items())
     lines = [f"{compared(comparison)}; matched: {ways}"]
-    for what, names in (
-        ("only in A", found.only_a),
-        ("only in B", found.only_b),
-        ("more than once in A", found.twice_a),
-        ("more than once in B", found.twice_b),
-    ):
-        if names:
-            more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
-            lines.append(
-                f"{what}: {len(names)} ({', '.join(map(printable, names[:_MOST_NAMES]))}{more})"
-            )
+    for what, names in found.left_out.items():
+        more = f", and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+        lines.append(
+            f"{what}: {len(names)} ({', '.join(map(printable, names[:_MOST_NAMES]))}{more})"
+        )
     return "".join(f"{line}\n" for line in lines)
 
 

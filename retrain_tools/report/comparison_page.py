@@ -88,16 +88,10 @@ def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count:,} by {way}" for way, count in found.how.items())
     parts = [f"<p>{compared(comparison)}; matched: {_text(ways)}.</p>"]
-    for what, names in (
-        ("only in A", found.only_a),
-        ("only in B", found.only_b),
-        ("more than once in A", found.twice_a),
-        ("more than once in B", found.twice_b),
-    ):
-        if names:
-            items = "".join(f"<li>{_text(name)}</li>" for name in names)
-            count = f"{len(names):,} {what}"
-            parts.append(f"<details><summary>{count}</summary><ul>{items}</ul></details>")
+    for what, names in found.left_out.items():
+        items = "".join(f"<li>{_text(name)}</li>" for name in names)
+        count = f"{len(names):,} {what}"
+        parts.append(f"<details><summary>{count}</summary><ul>{items}</ul></details>")
     return "".join(parts)
 
 
