@@ -14,6 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from retrain_tools.engine.arrays import run_on_arrays
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
@@ -66,7 +67,7 @@ def fetch(
     """
     names = [tensors] if isinstance(tensors, str) else list(tensors)
     found = expand_folders(images)
-    return fetch_in_memory(model.frozen(), names, found, pooling, max_image_pixels)
+    return fetch_in_memory(model.frozen(), names, found, pooling, RunSettings(max_image_pixels))
 
 
 def run(

@@ -54,7 +54,7 @@ def main(_: list[str]) -> None:
         pooling=FLAGS.pooling,
         trust_cache=FLAGS.trust_cache,
         on_error=FLAGS.on_error,
-        max_image_pixels=FLAGS.max_image_pixels,
+        running=graph_flags.given_run_settings(),
     )
     check_options(options)
     frozen = graph_flags.given_frozen_graph(bottleneck_tensor=FLAGS.bottleneck_tensor)

@@ -60,7 +60,7 @@ def main(words: list[str]) -> None:
         pooling=None if FLAGS.pooling == "none" else FLAGS.pooling,
         overwrite=FLAGS.overwrite,
         on_error=FLAGS.on_error,
-        max_image_pixels=FLAGS.max_image_pixels,
+        running=graph_flags.given_run_settings(),
     )
     check_options(options)
     images = graph_flags.given_image_files(words)

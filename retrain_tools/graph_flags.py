@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import open_model
 
 if TYPE_CHECKING:
+    from retrain_tools.engine.settings import RunSettings
     from retrain_tools.images.folders import ImageFile
 
 flags.disclaim_key_flags()  # what is defined here is a flag of the script that asks for it
@@ -127,6 +129,14 @@ def define_image_flags(loose: bool) -> None:
     flags.DEFINE_enum(
         "on_error", "skip", ["skip", "fail"], "What to do about an image that cannot be used."
     )
+
+
+def given_run_settings() -> RunSettings:
+    """Return how the flags say that graphs are run."""
+    from retrain_tools.engine.settings import RunSettings  # with Pillow and NumPy
+
+    names = [field.name for field in dataclasses.fields(RunSettings)]
+    return RunSettings(**{name: FLAGS[name].value for name in names if name in FLAGS})
 
 
 def given_choices(**more: Any) -> Choices:

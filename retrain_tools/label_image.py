@@ -104,7 +104,8 @@ def _labels_for(frozen: FrozenGraph) -> Any:
 
 
 def _options() -> dict[str, Any]:
-    return {name: FLAGS[name].value for name in ("top_k", "on_error", "max_image_pixels")}
+    said = {name: FLAGS[name].value for name in ("top_k", "on_error")}
+    return {**said, "running": graph_flags.given_run_settings()}
 
 
 def _evaluate() -> list[Labelled]:

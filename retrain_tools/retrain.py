@@ -163,6 +163,7 @@ def _settings(naming: str, **more: Any) -> RetrainSettings:
     cache = fields(CacheOptions) | {
         "bottleneck_dir": FLAGS.bottleneck_dir or str(Path(FLAGS.output_dir) / "bottlenecks"),
         "preferred_suffix": naming,
+        "running": graph_flags.given_run_settings(),
     }
     given = fields(RetrainSettings) | {
         "training": TrainingSettings(**fields(TrainingSettings)),

@@ -17,6 +17,7 @@ from retrain_tools.comparing.matching import Matching
 from retrain_tools.comparing.rows import SideRows, labels_of_rows, match_rows, rows_of
 from retrain_tools.comparing.side_values import matched_by_values, paired_values
 from retrain_tools.comparing.sides import Running, Side, is_stored, pair_columns, stored_side
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.errors import InputError, argument
 from retrain_tools.explaining.explanation import Explanation
 from retrain_tools.features.outcome import OnError
@@ -133,7 +134,7 @@ def compare(
     wanted = [tensors] if isinstance(tensors, str) else list(tensors)
     columns = pair_columns(*sides, wanted, tensor_a, tensor_b)
     believed = None if graph is None else _frozen(graph)
-    running = Running(max_image_pixels, on_error)
+    running = Running(RunSettings(max_image_pixels), on_error)
     limits = _Limits(tolerance, max_images, running)
     return _compared(sides, columns, listed, believed, limits)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features.fetch import named_tensor
 from retrain_tools.features.in_memory import fetch_in_memory
@@ -27,7 +28,6 @@ from retrain_tools.features.read_features import (
 from retrain_tools.graphdef.navigate import full_name, node_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.graphdef.view import view_of
-from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.sources.kinds import Kind, kind_of
 
 log = logging.getLogger(__name__)
@@ -223,9 +223,9 @@ def _checked(side: Side, name: str, may_be_only: bool = False) -> str:
 
 
 class Running(NamedTuple):
-    """How graphs are run on images: the largest to accept, and what to do about a bad one."""
+    """How graphs are run on images, and what to do about a bad one."""
 
-    max_image_pixels: int = MAX_PIXELS
+    settings: RunSettings = DEFAULTS
     on_error: OnError = "skip"
 
 
@@ -241,9 +241,7 @@ def run_side(
         InputError: see `fetch_in_memory`; or an image cannot be used, and none may be left out.
     """
     assert side.frozen is not None  # noqa: S101  (for mypy)
-    found = fetch_in_memory(
-        side.frozen, list(tensors), list(paths), side.pooling, running.max_image_pixels
-    )
+    found = fetch_in_memory(side.frozen, list(tensors), list(paths), side.pooling, running.settings)
     for image, reason in found.failed.items():
         if running.on_error == "fail":
             raise InputError(f"{image} {reason}.")

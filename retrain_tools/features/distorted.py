@@ -33,8 +33,8 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
                 f"Distortions enter behind the one node that resizes images, which {frozen.path} "
                 "does not have; train without them."
             )
-        fetches, maximum = [spec.bottleneck], options.max_image_pixels
-        self._open = partial(Extractor, frozen, fetches, options.pooling, maximum)
+        fetches = [spec.bottleneck]
+        self._open = partial(Extractor, frozen, fetches, options.pooling, options.running)
         self._wanted, self._size = wanted, spec.image_size
         self._extractor: Extractor | None = None
 

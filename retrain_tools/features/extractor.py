@@ -14,11 +14,12 @@ import numpy.typing as npt
 
 from retrain_tools.engine.body import Body
 from retrain_tools.engine.session import EngineError, usable_cores
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
 from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike
+from retrain_tools.images.decode import ImageError, ImageLike
 from retrain_tools.progress import progress
 
 Vector = npt.NDArray[np.float32]
@@ -43,7 +44,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         frozen: FrozenGraph,
         fetches: Sequence[str],
         pooling: str | None = "avg",
-        max_image_pixels: int = MAX_PIXELS,
+        running: RunSettings = DEFAULTS,
     ) -> None:
         """Open the graph, which is not kept, for fetches by their full tensor names.
 
@@ -56,7 +57,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         check_fed(frozen, fetches)
         self._pooling = pooling
         with contextlib.ExitStack() as opened:
-            side = ImagePreparation(frozen, max_image_pixels)
+            side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
             self._body = opened.enter_context(Body(frozen, fetches))
             self.batch_size = self._body.batch_size

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retrain_tools import files
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features import unfinished
 from retrain_tools.features.cache import Identity, fingerprint
@@ -19,7 +20,7 @@ from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.images.decode import MAX_PIXELS, ImageError
+from retrain_tools.images.decode import ImageError
 
 log = logging.getLogger(__name__)
 
@@ -36,14 +37,14 @@ class FetchOptions:
         overwrite: replace an output that was made in another way, and drop rows of images that are
             not asked for.
         on_error: what to do about an image that cannot be used.
-        max_image_pixels: largest image to accept.
+        running: how the graph is run.
     """
 
     output: str
     pooling: str | None = None
     overwrite: bool = False
     on_error: OnError = "skip"
-    max_image_pixels: int = MAX_PIXELS
+    running: RunSettings = DEFAULTS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,7 +177,7 @@ def _fetch(
     there = old.sources if old else []
     with contextlib.ExitStack() as stack:
         tensors = [identity.tensor for identity in identities.values()]
-        opened = Extractor(frozen, tensors, options.pooling, options.max_image_pixels)
+        opened = Extractor(frozen, tensors, options.pooling, options.running)
         extractor = stack.enter_context(opened)
         columns = list(map(Column, identities, extractor.shapes))
         rows = unfinished.open_rows(part, identities, columns)

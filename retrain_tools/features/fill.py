@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.engine.shapes import tensor_shapes
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.adopt import adopt, refuse_other_depth, unchecked
@@ -33,7 +34,6 @@ from retrain_tools.features.outcome import OnError, Outcome, compute, report_fai
 from retrain_tools.files import check_writable
 from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import ImageFile
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ class CacheOptions:
         trust_cache: take bottlenecks as they are of which nobody knows what made them; the manifest
             says that they were not checked.
         on_error: what to do about an image that cannot be used.
-        max_image_pixels: largest image to accept.
+        running: how the graph is run.
     """
 
     bottleneck_dir: str
@@ -79,7 +79,7 @@ class CacheOptions:
     pooling: str = "avg"
     trust_cache: bool = False
     on_error: OnError = "skip"
-    max_image_pixels: int = MAX_PIXELS
+    running: RunSettings = DEFAULTS
 
 
 class _Found(NamedTuple):
@@ -148,7 +148,7 @@ def fill_cache(
 
         @functools.cache
         def extractor() -> Extractor:
-            new = Extractor(frozen, [tensor], options.pooling, options.max_image_pixels)
+            new = Extractor(frozen, [tensor], options.pooling, options.running)
             return stack.enter_context(new)
 
         is_known = before is not None and before.identity is not None

@@ -11,11 +11,11 @@ import numpy.typing as npt
 
 from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.session import EngineError, naming, run, session_on
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import (
-    MAX_PIXELS,
     Decoder,
     EncodedImage,
     ImageError,
@@ -34,14 +34,14 @@ Prepared = npt.NDArray[np.float32]
 class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
     """A graph's image side, open. Safe to use from several threads; close it after use."""
 
-    def __init__(self, frozen: FrozenGraph, max_image_pixels: int = MAX_PIXELS) -> None:
+    def __init__(self, frozen: FrozenGraph, running: RunSettings = DEFAULTS) -> None:
         """Open the image side; the graph is not kept.
 
         Raises:
             InputError: TensorFlow does not accept the graph.
         """
         self._size = frozen.spec.image_size
-        self._spec, self._max_pixels = frozen.spec, max_image_pixels
+        self._spec, self._max_pixels = frozen.spec, running.max_image_pixels
         side = image_side(frozen.graph_def, frozen.spec)
         self._channels, self._decoded_channels = frozen.spec.channels, side.channels
         names = [side.encoded, side.decoded, side.pixels]

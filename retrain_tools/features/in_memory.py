@@ -8,11 +8,12 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch import named_tensor
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, named_images
+from retrain_tools.images.decode import ImageError, ImageLike, named_images
 
 _REASONS = 5  # of as many images an error says what is wrong with them
 
@@ -37,7 +38,7 @@ def fetch_in_memory(
     names: Sequence[str],
     images: Sequence[ImageLike],
     pooling: str | None = None,
-    max_image_pixels: int = MAX_PIXELS,
+    running: RunSettings = DEFAULTS,
 ) -> Features:
     """Fetch tensors, by the names of tensors, nodes or end points, for images.
 
@@ -56,7 +57,7 @@ def fetch_in_memory(
     given = named_images(images)
     rows: dict[str, list[Vector]] = {}
     failed: dict[str, str] = {}
-    with Extractor(frozen, list(tensors.values()), pooling, max_image_pixels) as extractor:
+    with Extractor(frozen, list(tensors.values()), pooling, running) as extractor:
         results = extractor.extract(given.values())
         for name, (_, result) in zip(given, results, strict=True):
             if isinstance(result, ImageError):

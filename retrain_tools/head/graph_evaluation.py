@@ -10,13 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.evaluation import Evaluation, compare
 from retrain_tools.head.imagenet import synsets_of
 from retrain_tools.head.labelling import Labelled, labelled, open_classifier
-from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import ImageFile, label_of
 from retrain_tools.text_tables import counted
 
@@ -76,7 +76,7 @@ def evaluate_graph(
     images: Sequence[ImageFile],
     top_k: int = 5,
     on_error: OnError = "skip",
-    max_image_pixels: int = MAX_PIXELS,
+    running: RunSettings = DEFAULTS,
 ) -> GraphEvaluation:
     """Label images with a graph's own classifier, and compare with the folders they lie in.
 
@@ -90,7 +90,7 @@ def evaluate_graph(
         images: the images.
         top_k: how many labels to give for each image.
         on_error: whether an image that cannot be used is left out.
-        max_image_pixels: the largest width × height to accept.
+        running: how the graph is run.
 
     Raises:
         InputError: the graph has no scores, the labels do not fit them, no folder is a label, one
@@ -98,7 +98,7 @@ def evaluate_graph(
     """
     check_class_folders(images)
     results, classes, predicted, losses = [], list[int](), list[int](), list[float | None]()
-    with open_classifier(frozen, labels_for, max_image_pixels) as (extractor, labels):
+    with open_classifier(frozen, labels_for, running) as (extractor, labels):
         folders = collections.Counter(image.folder for image in images)
         outside = folders.pop("", 0)
         synsets = synsets_of(labels)

@@ -6,12 +6,13 @@ import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.extractor import Extractor, Result
 from retrain_tools.features.outcome import OnError
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.imagenet import synsets_of
-from retrain_tools.images.decode import MAX_PIXELS, ImageError, ImageLike, image_name
+from retrain_tools.images.decode import ImageError, ImageLike, image_name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +39,7 @@ def label_images(
     images: Sequence[ImageLike],
     top_k: int = 5,
     on_error: OnError = "skip",
-    max_image_pixels: int = MAX_PIXELS,
+    running: RunSettings = DEFAULTS,
 ) -> list[Labelled]:
     """Return the `top_k` best labels of each image, in the order of `images`.
 
@@ -48,7 +49,7 @@ def label_images(
         InputError: the graph has no scores, the labels do not fit them, or an image cannot be used
             and `on_error` is `fail`.
     """
-    with open_classifier(frozen, labels_for, max_image_pixels) as (extractor, labels):
+    with open_classifier(frozen, labels_for, running) as (extractor, labels):
         synsets = synsets_of(labels)
         return [
             labelled(image_name(image, index), result, labels, synsets, top_k, on_error)
@@ -58,7 +59,7 @@ def label_images(
 
 @contextlib.contextmanager
 def open_classifier(
-    frozen: FrozenGraph, labels_for: Callable[[int], list[str]], max_image_pixels: int
+    frozen: FrozenGraph, labels_for: Callable[[int], list[str]], running: RunSettings
 ) -> Iterator[tuple[Extractor, list[str]]]:
     """Open a graph for its scores, a vector for each image, and give their labels, too.
 
@@ -70,7 +71,7 @@ def open_classifier(
             f"Which tensor of {frozen.path} gives the scores? Name it with "
             f"{argument('output_layer')}. List them: list_tensors --graph={frozen.path} --outputs"
         )
-    with Extractor(frozen, [frozen.spec.final], "flatten", max_image_pixels) as extractor:
+    with Extractor(frozen, [frozen.spec.final], "flatten", running) as extractor:
         yield extractor, labels_for(extractor.shapes[0][0])
 
 

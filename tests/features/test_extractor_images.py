@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.images.decode import ImageError
@@ -136,7 +137,9 @@ def test_too_large_an_image(pixel_graph, tmp_path):
     (tmp_path / "1.png").write_bytes(AS_PILLOW["PNG colour"][0])
     frozen = tiny.opened(pixel_graph, tiny.BOTTLENECK_PIXELS)
     with (
-        Extractor(frozen, [tiny.BOTTLENECK_PIXELS], max_image_pixels=100) as extractor,
+        Extractor(
+            frozen, [tiny.BOTTLENECK_PIXELS], running=RunSettings(max_image_pixels=100)
+        ) as extractor,
         pytest.raises(ImageError, match="is 17 × 23, more than the limit of 100 pixels"),
     ):
         extractor.image_side.decode(str(tmp_path / "1.png"))

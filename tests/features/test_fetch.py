@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.errors import InputError
 from retrain_tools.features import fetch as module
 from retrain_tools.features.extractor import Extractor
@@ -214,7 +215,7 @@ def test_where_no_image_can_be_used_nothing_is_written(frozen, paths, output):
 
 
 def test_too_large_an_image_fails(frozen, paths, output):
-    report = fetch(frozen, paths, output, max_image_pixels=900)
+    report = fetch(frozen, paths, output, running=RunSettings(max_image_pixels=900))
     assert 0 < report.computed < 12
     assert "more than the limit of 900 pixels" in next(iter(report.failed.values()))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.errors import InputError
 from retrain_tools.head.labelling import label_images
 
@@ -113,7 +114,10 @@ def test_an_image_that_cannot_be_used_may_end_the_job(classifier, paths):
     with pytest.raises(InputError, match=r"broken\.jpg is not a JPEG, PNG, GIF, BMP or WebP"):
         label_images(classifier, read_labels, given, on_error="fail")
     small, too_large = label_images(
-        classifier, read_labels, [paths["1.png"], paths["0.jpg"]], max_image_pixels=600
+        classifier,
+        read_labels,
+        [paths["1.png"], paths["0.jpg"]],
+        running=RunSettings(max_image_pixels=600),
     )
     assert small.error is None
     assert "more than the limit of 600 pixels" in too_large.error
