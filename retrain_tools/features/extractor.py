@@ -17,6 +17,7 @@ from retrain_tools.engine.session import EngineError
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
+from retrain_tools.features.self_check import check_once
 from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError, ImageLike
@@ -59,6 +60,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
             self._body = opened.enter_context(Body(frozen, fetches, running))
+            if running.self_check and running.is_exact:
+                check_once(frozen, fetches, self.image_side, self._body)
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
             self.shapes = [self._pooled(value).shape for value in empty]
             self._worker_count = self._body.threads

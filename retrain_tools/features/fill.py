@@ -141,7 +141,7 @@ def fill_cache(
     images = _without_repeats(images)
     folder, suffix = Path(options.bottleneck_dir), _naming(options, images)
     tensor, graph = frozen.spec.bottleneck, str(frozen.path)
-    identity = identity_of(frozen, options.pooling)
+    identity = identity_of(frozen, options.pooling, options.running)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
     with contextlib.ExitStack() as stack:
@@ -243,7 +243,7 @@ def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
     return find_suffix(Path(options.bottleneck_dir), images, options.preferred_suffix)
 
 
-def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
+def identity_of(frozen: FrozenGraph, pooling: str, running: RunSettings) -> Identity:
     """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
     shape = tensor_shapes(frozen.graph_def).get(tensor)
@@ -251,7 +251,8 @@ def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
     prepared = frozen.spec.preprocessing()
     if is_vector or pooling == "none":
         pooling = "none" if is_vector else "flatten"  # they write the same values of a map
-    return Identity(fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared)
+    nodes = fingerprint(frozen.graph_def, [tensor])
+    return Identity(nodes, tensor, pooling, prepared, running.computed_in)
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
