@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _WORTH_KEEPING = 1 << 20  # bytes of weights; smaller plans are made in milliseconds
 _MOST_KEPT = 4 << 30  # bytes; of more, those that were not used for longest go
 _GRAPH = "graph"
-_DAMAGE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -21,7 +21,7 @@ from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.session import EngineError, naming, run
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
-from retrain_tools.graphdef.navigate import copy_nodes, node_name, nodes_by_name, upstream
+from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.quiet_tensorflow import tf
 
@@ -47,9 +47,7 @@ def run_untouched(
         InputError: TensorFlow refuses the graph.
         EngineError: the graph fails, or the process that ran it.
     """
-    wanted = upstream(
-        nodes_by_name(graph_def), [*tensors, *feeds], stop=list(map(node_name, feeds))
-    )
+    wanted = upstream(nodes_by_name(graph_def), [*tensors, *feeds])
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
     size = sum(node.ByteSize() for node in part.node if node.op == "Const")
     if size < _LARGE:

@@ -49,9 +49,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_second_time_a_plan_is_read_with_the_same_nodes_and_bits(
     standin: FrozenGraph, tmp_path: Path, made: list[str], precision: str
 ) -> None:
-    first, second = (
-        open_plan(standin, [BOTTLENECK], precision, str(tmp_path)) for _ in range(2)
-    )
+    first, second = (open_plan(standin, [BOTTLENECK], precision, str(tmp_path)) for _ in range(2))
     assert made == [precision]
     assert second.light == first.light
     assert second.weights.keys() == first.weights.keys()

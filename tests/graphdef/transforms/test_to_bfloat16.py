@@ -14,22 +14,21 @@ from retrain_tools.quiet_tensorflow import tf
 
 from ..tiny_graphs import add, add_constant, empty_graph, run
 
-RNG = np.random.default_rng(4)
-X = RNG.normal(0, 1, (2, 8, 8, 3)).astype(np.float32)
+X = np.random.default_rng(4).normal(0, 1, (2, 8, 8, 3)).astype(np.float32)
 STRIDES = [1, 1, 1, 1]
 
 
 def network() -> Any:
     """Two convolutions with a pooling between them, a sum with a shortcut, and a classifier."""
-    graph_def = empty_graph(21)
+    graph_def, rng = empty_graph(21), np.random.default_rng(5)
     add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 8, 8, 3]))
     add_constant(graph_def, "scale", np.float32(0.5))
     add(graph_def, "prepared", "Mul", ["x", "scale"], T=tf.float32)
     previous, channels = "prepared", 3
     for number, depth in ((1, 20), (2, 20)):
-        kernel = RNG.normal(0, 0.2, (3, 3, channels, depth)).astype(np.float32)
+        kernel = rng.normal(0, 0.2, (3, 3, channels, depth)).astype(np.float32)
         add_constant(graph_def, f"k{number}", kernel)
-        add_constant(graph_def, f"b{number}", RNG.normal(0, 0.2, depth).astype(np.float32))
+        add_constant(graph_def, f"b{number}", rng.normal(0, 0.2, depth).astype(np.float32))
         inputs = [previous, f"k{number}"]
         add(
             graph_def, f"c{number}", "Conv2D", inputs,
@@ -44,7 +43,7 @@ def network() -> Any:
     add(graph_def, "sum", "AddV2", ["r2", "pool"], T=tf.float32)
     add_constant(graph_def, "axes", np.array([1, 2], np.int32))
     add(graph_def, "mean", "Mean", ["sum", "axes"], T=tf.float32, Tidx=tf.int32)
-    add_constant(graph_def, "w", RNG.normal(0, 0.2, (20, 5)).astype(np.float32))
+    add_constant(graph_def, "w", rng.normal(0, 0.2, (20, 5)).astype(np.float32))
     add(graph_def, "logits", "MatMul", ["mean", "w"], T=tf.float32)
     return graph_def
 
@@ -91,7 +90,7 @@ def test_values_are_those_of_float32_but_for_the_rounding() -> None:
 def test_weights_that_float32_nodes_take_as_well_stay_beside_the_rounded_ones() -> None:
     graph_def = network()
     add(graph_def, "square", "Square", ["b1"], T=tf.float32)
-    light, weights = to_bfloat16(
+    _, weights = to_bfloat16(
         light_copy(graph_def), large_constants(graph_def), ["logits", "square"]
     )
     np.testing.assert_array_equal(weights["b1"], large_constants(graph_def)["b1"])
