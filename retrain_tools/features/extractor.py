@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.body import Body
-from retrain_tools.engine.session import EngineError, usable_cores
+from retrain_tools.engine.session import EngineError
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
@@ -36,7 +36,6 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     Attributes:
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
-        batch_size: how many images go through the body at a time.
     """
 
     def __init__(
@@ -59,11 +58,10 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         with contextlib.ExitStack() as opened:
             side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
-            self._body = opened.enter_context(Body(frozen, fetches))
-            self.batch_size = self._body.batch_size
+            self._body = opened.enter_context(Body(frozen, fetches, running))
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
             self.shapes = [self._pooled(value).shape for value in empty]
-            self._worker_count = usable_cores()
+            self._worker_count = self._body.threads
             self._workers = ThreadPoolExecutor(self._worker_count)
             opened.callback(self._workers.shutdown, cancel_futures=True)
             self._closing = opened.pop_all()
@@ -71,11 +69,17 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
+    @property
+    def batch_size(self) -> int:
+        """How many images go through the body at a time."""
+        return self._body.batch_size
+
     def extract(self, images: Collection[Image]) -> Iterator[tuple[Image, Result]]:
         """Yield each image and its result, in the order of `images`, and show the progress.
 
         Files are read as they are needed, whatever the number of images.
         """
+        self._body.try_sizes(len(images))
         with progress(len(images), "images") as advance:
             for pair in self.results(images, self.image_side.prepare):
                 yield pair
@@ -94,7 +98,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         try:
             while True:
                 while len(window) < 2 * self._worker_count:
-                    if not (batch := list(itertools.islice(waiting, self.batch_size))):
+                    if not (batch := list(itertools.islice(waiting, self._body.next_size()))):
                         break
                     window.append((batch, self._workers.submit(self._batch, batch, prepare)))
                 if not window:

@@ -12,12 +12,13 @@ from retrain_tools import files
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features import unfinished
-from retrain_tools.features.cache import Identity, fingerprint
+from retrain_tools.features.cache import Identity
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.fetch_record import Record, read_record, write_record
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
+from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
@@ -242,9 +243,9 @@ def _refuse_to_lose(output: Path, lost: Sequence[Source], why: str | None) -> No
 def _identities(
     frozen: FrozenGraph, tensors: Mapping[str, str], options: FetchOptions
 ) -> dict[str, Identity]:
-    prepared = frozen.spec.preprocessing()
+    pooling, prepared = options.pooling or "none", frozen.spec.preprocessing()
     return {
-        name: Identity(fingerprint(frozen, tensor), tensor, options.pooling or "none", prepared)
+        name: Identity(fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared)
         for name, tensor in tensors.items()
     }
 

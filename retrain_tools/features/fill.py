@@ -20,7 +20,6 @@ from retrain_tools.features.cache import (
     DamagedBottleneckError,
     Identity,
     find_suffix,
-    fingerprint,
 )
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.manifest import (
@@ -33,6 +32,7 @@ from retrain_tools.features.manifest import (
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.files import check_writable
 from retrain_tools.graphdef.feeds import check_fed
+from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.folders import ImageFile
 
@@ -251,7 +251,7 @@ def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
     prepared = frozen.spec.preprocessing()
     if is_vector or pooling == "none":
         pooling = "none" if is_vector else "flatten"  # they write the same values of a map
-    return Identity(fingerprint(frozen, tensor), tensor, pooling, prepared)
+    return Identity(fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared)
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
