@@ -5,8 +5,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
+import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -15,6 +18,7 @@ import numpy.typing as npt
 from retrain_tools.engine.body import Body
 from retrain_tools.engine.session import EngineError
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
+from retrain_tools.features.faithfulness import Difference, difference
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
 from retrain_tools.features.self_check import check_once
@@ -23,12 +27,18 @@ from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError, ImageLike
 from retrain_tools.progress import progress
 
+log = logging.getLogger(__name__)
+
 Vector = npt.NDArray[np.float32]
 Result = list[Vector] | ImageError
 """One image's values, float32, one array per fetch; or why there are none."""
 
 Image = TypeVar("Image", bound=ImageLike)
 Item = TypeVar("Item")
+
+# Of a job that is not exact: as many images are computed in the exact way as well, and fewer of
+# large maps, but as many as it takes for some to be neighbours.
+_COMPARED_IMAGES, _COMPARED_VALUES, _LEAST_COMPARED = 32, 1 << 22, 3
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
@@ -37,6 +47,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     Attributes:
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
+        differences: from the exact way, by fetch, once the first images were extracted; empty until
+            then, and where the way is exact.
     """
 
     def __init__(
@@ -55,7 +67,14 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 graph cannot be run.
         """
         check_fed(frozen, fetches)
-        self._pooling = pooling
+        self._pooling, self._fetches = pooling, list(fetches)
+        self.differences: dict[str, Difference] = {}
+        exactly = running.exact()
+        self._ways = f"{running.computed_in} against {exactly.computed_in}"
+        is_exact = running.computed_in == exactly.computed_in
+        self._open_exact = (
+            None if is_exact else partial(Extractor, frozen, fetches, pooling, exactly)
+        )
         with contextlib.ExitStack() as opened:
             side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
@@ -80,13 +99,47 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     def extract(self, images: Collection[Image]) -> Iterator[tuple[Image, Result]]:
         """Yield each image and its result, in the order of `images`, and show the progress.
 
-        Files are read as they are needed, whatever the number of images.
+        Files are read as they are needed, whatever the number of images. Where the way to compute
+        is not exact, the first images that can be used are computed in the exact way as well, once
+        in an extractor's life: the difference is logged, and is in `differences`.
         """
         self._body.try_sizes(len(images))
+        first: list[tuple[Image, list[Vector]]] = []
+        most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
+        most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
         with progress(len(images), "images") as advance:
-            for pair in self.results(images, self.image_side.prepare):
-                yield pair
+            for image, result in self.results(images, self.image_side.prepare):
+                yield image, result
                 advance(1)
+                if self._open_exact is not None and isinstance(result, list):
+                    first.append((image, result))
+                    if len(first) == most:
+                        self._compare(self._open_exact, first)
+            if self._open_exact is not None and first:
+                self._compare(self._open_exact, first)
+
+    def _compare(
+        self, open_exact: Callable[[], Extractor], first: list[tuple[Image, list[Vector]]]
+    ) -> None:
+        """Compute images in the exact way, and compare; the exact graph is closed again."""
+        self._open_exact = None
+        with open_exact() as exact:
+            results = exact.results([image for image, _ in first], exact.image_side.prepare)
+            both = [
+                (values, own)
+                for (_, own), (_, values) in zip(first, results, strict=True)
+                if isinstance(values, list)
+            ]
+        first.clear()
+        for index, (fetch, shape) in enumerate(zip(self._fetches, self.shapes, strict=True)):
+            of_fetch = [(values[index], own[index]) for values, own in both]
+            alike = [pair for pair in of_fetch if pair[0].shape == pair[1].shape == shape]
+            if alike:
+                exactly, fast = map(np.stack, zip(*alike, strict=True))
+                found = difference(exactly, fast, self._ways)
+                self.differences[fetch] = found
+                named = f"{fetch}: " if len(self._fetches) > 1 else ""
+                log.info("%s%s", named, found.line())
 
     def results(
         self, items: Iterable[Item], prepare: Callable[[Item], Prepared]

@@ -14,6 +14,7 @@ from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features import unfinished
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.extractor import Extractor, Vector
+from retrain_tools.features.faithfulness import Difference, of_more_images
 from retrain_tools.features.fetch_record import Record, read_record, write_record
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
@@ -203,7 +204,9 @@ def _fetch(
             if done:
                 unfinished.mark_writing(part)
                 _write(output, rows, columns, done)
-                write_record(output, Record(identities, columns, done), str(frozen.path))
+                differences = _differences(old, identities, extractor)
+                record = Record(identities, columns, done, differences)
+                write_record(output, record, str(frozen.path))
         if done or known.issuperset(rows):  # else they are of a stopped run, and in no output yet
             rows.delete()
             unfinished.empty(part)
@@ -217,6 +220,17 @@ def _fetch(
         output=output,
         columns=columns,
     )
+
+
+def _differences(
+    old: Record | None, identities: Mapping[str, Identity], extractor: Extractor
+) -> dict[str, Difference]:
+    """Return the differences from the exact way to record, by the names in the output."""
+    known = dict(old.differences) if old else {}
+    for name, identity in identities.items():
+        if new := extractor.differences.get(identity.tensor):
+            known[name] = of_more_images(known.get(name), new)
+    return known
 
 
 def _write(output: Path, rows: RowFiles, columns: list[Column], done: list[Source]) -> None:

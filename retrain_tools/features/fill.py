@@ -25,6 +25,7 @@ from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.manifest import (
     Manifest,
     manifest_path,
+    note_difference,
     read_manifest,
     refuse_another,
     write_manifest,
@@ -171,6 +172,8 @@ def fill_cache(
                 keep(waiting[path], values[0])
 
             done = compute(extractor(), list(waiting), write, options.on_error)
+            for difference in extractor().differences.values():
+                note_difference(folder, suffix, difference)
     _warn_of_mixture(cache, now, done.computed)
     report_failures(done.failed, len(images), folder / f"failures{suffix}.csv")
     repaired = sum(image.path not in done.failed for image in found.damaged)
