@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 import logging
 import math
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.body import Body
+from retrain_tools.engine.cpu import has_bfloat16
 from retrain_tools.engine.session import EngineError
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.faithfulness import Difference, difference
@@ -39,6 +41,7 @@ Item = TypeVar("Item")
 # Of a job that is not exact: as many images are computed in the exact way as well, and fewer of
 # large maps, but as many as it takes for some to be neighbours.
 _COMPARED_IMAGES, _COMPARED_VALUES, _LEAST_COMPARED = 32, 1 << 22, 3
+_MANY_IMAGES = 1000  # of which it is worth while to think about speed
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
@@ -47,8 +50,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     Attributes:
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
-        differences: from the exact way, by fetch, once the first images were extracted; empty until
-            then, and where the way is exact.
+        differences: from the exact way, by fetch: as they were measured before with this graph, or
+            else once the first images were extracted. Empty where the way is exact.
     """
 
     def __init__(
@@ -71,9 +74,9 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         self.differences: dict[str, Difference] = {}
         exactly = running.exact()
         self._ways = f"{running.computed_in} against {exactly.computed_in}"
-        is_exact = running.computed_in == exactly.computed_in
+        self._is_exact, self._is_silent = running.is_exact, False
         self._open_exact = (
-            None if is_exact else partial(Extractor, frozen, fetches, pooling, exactly)
+            None if running.is_exact else partial(Extractor, frozen, fetches, pooling, exactly)
         )
         with contextlib.ExitStack() as opened:
             side = ImagePreparation(frozen, running)
@@ -83,6 +86,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 check_once(frozen, fetches, self.image_side, self._body)
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
             self.shapes = [self._pooled(value).shape for value in empty]
+            self._recall_differences()
             self._worker_count = self._body.threads
             self._workers = ThreadPoolExecutor(self._worker_count)
             opened.callback(self._workers.shutdown, cancel_futures=True)
@@ -100,10 +104,11 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         """Yield each image and its result, in the order of `images`, and show the progress.
 
         Files are read as they are needed, whatever the number of images. Where the way to compute
-        is not exact, the first images that can be used are computed in the exact way as well, once
-        in an extractor's life: the difference is logged, and is in `differences`.
+        is not exact, the first images that can be used are computed in the exact way as well: the
+        difference is logged, is in `differences`, and is remembered with the graph's plan.
         """
         self._body.try_sizes(len(images))
+        self._hint(len(images))
         first: list[tuple[Image, list[Vector]]] = []
         most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
         most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
@@ -131,15 +136,40 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 if isinstance(values, list)
             ]
         first.clear()
+        found = {}
         for index, (fetch, shape) in enumerate(zip(self._fetches, self.shapes, strict=True)):
             of_fetch = [(values[index], own[index]) for values, own in both]
             alike = [pair for pair in of_fetch if pair[0].shape == pair[1].shape == shape]
             if alike:
                 exactly, fast = map(np.stack, zip(*alike, strict=True))
-                found = difference(exactly, fast, self._ways)
-                self.differences[fetch] = found
-                named = f"{fetch}: " if len(self._fetches) > 1 else ""
-                log.info("%s%s", named, found.line())
+                self.differences[fetch] = difference(exactly, fast, self._ways)
+                found[self._feature(fetch)] = dataclasses.asdict(self.differences[fetch])
+        self._body.learn(differences={**self._body.known.differences, **found})
+        self._tell_differences("")
+
+    def _recall_differences(self) -> None:
+        """Take the differences that were measured before, if all are known."""
+        known = self._body.known.differences
+        if self._open_exact and all(self._feature(fetch) in known for fetch in self._fetches):
+            for fetch in self._fetches:
+                self.differences[fetch] = Difference(**known[self._feature(fetch)])
+            self._open_exact = None
+
+    def _hint(self, images: int) -> None:
+        """Say once what is known of the way to compute before anything is computed."""
+        if not self._is_silent:
+            self._tell_differences(" (measured before)")
+            if self._is_exact and images >= _MANY_IMAGES and has_bfloat16():
+                log.info("precision=bfloat16 would be faster here, and change values a little")
+        self._is_silent = True
+
+    def _tell_differences(self, when: str) -> None:
+        for fetch, found in self.differences.items():
+            named = f"{fetch}: " if len(self._fetches) > 1 else ""
+            log.info("%s%s%s", named, found.line(), when)
+
+    def _feature(self, fetch: str) -> str:
+        return f"{fetch} {self._pooling}"
 
     def results(
         self, items: Iterable[Item], prepare: Callable[[Item], Prepared]
