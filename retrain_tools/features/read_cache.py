@@ -77,8 +77,9 @@ def find_bottlenecks(folder: Path) -> ByNaming:
         by_suffix.setdefault(match["suffix"], []).append(ImageFile(image, image))
     for suffix in matrix_namings(folder):
         if suffix in by_suffix:
-            log.warning("%s of naming %r are left out: %s has a matrix of it",
-                        counted(len(by_suffix[suffix]), "text file"), suffix, folder)  # fmt: skip
+            there = counted(len(by_suffix[suffix]), "text file")
+            log.warning("of naming %r, of which there is a matrix, and left out: %s in %s",
+                        suffix, there, folder)  # fmt: skip
         by_suffix[suffix] = MatrixCache(folder, suffix, 0).images()
     found = {suffix: sorted(images) for suffix, images in by_suffix.items() if images}
     if not found:
