@@ -64,8 +64,8 @@ def evaluate(records: Sequence[Record], clock: str = "wall") -> list[Bar]:
 
 
 def _extraction(find: Find) -> Iterator[Bar]:
-    def cached(way: str, name: str = OWN, photos: str = "small") -> float | None:
-        return find("extraction", f"{name}, {photos} photos", way)
+    def cached(way: str, name: str = OWN) -> float | None:
+        return find("extraction", f"{name}, small photos", way)
 
     ours, fast = cached(_FLOAT32), cached(_BFLOAT16)
     original, keras = cached(extraction.ORIGINAL), cached(extraction.KERAS_PREDICT)
@@ -88,11 +88,6 @@ def _extraction(find: Find) -> Iterator[Bar]:
     yield Bar("2", "float32 / limit of matrix products", _over(ours, limit), 0.9)
     yield Bar("4", "float32 / Keras predict", _over(ours, keras), 1.2)
     yield Bar("4", "bfloat16 / Keras predict", _over(fast, keras), 4.5, needs_amx=True)
-    for precision in PRECISIONS:
-        scaled = cached(extraction.SCALED(precision), photos="12 MP")
-        whole = cached(extraction.OURS(precision), photos="12 MP")
-        text = f"12 MP, {precision}: --jpeg_scale=auto / without"
-        yield Bar("point 7", text, _over(scaled, whole), 1.3, needs_amx=precision != "float32")
 
 
 def _training(find: Find) -> Iterator[Bar]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -26,11 +25,14 @@ def write_chart(records: Sequence[Record], title: str, clock: str, path: Path) -
         if record.values:
             subjects.setdefault((record.section, record.subject), []).append(record)
     subjects = {key: ways for key, ways in subjects.items() if len(ways) > 1}
-    lines = max(1, math.ceil(len(subjects) / _COLUMNS))
-    most = max((len(ways) for ways in subjects.values()), default=1)
-    figure = figure_type(figsize=(14, 1 + lines * (0.9 + 0.28 * most)), layout="constrained")
+    names = list(subjects)
+    rows = [names[start : start + _COLUMNS] for start in range(0, len(names), _COLUMNS)]
+    heights = [1.5 + max(len(subjects[name]) for name in row) for row in rows] or [1.0]
+    figure = figure_type(figsize=(14, 0.7 + 0.24 * sum(heights)), layout="constrained")
     figure.suptitle(title, fontsize=10)
-    panels = figure.subplots(lines, _COLUMNS, squeeze=False).ravel()
+    grid = {"height_ratios": heights}
+    lines = figure.subplots(len(heights), _COLUMNS, squeeze=False, gridspec_kw=grid)
+    panels = lines.ravel()
     for panel in panels[len(subjects) :]:
         panel.set_axis_off()
     for panel, ((section, subject), ways) in zip(panels, subjects.items(), strict=False):
@@ -38,14 +40,15 @@ def write_chart(records: Sequence[Record], title: str, clock: str, path: Path) -
         ours = [_is_ours(record) for record in ways]
         panel.barh(range(len(ways)), ratios, color=[_OURS if own else _OTHERS for own in ours])
         panel.set_yticks(range(len(ways)), [record.way for record in ways], fontsize=7)
+        most = heights[names.index((section, subject)) // _COLUMNS] - 1.5
         panel.set_ylim(most - 0.4, -0.6)  # bars of one width in all panels
         panel.set_xlim(0, 1.3 * max(ratios))
-        panel.tick_params(axis="x", labelsize=7)
+        panel.set_xticks([])
         for place, (record, ratio) in enumerate(zip(ways, ratios, strict=True)):
             text = f" {ratio:.2f} ×  ({short(record.median(clock))} {record.unit})"
             panel.text(ratio, place, text, va="center", fontsize=7)
         panel.set_title(f"{section}: {subject}", fontsize=8, loc="left")
-        panel.spines[["top", "right"]].set_visible(False)
+        panel.spines[["top", "right", "bottom"]].set_visible(False)
     figure.savefig(path, dpi=110)
 
 

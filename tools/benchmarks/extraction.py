@@ -16,7 +16,6 @@ from benchmarks.subjects import large_photos, network, small_photos
 ORIGINAL = "retrain.py's way"
 OURS = "retrain_tools {}".format
 OPENVINO = "OpenVINO {}".format
-SCALED = "retrain_tools {}, --jpeg_scale=auto".format
 KERAS_PREDICT = "Keras predict float32"
 
 _MORE = {"mobilenet_v1_0.25_128": 10}  # a network that is done with a photo in no time
@@ -32,7 +31,7 @@ def sections(setting: Setting) -> Iterator[list[Record]]:
         yield setting.compare("extraction", f"{name}, alone", "images/s", _alone(setting, folder))
         small = small_photos(setting, setting.images * _MORE.get(name, 1))
         for photos, path in (("small", small), ("12 MP", large_photos(setting))):
-            ways = _to_cache(setting, name, folder, path, large=photos != "small")
+            ways = _to_cache(setting, name, folder, path)
             yield setting.compare("extraction", f"{name}, {photos} photos", "images/s", ways)
 
 
@@ -57,17 +56,16 @@ def _alone(setting: Setting, folder: Path) -> dict[str, Callable[[], Any]]:
 
 
 def _to_cache(
-    setting: Setting, name: str, folder: Path, photos: Path, large: bool
+    setting: Setting, name: str, folder: Path, photos: Path
 ) -> dict[str, Callable[[], Any]]:
     common = {"folder": str(folder), "photos": str(photos)}
     ways: dict[str, Callable[[], Any]] = {}
     if "original" in setting.against:
         ways[ORIGINAL] = partial(measured, "ours.one_per_call", **common)
     for precision in PRECISIONS:
-        ours = partial(measured, "ours.to_cache", setting.kept, precision=precision, **common)
-        ways[OURS(precision)] = ours
-        if large:
-            ways[SCALED(precision)] = partial(ours, jpeg_scale="auto")
+        ways[OURS(precision)] = partial(
+            measured, "ours.to_cache", setting.kept, precision=precision, **common
+        )
         if "openvino" in setting.against:
             ways[OPENVINO(precision)] = partial(
                 measured, "peer_openvino.to_cache", precision=precision, **common

@@ -45,7 +45,7 @@ def peak_of_job(setting: Setting, graph: str, photos: str, *flags: str) -> dict[
 
 
 def _peak(setting: Setting, graph: str, precision: str, count: int) -> dict[str, Any]:
-    run_settings(precision=precision)  # whether there is such a thing
+    run_settings(precision)  # whether there is such a thing
     flags = [] if precision == "float32" else [f"--precision={precision}"]
     found = peak_of_job(setting, graph, str(small_photos(setting, count)), *flags)
     if not found["peak_mb"]:

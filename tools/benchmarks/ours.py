@@ -18,23 +18,21 @@ from benchmarks.subjects import facts_of
 _FIRST = 4  # images that are not counted
 
 
-def run_settings(**wanted: Any) -> Any:
-    """Return RunSettings with these fields.
+def run_settings(precision: str) -> Any:
+    """Return RunSettings of a precision.
 
     Raises:
-        LeftOut: there is no such field, or no such value of it.
+        LeftOut: there is no such setting, or it is not for this machine.
     """
     from retrain_tools.engine.settings import RunSettings
     from retrain_tools.errors import InputError
 
-    plain = {"precision": "float32", "jpeg_scale": None}
-    known = {field.name for field in dataclasses.fields(RunSettings)}
-    for name, value in wanted.items():
-        if name not in known and value != plain[name]:
-            raise LeftOut(f"this version has no --{name}")
-    given = {name: value for name, value in wanted.items() if name in known and value is not None}
+    if "precision" not in {field.name for field in dataclasses.fields(RunSettings)}:
+        if precision != "float32":
+            raise LeftOut("this version has no --precision")
+        return RunSettings()
     try:
-        return RunSettings(**given)
+        return RunSettings(precision=precision)
     except InputError as error:
         raise LeftOut(str(error)) from error
 
@@ -47,7 +45,7 @@ def alone(folder: str, precision: str, images: int) -> dict[str, float]:
 
     frozen = open_model(str(Path(folder, "graph.pb"))).frozen()
     pixels = np.load(Path(folder, "pixels.npy"))
-    running = run_settings(precision=precision)
+    running = run_settings(precision)
     try:
         extractor = Extractor(frozen, [frozen.spec.bottleneck], running=running)
     except InputError as error:  # as where the CPU has no bfloat16
@@ -60,9 +58,7 @@ def alone(folder: str, precision: str, images: int) -> dict[str, float]:
     return {**found, "difference": difference(ours, values, precision)}
 
 
-def to_cache(
-    folder: str, photos: str, precision: str, jpeg_scale: str | None = None
-) -> dict[str, float]:
+def to_cache(folder: str, photos: str, precision: str) -> dict[str, float]:
     """Fill a cache, from the first image to the last text file."""
     from retrain_tools.errors import InputError
     from retrain_tools.features.fill import CacheOptions, fill_cache
@@ -70,7 +66,7 @@ def to_cache(
     from retrain_tools.sources.open import open_model
 
     images = find_images(photos)
-    running = run_settings(precision=precision, jpeg_scale=jpeg_scale)
+    running = run_settings(precision)
     cpu_seconds, report = [], None
     with tempfile.TemporaryDirectory() as scratch:
         # The first makes the plan; the second tells what opening the graph costs in CPU time.

@@ -18,9 +18,8 @@ _OPSET = 18
 
 def convert(folder: str) -> bool:
     """Write the body as ONNX."""
+    import tensorflow as tf
     import tf2onnx
-
-    from retrain_tools.quiet_tensorflow import tf
 
     facts = facts_of(folder)
     body = tf.compat.v1.GraphDef.FromString(Path(folder, "body.pb").read_bytes())

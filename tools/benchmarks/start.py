@@ -37,7 +37,7 @@ name, *sys.argv[1:] = sys.argv[1:]
 try:
     runpy.run_module(name, run_name="__main__", alter_sys=True)
 finally:
-    print("tensorflow" in sys.modules)
+    print(any(module.startswith("tensorflow.") for module in sys.modules))
 """
 
 
