@@ -29,12 +29,13 @@ from typing import Any
 _PARTS = {
     "python.client.session": ["compat.v1.Session"],
     "python.framework.constant_op": ["constant"],
-    "python.framework.dtypes": ["bfloat16", "float32", "float64", "int32", "string", "uint8"],
+    "python.framework.dtypes": ["float32", "int32", "string", "uint8"],
     "python.framework.errors_impl": ["errors.OpError"],
     "python.framework.importer": ["compat.v1.import_graph_def"],
     "python.framework.ops": ["Graph"],
     "python.framework.versions": ["version.GRAPH_DEF_VERSION", "version.VERSION"],
     "python.ops.array_ops": ["compat.v1.placeholder"],
+    "python.lib.io.tf_record": ["io.TFRecordWriter"],
     "python.ops.gen_control_flow_ops": ["no_op"],
     "python.ops.gen_image_ops": [
         "raw_ops.DecodeImage",
@@ -45,6 +46,11 @@ _PARTS = {
         "raw_ops.ResizeNearestNeighbor",
     ],
     "python.ops.gen_io_ops": ["raw_ops.SaveV2"],
+    "python.ops.gen_nn_ops": [
+        "raw_ops.AvgPool",
+        "raw_ops.Conv2D",
+        "raw_ops.MaxPool",
+    ],
     "python.ops.gen_resource_variable_ops": [
         "raw_ops.AssignVariableOp",
         "raw_ops.ReadVariableOp",
@@ -52,8 +58,6 @@ _PARTS = {
     ],
     "core.framework.graph_pb2": ["compat.v1.GraphDef"],
     "core.protobuf.config_pb2": ["compat.v1.ConfigProto"],
-    "python.proto_exports": ["compat.v1.Event", "compat.v1.HistogramProto", "compat.v1.Summary"],
-    "python.summary.writer.writer": ["compat.v1.summary.FileWriter"],
 }
 _MODULES = {name: f"tensorflow.{part}" for part, names in _PARTS.items() for name in names}
 # What makes the package load more than its own: see the end of its __init__.py.
@@ -184,6 +188,7 @@ class _StandIn(Loader):
             if kernels.exists():  # until TensorFlow 2.18
                 library = importlib.import_module("tensorflow.python.framework.load_library")
                 library.load_library(str(kernels))
+            importlib.import_module("tensorflow.python.ops.array_ops")  # takes NumPy's arrays
             importlib.import_module(self._part)
         finally:
             _folders.hide()

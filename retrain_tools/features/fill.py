@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
-from retrain_tools.engine.shapes import tensor_shapes
+from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.adopt import adopt, refuse_other_depth, unchecked
 from retrain_tools.features.cache import Cache, Identity, find_suffix
@@ -295,7 +295,7 @@ def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
 def identity_of(frozen: FrozenGraph, pooling: str, running: RunSettings) -> Identity:
     """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
-    shape = tensor_shapes(frozen.graph_def).get(tensor)
+    shape = tensor_shape(frozen.graph_def, tensor)
     is_vector = shape is not None and len(shape) <= 2
     prepared = frozen.spec.preprocessing()
     if is_vector or pooling == "none":
