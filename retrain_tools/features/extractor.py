@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import itertools
 import logging
 import math
@@ -46,8 +47,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     Attributes:
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
-        differences: from the exact way, by fetch, once the first images were extracted; empty until
-            then, and where the way is exact.
+        differences: from the exact way, by fetch, once images were extracted; empty until then, and
+            where the way is exact.
     """
 
     def __init__(
@@ -68,7 +69,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         check_fed(frozen, fetches)
         self._pooling, self._fetches = pooling, list(fetches)
         self.differences: dict[str, Difference] = {}
-        exactly = running.exact()
+        # In a single thread beside the others: it is to take little memory.
+        exactly = dataclasses.replace(running.exact(), threads=1)
         self._ways = f"{running.computed_in} against {exactly.computed_in}"
         is_exact = running.computed_in == exactly.computed_in
         self._open_exact = (
@@ -98,36 +100,51 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
 
         Files are read as they are needed, whatever the number of images. Where the way to compute
         is not exact, the first images that can be used are computed in the exact way as well, once
-        in an extractor's life: the difference is logged, and is in `differences`.
+        in an extractor's life: the difference is logged, and at the end it is in `differences`.
         """
         self._body.try_sizes(len(images))
-        first: list[tuple[Image, list[Vector]]] = []
+        results = self._compared(self.results(images, self.image_side.prepare))
+        with progress(len(images), "images") as advance:
+            for pair in results:
+                yield pair
+                advance(1)
+
+    def _compared(self, results: Iterator[tuple[Image, Result]]) -> Iterator[tuple[Image, Result]]:
+        """Pass results on; compute the first images exactly meanwhile, if they were not, once."""
+        if self._open_exact is None:
+            yield from results
+            return
+        open_exact, self._open_exact = self._open_exact, None
         most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
         most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
-        with progress(len(images), "images") as advance:
-            for image, result in self.results(images, self.image_side.prepare):
-                yield image, result
-                advance(1)
-                if self._open_exact is not None and isinstance(result, list):
-                    first.append((image, result))
-                    if len(first) == most:
-                        self._compare(self._open_exact, first)
-            if self._open_exact is not None and first:
-                self._compare(self._open_exact, first)
+        first: list[tuple[Image, list[Vector]]] = []
+        with contextlib.ExitStack() as opened:
 
-    def _compare(
-        self, open_exact: Callable[[], Extractor], first: list[tuple[Image, list[Vector]]]
-    ) -> None:
-        """Compute images in the exact way, and compare; the exact graph is closed again."""
-        self._open_exact = None
-        with open_exact() as exact:
-            results = exact.results([image for image, _ in first], exact.image_side.prepare)
-            both = [
-                (values, own)
-                for (_, own), (_, values) in zip(first, results, strict=True)
-                if isinstance(values, list)
-            ]
-        first.clear()
+            def compare() -> Future[None]:
+                exact = opened.enter_context(open_exact())
+                worker = opened.enter_context(ThreadPoolExecutor(1))
+                return worker.submit(self._compare, exact, first)
+
+            comparing = None
+            for image, result in results:
+                yield image, result
+                if comparing is None and isinstance(result, list):
+                    first.append((image, result))
+                    comparing = compare() if len(first) == most else None
+            if comparing is None and first:
+                comparing = compare()
+            if comparing is not None:
+                comparing.result()
+
+    def _compare(self, exact: Extractor, first: Sequence[tuple[Image, list[Vector]]]) -> None:
+        """Compare the first images with what the exact extractor gives, and close that."""
+        results = exact.results([image for image, _ in first], exact.image_side.prepare)
+        both = [
+            (values, own)
+            for (_, own), (_, values) in zip(first, results, strict=True)
+            if isinstance(values, list)
+        ]
+        exact.__exit__()  # its memory would be held for the rest of the job
         for index, (fetch, shape) in enumerate(zip(self._fetches, self.shapes, strict=True)):
             of_fetch = [(values[index], own[index]) for values, own in both]
             alike = [pair for pair in of_fetch if pair[0].shape == pair[1].shape == shape]

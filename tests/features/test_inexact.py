@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -110,17 +111,27 @@ def test_where_the_way_is_exact_nothing_is_computed_twice(frozen, paths, lines, 
 
 def test_an_image_that_only_one_way_can_use_is_left_out(frozen, paths, running, monkeypatch):
     values = Extractor._values
-
-    def refuse(self, pixels):
-        results = values(self, pixels)
-        if self._open_exact is None:  # the exact one
-            return [ImageError("gives values that are not finite numbers"), *results[1:]]
-        return results
-
-    monkeypatch.setattr(Extractor, "_values", refuse)
     with Extractor(frozen, [FETCH], running=running) as extractor:
+
+        def refuse(self, pixels):
+            results = values(self, pixels)
+            is_exact = self is not extractor
+            return [ImageError("gives nonsense"), *results[1:]] if is_exact else results
+
+        monkeypatch.setattr(Extractor, "_values", refuse)
         list(extractor.extract(paths[:4]))
         assert extractor.differences[FETCH].images == 3
+
+
+def test_a_job_that_is_stopped_leaves_nothing_running(frozen, paths, running, lines):
+    before = set(threading.enumerate())
+    with Extractor(frozen, [FETCH], running=running) as extractor:
+        results = extractor.extract(paths * 10)
+        for _ in range(40):
+            next(results)
+        results.close()
+    assert set(threading.enumerate()) <= before
+    assert len(lines()) == 1, "what has begun is brought to its end"
 
 
 def test_a_cache_s_manifest_has_it_and_stays_usable(frozen, photos, folder, running, lines):
