@@ -16,7 +16,7 @@ import importlib.metadata
 import json
 import logging
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 _WORTH_KEEPING = 1 << 20  # bytes of weights; smaller plans are made in milliseconds
 _MOST_KEPT = 4 << 30  # bytes; of more, those that were not used for longest go
 _GRAPH = "graph"
-_DAMAGE = (OSError, ValueError, KeyError, zipfile.BadZipFile)
+_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,6 +52,8 @@ class Known:
         fastest: the size that was found to be fastest; None where that was not measured.
         checked: how far the values of one image are from those of the untouched graph, relative to
             the largest of them; None where that was not looked at.
+        differences: of features from those of the exact way, where this one is not; by their names,
+            as JSON.
     """
 
     shapes: tuple[tuple[int, ...], ...]
@@ -59,6 +61,7 @@ class Known:
     by_onednn: bool
     fastest: int | None = None
     checked: float | None = None
+    differences: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)

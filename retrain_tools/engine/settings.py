@@ -61,6 +61,11 @@ class RunSettings:
             return BFLOAT16 if has_bfloat16() else FLOAT32
         return self.precision
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether values are those of the untouched graph, but for rounding."""
+        return self.computed_in == FLOAT32
+
     def exact(self) -> RunSettings:
         """Return the same without what makes values inexact."""
         return dataclasses.replace(self, precision=FLOAT32)

@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.body import Body
+from retrain_tools.engine.cpu import has_bfloat16
 from retrain_tools.engine.session import EngineError
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.faithfulness import Difference, difference
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
+from retrain_tools.features.self_check import check_once
 from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError, ImageLike
@@ -39,6 +41,7 @@ Item = TypeVar("Item")
 # Of a job that is not exact: as many images are computed in the exact way as well, and fewer of
 # large maps, but as many as it takes for some to be neighbours.
 _COMPARED_IMAGES, _COMPARED_VALUES, _LEAST_COMPARED = 32, 1 << 22, 3
+_MANY_IMAGES = 1000  # of which it is worth while to think about speed
 
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
@@ -47,8 +50,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     Attributes:
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
-        differences: from the exact way, by fetch, once images were extracted; empty until then, and
-            where the way is exact.
+        differences: from the exact way, by fetch: as they were measured before with this graph, or
+            else once images were extracted. Empty where the way is exact.
     """
 
     def __init__(
@@ -69,17 +72,19 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         check_fed(frozen, fetches)
         self._pooling, self._fetches = pooling, list(fetches)
         self.differences: dict[str, Difference] = {}
-        # In a single thread beside the others: it is to take little memory.
+        # In a single thread beside the others, for little memory.
         exactly = dataclasses.replace(running.exact(), threads=1)
         self._ways = f"{running.computed_in} against {exactly.computed_in}"
-        is_exact = running.computed_in == exactly.computed_in
+        self._is_exact, self._is_silent = running.is_exact, False
         self._open_exact = (
-            None if is_exact else partial(Extractor, frozen, fetches, pooling, exactly)
+            None if running.is_exact else partial(Extractor, frozen, fetches, pooling, exactly)
         )
         with contextlib.ExitStack() as opened:
             side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
             self._body = opened.enter_context(Body(frozen, fetches, running))
+            if running.self_check and running.is_exact:
+                check_once(frozen, fetches, self.image_side, self._body)
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
             self.shapes = [self._pooled(value).shape for value in empty]
             self._worker_count = self._body.threads
@@ -99,24 +104,30 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         """Yield each image and its result, in the order of `images`, and show the progress.
 
         Files are read as they are needed, whatever the number of images. Where the way to compute
-        is not exact, the first images that can be used are computed in the exact way as well, once
-        in an extractor's life: the difference is logged, and at the end it is in `differences`.
+        is not exact, the first images that can be used are computed in the exact way as well, once:
+        the difference is logged, at the end it is in `differences`, and it is remembered with the
+        graph's plan.
         """
         self._body.try_sizes(len(images))
-        results = self._compared(self.results(images, self.image_side.prepare))
+        results = self.results(images, self.image_side.prepare)
+        open_exact, self._open_exact = self._open_exact, None
+        most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
+        most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
+        if open_exact is not None and not self._recall_differences(min(most, len(images))):
+            results = self._compared(results, open_exact, most)
+        self._hint(len(images))
         with progress(len(images), "images") as advance:
             for pair in results:
                 yield pair
                 advance(1)
 
-    def _compared(self, results: Iterator[tuple[Image, Result]]) -> Iterator[tuple[Image, Result]]:
-        """Pass results on; compute the first images exactly meanwhile, if they were not, once."""
-        if self._open_exact is None:
-            yield from results
-            return
-        open_exact, self._open_exact = self._open_exact, None
-        most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
-        most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
+    def _compared(
+        self,
+        results: Iterator[tuple[Image, Result]],
+        open_exact: Callable[[], Extractor],
+        most: int,
+    ) -> Iterator[tuple[Image, Result]]:
+        """Pass results on, and meanwhile compute the first ones in the exact way and compare."""
         first: list[tuple[Image, list[Vector]]] = []
         with contextlib.ExitStack() as opened:
 
@@ -145,15 +156,43 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             if isinstance(values, list)
         ]
         exact.__exit__()  # its memory would be held for the rest of the job
+        found = {}
         for index, (fetch, shape) in enumerate(zip(self._fetches, self.shapes, strict=True)):
             of_fetch = [(values[index], own[index]) for values, own in both]
             alike = [pair for pair in of_fetch if pair[0].shape == pair[1].shape == shape]
             if alike:
                 exactly, fast = map(np.stack, zip(*alike, strict=True))
-                found = difference(exactly, fast, self._ways)
-                self.differences[fetch] = found
-                named = f"{fetch}: " if len(self._fetches) > 1 else ""
-                log.info("%s%s", named, found.line())
+                self.differences[fetch] = difference(exactly, fast, self._ways)
+                found[self._feature(fetch)] = dataclasses.asdict(self.differences[fetch])
+        self._body.learn(differences={**self._body.known.differences, **found})
+        self._tell_differences("")
+
+    def _recall_differences(self, images: int) -> bool:
+        """Take the differences that were measured before, if all are known of as many images."""
+        known = self._body.known.differences
+        if not all(self._feature(fetch) in known for fetch in self._fetches):
+            return False
+        recalled = {fetch: Difference(**known[self._feature(fetch)]) for fetch in self._fetches}
+        if min(one.images for one in recalled.values()) < images:
+            return False
+        self.differences = recalled
+        return True
+
+    def _hint(self, images: int) -> None:
+        """Say once what is known of the way to compute before anything is computed."""
+        if not self._is_silent:
+            self._tell_differences(" (measured before)")
+            if self._is_exact and images >= _MANY_IMAGES and has_bfloat16():
+                log.info("precision=bfloat16 would be faster here, and change values a little")
+        self._is_silent = True
+
+    def _tell_differences(self, when: str) -> None:
+        for fetch, found in self.differences.items():
+            named = f"{fetch}: " if len(self._fetches) > 1 else ""
+            log.info("%s%s%s", named, found.line(), when)
+
+    def _feature(self, fetch: str) -> str:
+        return f"{fetch} {self._pooling}"
 
     def results(
         self, items: Iterable[Item], prepare: Callable[[Item], Prepared]

@@ -258,8 +258,11 @@ def _identities(
     frozen: FrozenGraph, tensors: Mapping[str, str], options: FetchOptions
 ) -> dict[str, Identity]:
     pooling, prepared = options.pooling or "none", frozen.spec.preprocessing()
+    precision = options.running.computed_in
     return {
-        name: Identity(fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared)
+        name: Identity(
+            fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared, precision
+        )
         for name, tensor in tensors.items()
     }
 

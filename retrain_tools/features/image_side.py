@@ -55,7 +55,9 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             # Of formats that the graph's own decoder was not made for.
             contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
             self._other_decoded = {
-                channels: tf.io.decode_image(contents, channels, expand_animations=False)
+                channels: tf.raw_ops.DecodeImage(
+                    contents=contents, channels=channels, expand_animations=False
+                )
                 for channels in {3, side.channels}
             }
             whole = tf.compat.v1.placeholder(tf.uint8, [1, None, None, None])

@@ -16,8 +16,11 @@ from retrain_tools.features.faithfulness import Difference, difference
 from retrain_tools.features.fetch import FetchOptions, fetch_tensors
 from retrain_tools.features.fill import CacheOptions, fill_cache
 from retrain_tools.features.manifest import read_manifest
+from retrain_tools.graphdef.save import write_graph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.images.folders import find_images
+from retrain_tools.standin.inception_2015 import make_reference_graph
+from tests.opening import load_graph
 
 from . import tiny
 
@@ -29,12 +32,20 @@ WAYS = "bfloat16 against float32"
 def running(monkeypatch, tmp_path):
     """Where the CPU has no bfloat16, TensorFlow computes in it all the same, slowly."""
     monkeypatch.setattr("retrain_tools.engine.settings.has_bfloat16", lambda: True)
+    monkeypatch.setattr(extractor_module, "has_bfloat16", lambda: True)
     return RunSettings(precision="bfloat16", model_dir=str(tmp_path / "models"))
 
 
 @pytest.fixture
 def frozen(graph_2015):
     return tiny.opened(graph_2015, FETCH)
+
+
+@pytest.fixture(scope="module")
+def standin(tmp_path_factory):
+    path = tmp_path_factory.mktemp("standin") / "graph.pb"
+    write_graph(str(path), make_reference_graph(width=0.25))
+    return load_graph(path)
 
 
 @pytest.fixture
@@ -73,6 +84,56 @@ def test_the_first_images_that_can_be_used_are_computed_in_both_ways(
         assert 0 < found.mean < found.worst < 0.1 * np.abs(exact).max()
         list(extractor.extract(paths))  # and no second time
     assert lines() == [found.line()]
+
+
+def test_the_next_time_the_difference_is_known_and_nothing_is_computed_twice(
+    standin, paths, running, lines
+):
+    """Of a graph whose plan is kept; another pooling is another feature."""
+    fetches = ["pool_3/_reshape:0", "mixed_10/join:0"]
+    found = []
+    for _ in range(3):
+        with Extractor(standin, fetches, running=running) as extractor:
+            assert extractor.differences == {}
+            list(extractor.extract(paths[:4]))
+            list(extractor.extract(paths[:2]))
+            found.append(extractor.differences)
+    assert found[0] == found[1] == found[2]
+    first = [f"{fetch}: {one.line()}" for fetch, one in found[0].items()]
+    assert lines() == [*first, *2 * [f"{line} (measured before)" for line in first]]
+    with Extractor(standin, fetches, pooling="max", running=running) as extractor:
+        list(extractor.extract(paths[:3]))
+        assert extractor.differences != found[0]
+    assert len(lines()) == 8
+
+
+def test_what_was_measured_on_fewer_images_is_measured_again_on_more(
+    standin, paths, running, lines
+):
+    fetches = ["pool_3/_reshape:0"]
+    for count in (1, 12, 2):
+        with Extractor(standin, fetches, running=running) as extractor:
+            list(extractor.extract(paths[:count]))
+            found = extractor.differences
+    assert found[fetches[0]].images == 12
+    assert [line.endswith("(measured before)") for line in lines()] == [False, False, True]
+
+
+def test_a_hint_is_given_once_where_bfloat16_would_pay(frozen, paths, running, caplog, monkeypatch):
+    hint = "precision=bfloat16 would be faster here, and change values a little"
+    monkeypatch.setattr(extractor_module, "_MANY_IMAGES", 5)
+    caplog.set_level(logging.INFO)
+    with Extractor(frozen, [FETCH], running=running.exact()) as extractor:
+        list(extractor.extract(paths[:4]))
+    assert hint not in caplog.messages
+    with Extractor(frozen, [FETCH], running=running.exact()) as extractor:
+        for _ in range(2):
+            list(extractor.extract(paths[:5]))
+    assert caplog.messages.count(hint) == 1
+    monkeypatch.setattr(extractor_module, "has_bfloat16", lambda: False)
+    with Extractor(frozen, [FETCH], running=running.exact()) as extractor:
+        list(extractor.extract(paths[:5]))
+    assert caplog.messages.count(hint) == 1
 
 
 def test_the_values_of_every_tensor_are_compared_and_named(frozen, paths, running, lines):

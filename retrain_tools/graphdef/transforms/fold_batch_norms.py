@@ -82,6 +82,10 @@ def fold_batch_norms(
         gone.update(node.name for node in chain[:-1])
         inputs = [convolution.name, bias]
         chain[-1].CopyFrom(new_node(chain[-1].name, "BiasAdd", inputs, T=FLOAT32))
+    for node in result.node:
+        if any(name.startswith("^") and node_name(name) in gone for name in node.input):
+            left = [name for name in node.input if node_name(name) not in gone]
+            node.input[:] = left
     still_used = consumers(copy_nodes(result, lambda node: node.name not in gone))
     unused = gone | {name for name in weights if name not in still_used and name not in keep}
     return (
