@@ -29,7 +29,7 @@ from typing import Any
 _PARTS = {
     "python.client.session": ["compat.v1.Session"],
     "python.framework.constant_op": ["constant"],
-    "python.framework.dtypes": ["bfloat16", "float32", "float64", "int32", "string"],
+    "python.framework.dtypes": ["bfloat16", "float32", "float64", "int32", "string", "uint8"],
     "python.framework.errors_impl": ["errors.OpError"],
     "python.framework.importer": ["compat.v1.import_graph_def"],
     "python.framework.ops": ["Graph"],
