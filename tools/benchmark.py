@@ -24,6 +24,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,12 +42,15 @@ from retrain_tools import command_line, files
 from retrain_tools.errors import InputError
 
 SECTIONS = ("limits", "extraction", "start", "training", "explorer", "memory", "growth")
+INPUTS = ("alone", "small", "large")
 PEERS = ("original", "keras", "openvino", "onnx", "xla")
+_CHOICES = {"sections": SECTIONS, "networks": NETWORKS, "inputs": INPUTS, "against": PEERS}
 
 flags.DEFINE_string("graph", None, "Graph with an encoded image input: inception-2015-12-05.")
 flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
 flags.DEFINE_list("sections", list(SECTIONS), "What to measure.")
 flags.DEFINE_list("networks", list(NETWORKS), "Networks of extraction; slim's get random weights.")
+flags.DEFINE_list("inputs", list(INPUTS), "Of extraction: prepared pixels, small or large photos.")
 flags.DEFINE_list("against", list(PEERS), "Whom extraction is compared with.")
 flags.DEFINE_integer("rounds", 3, "Times each is measured, in turns; odd.", lower_bound=1)
 flags.DEFINE_integer("images", 200, "Small photos of a measurement.", lower_bound=5)
@@ -65,11 +69,12 @@ FLAGS = flags.FLAGS
 def main(_: list[str]) -> None:
     """Measure the sections, print the table, write the files."""
     command_line.require("graph", "image_dir")
-    for name, known in (("sections", SECTIONS), ("networks", NETWORKS), ("against", PEERS)):
+    for name, known in _CHOICES.items():
         if unknown := set(FLAGS[name].value).difference(known):
-            raise InputError(f"--{name} has no {min(unknown)}; there is {', '.join(known)}.")
+            raise InputError(f"--{name} has no {min(unknown)!r}; there is {', '.join(known)}.")
     if FLAGS.rounds % 2 == 0:
         raise InputError(f"--rounds={FLAGS.rounds}: the median takes an odd number.")
+    sys.stdout.reconfigure(line_buffering=True)  # to a file, too, it is told as it goes
     output = Path(FLAGS.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     about = machine()
