@@ -6,7 +6,7 @@ Keras is imported then, too: most tests need none of it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,14 @@ import pytest
 
 if TYPE_CHECKING:
     from tests.sources import corpus
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is kept for the next time, plans of graphs above all, in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRAIN_TOOLS_HOME", str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.cpu import usable_cores
 from retrain_tools.engine.importing import import_light
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.weights import Weights
@@ -75,11 +75,11 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
         return [np.asarray(value, np.float32) for value in values]
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use, which on a shared machine is not all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def gpu_memory() -> int:
+    """Return how much memory the largest GPU has that TensorFlow uses, in bytes; 0 without one."""
+    with session_on(tf.Graph()) as session:
+        devices = session.list_devices()
+    return max((d.memory_limit_bytes for d in devices if d.device_type == "GPU"), default=0)
 
 
 @contextlib.contextmanager
@@ -92,6 +92,7 @@ def session_on(graph: Any) -> Iterator[Any]:
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=usable_cores()
     )
+    config.gpu_options.allow_growth = True
     with graph.as_default():
         nothing = tf.no_op()
     session = tf.compat.v1.Session(graph=graph, config=config)

@@ -111,7 +111,9 @@ class Photos:
 
 def _decode_jpeg(data: bytes, decoder: str) -> Pixels:
     method, fancy = _DECODERS[decoder]
-    return tf.io.decode_jpeg(data, 3, dct_method=method, fancy_upscaling=fancy).numpy()
+    return tf.raw_ops.DecodeJpeg(
+        contents=data, channels=3, dct_method=method, fancy_upscaling=fancy
+    ).numpy()
 
 
 def _turned(data: bytes, pixels: Pixels) -> Pixels:

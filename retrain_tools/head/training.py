@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+import queue
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -104,23 +107,32 @@ class Step:
     validation_logits: Vectors
 
 
+class Sampler:
+    """Draws rows as retrain.py does: a class uniformly, then one of its images, with replacement.
+
+    Classes without any row are not drawn.
+    """
+
+    def __init__(self, rows_per_class: Sequence[npt.NDArray[np.int64]]) -> None:
+        """Remember the rows of each class, int64 [images]."""
+        counts = np.array([len(rows) for rows in rows_per_class if len(rows)], np.int64)
+        self._counts, self._starts = counts, counts.cumsum() - counts
+        self._rows = np.concatenate([np.zeros(0, np.int64), *rows_per_class])
+
+    def draw(self, rng: np.random.Generator, count: int) -> npt.NDArray[np.int64]:
+        """Return `count` rows, none where no class has any. A negative `count` gives each once."""
+        if count < 0 or not len(self._rows):
+            return self._rows
+        chosen = rng.integers(len(self._counts), size=count)
+        index = rng.integers(_INDEX_RANGE, size=count)
+        return self._rows[self._starts[chosen] + index % self._counts[chosen]]
+
+
 def sample_rows(
     rng: np.random.Generator, rows_per_class: Sequence[npt.NDArray[np.int64]], count: int
 ) -> npt.NDArray[np.int64]:
-    """Draw rows as retrain.py does: a class uniformly, then one of its images, with replacement.
-
-    Classes without any row are not drawn. A negative `count` gives every row once.
-    """
-    classes = [rows for rows in rows_per_class if len(rows)]
-    if not classes:
-        return np.zeros(0, np.int64)
-    if count < 0:
-        return np.concatenate(classes)
-    chosen = rng.integers(len(classes), size=count)
-    index = rng.integers(_INDEX_RANGE, size=count)
-    return np.array(
-        [classes[c][i % len(classes[c])] for c, i in zip(chosen, index, strict=True)], np.int64
-    )
+    """Draw rows once, as a `Sampler` does again and again."""
+    return Sampler(rows_per_class).draw(rng, count)
 
 
 def initial_head(rng: np.random.Generator, depth: int, classes: int) -> Head:
@@ -133,8 +145,8 @@ def initial_head(rng: np.random.Generator, depth: int, classes: int) -> Head:
 
 def softmax(logits: Vectors) -> Vectors:
     """Return the softmax of each row of float32 [N, classes]."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+    _, powers, sums = _exponentials(logits)
+    return np.asarray(powers / sums[:, np.newaxis], np.float32)
 
 
 def cross_entropy(logits: Vectors, classes: Classes) -> float:
@@ -142,14 +154,25 @@ def cross_entropy(logits: Vectors, classes: Classes) -> float:
 
     It is taken from the logits because a softmax of less than 1e-38 is 0 in float32.
     """
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    true = shifted[np.arange(len(classes)), classes]
-    return float((np.log(np.exp(shifted).sum(axis=1)) - true).mean(dtype=np.float64))
+    shifted, _, sums = _exponentials(logits)
+    return _mean_loss(shifted, sums, classes)
 
 
 def accuracy(logits: Vectors, classes: Classes) -> float:
     """Return the share of images whose largest logit is the true class's."""
-    return float((logits.argmax(axis=1) == classes).mean())
+    return int(np.count_nonzero(logits.argmax(axis=1) == classes)) / len(classes)
+
+
+def _exponentials(logits: Vectors) -> tuple[Vectors, Vectors, Vectors]:
+    """Return logits less the largest of each row, their exponentials, and the sums of these."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    powers = np.exp(shifted)
+    return shifted, powers, powers.sum(axis=1)
+
+
+def _mean_loss(shifted: Vectors, sums: Vectors, classes: Classes) -> float:
+    losses = np.log(sums) - shifted[np.arange(len(classes)), classes]
+    return float(losses.sum(dtype=np.float64)) / len(classes)
 
 
 def measured(logits: Vectors, classes: Classes) -> tuple[float | None, float | None]:
@@ -165,31 +188,89 @@ def train(
     training_batch: Callable[[], Batch],
     validation_batch: Callable[[], Batch],
     on_step: Callable[[Step], None],
+    ahead: bool = False,
 ) -> Head:
     """Train and return the head after the last step.
 
     Mean softmax cross entropy, constant learning rate, no momentum. Every `eval_step_interval`
     steps and after the last one, the step's own batch and one validation batch, which may be empty,
-    are evaluated. Every step is told to `on_step`.
+    are evaluated. Every step is told to `on_step`. With `ahead`, a thread calls for the next batch,
+    in the same order, while the head trains on the last.
     """
-    head = Head(start.weights.copy(), start.biases.copy())
+
+    def is_evaluated(number: int) -> bool:
+        is_last = number + 1 == settings.how_many_training_steps
+        return is_last or number % settings.eval_step_interval == 0
+
+    def batches() -> Iterator[Batch]:
+        for number in range(settings.how_many_training_steps):
+            yield training_batch()
+            if is_evaluated(number):
+                yield validation_batch()
+
+    with _made_ahead(batches()) if ahead else contextlib.nullcontext(batches()) as made:
+        return _train_on(start, settings, made, is_evaluated, on_step)
+
+
+def _train_on(
+    start: Head,
+    settings: TrainingSettings,
+    batches: Iterator[Batch],
+    is_evaluated: Callable[[int], bool],
+    on_step: Callable[[Step], None],
+) -> Head:
+    """Train on batches in the order of their need, as `train` says."""
+    # Held with a class's weights side by side: so OpenBLAS is a quarter faster at their gradient.
+    kernel, biases = start.weights.T.copy(), start.biases.copy()
+    head, gradient = Head(kernel.T, biases), np.empty_like(kernel)
     rate = np.float32(settings.learning_rate)
     for number in range(settings.how_many_training_steps):
-        vectors, classes = training_batch()
+        vectors, classes = next(batches)
         logits = head.logits(vectors)
-        loss, share = cross_entropy(logits, classes), accuracy(logits, classes)
-        error = softmax(logits)
+        shifted, powers, sums = _exponentials(logits)
+        loss, share = _mean_loss(shifted, sums, classes), accuracy(logits, classes)
+        error = np.divide(powers, sums[:, np.newaxis], out=powers)
         error[np.arange(len(classes)), classes] -= 1
         error *= rate / np.float32(len(classes))
-        np.subtract(head.weights, vectors.T @ error, out=head.weights)
-        np.subtract(head.biases, error.sum(axis=0), out=head.biases)
-        is_last = number + 1 == settings.how_many_training_steps
+        np.subtract(kernel, np.matmul(error.T, vectors, out=gradient), out=kernel)
+        np.subtract(biases, error.sum(axis=0), out=biases)
         evaluation, checked = None, logits[:0]
-        if is_last or number % settings.eval_step_interval == 0:
+        if is_evaluated(number):
             after = head.logits(vectors)
-            known, truth = validation_batch()
+            known, truth = next(batches)
             checked = head.logits(known)
             figures = (*measured(checked, truth), len(truth))
             evaluation = (accuracy(after, classes), cross_entropy(after, classes), *figures)
         on_step(Step(number, head, loss, share, evaluation, logits, checked))
-    return head
+    return Head(np.ascontiguousarray(head.weights), biases)
+
+
+@contextlib.contextmanager
+def _made_ahead(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+    """Let a thread make each batch while the one before it is in use; it ends with the block."""
+    made: queue.SimpleQueue[Batch | BaseException] = queue.SimpleQueue()
+    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
+
+    def make() -> None:
+        try:
+            while wanted.get():
+                made.put(next(batches))
+        except BaseException as error:  # StopIteration among them, which nobody waits for
+            made.put(error)
+
+    def taken() -> Iterator[Batch]:
+        while True:
+            wanted.put(True)  # the one that follows
+            batch = made.get()
+            if isinstance(batch, BaseException):
+                raise batch
+            yield batch
+
+    thread = threading.Thread(target=make, daemon=True)
+    thread.start()
+    wanted.put(True)
+    try:
+        yield taken()
+    finally:
+        wanted.put(False)
+        thread.join()

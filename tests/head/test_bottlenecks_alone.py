@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from retrain_tools.engine.settings import DEFAULTS
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.fill import CacheOptions, identity_of
 from retrain_tools.features.manifest import Manifest, write_manifest
@@ -35,7 +36,7 @@ def read(frozen, folder):
 @pytest.mark.parametrize("with_graph", [True, False])
 def test_what_another_graph_computed_is_left_out(old, folder, with_graph, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
-    own = identity_of(old, "avg")
+    own = identity_of(old, "avg", DEFAULTS)
     other = dataclasses.replace(own, fingerprint="another")
     manifest = Manifest(own, DEPTH, "graph.pb").with_computed(own, "graph.pb", ["a/0.jpg"])
     mixed = Manifest(None, DEPTH, "other.pb").with_computed(
