@@ -15,8 +15,9 @@ extraction, opening the graph is not counted. OpenVINO and ONNX Runtime are comp
 we compute.
 
 --output_dir gets benchmark.json, benchmark.txt with the tables, and benchmark.png; a run of some
-sections leaves what the file knows of others, and --sections= measures nothing and shows all. --work_dir keeps the networks and photos that are made, for the next run. On a
-machine that does other work, --clock=cpu takes the ratios from CPU time.
+sections leaves what the file knows of others, and --sections= measures nothing and shows all.
+--work_dir keeps the networks and photos that are made, for the next run. On a machine that does
+other work, --clock=cpu takes the ratios from CPU time.
 """
 
 from __future__ import annotations
