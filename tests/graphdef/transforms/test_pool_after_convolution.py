@@ -39,9 +39,7 @@ def branch(
 
 
 def moved(graph_def: Any, keep: tuple[str, ...] = ("out",)) -> Any:
-    light, weights = pool_after_convolution(
-        light_copy(graph_def), large_constants(graph_def), keep
-    )
+    light, weights = pool_after_convolution(light_copy(graph_def), large_constants(graph_def), keep)
     with tf.Graph().as_default() as graph:
         import_light(light, {name: tf.constant(value) for name, value in weights.items()})
     with tf.compat.v1.Session(graph=graph) as session:
