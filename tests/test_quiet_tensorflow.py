@@ -10,9 +10,14 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from retrain_tools import quiet_tensorflow
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.dtypes import FLOAT32
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., str]
@@ -78,6 +83,42 @@ def run(tmp_path: Path) -> Run:
         return done.stderr
 
     return run
+
+
+SCRIPTS = {
+    "bottlenecks": "--image_dir=photos --bottleneck_dir=TIME --bottleneck_tensor=features:0",
+    "fetch_tensors": "--tensors=features:0 --output=TIME.npz photos/red/0.png",
+    "label_image": "--labels=labels.txt --output_layer=scores:0 photos/red/0.png",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_run_a_network_without_the_package(run: Run, tmp_path: Path, script: str) -> None:
+    graph = schema.GraphDef()
+    graph.node.extend(
+        [
+            new_node("input", "Placeholder", dtype=FLOAT32, shape=(None, 8, 8, 3)),
+            new_constant("axes", np.array([1, 2], np.int32)),
+            new_node("features", "Mean", ["input", "axes"], T=FLOAT32),
+            new_node("scores", "Softmax", ["features"], T=FLOAT32),
+        ]
+    )
+    (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "photos/red").mkdir(parents=True)
+    Image.new("RGB", (9, 7), (255, 0, 0)).save(tmp_path / "photos/red/0.png")
+    for time in ("first", "second"):  # without and with the plan that is kept
+        flags = SCRIPTS[script].replace("TIME", time).split()
+        lines = f"""
+        import sys
+        from retrain_tools import {script} as script
+        sys.argv[1:] = ["--graph=graph.pb", "--input_mean=0", "--input_std=255", *{flags}]
+        try:
+            script.script()
+        except SystemExit as end:
+            assert not end.code
+        """
+        run(lines, ALONE, XDG_CACHE_HOME=str(tmp_path / "kept"))
 
 
 def used_names(path: Path) -> Iterator[str]:
