@@ -191,7 +191,9 @@ class _StandIn:
             if kernels.exists():  # until TensorFlow 2.18
                 library = importlib.import_module("tensorflow.python.framework.load_library")
                 library.load_library(str(kernels))
-            importlib.import_module("tensorflow.python.ops.array_ops")  # takes NumPy's arrays
+            importlib.import_module(
+                "tensorflow.python.ops.math_ops"
+            )  # registers tensors' operators
             importlib.import_module(self._part)
         finally:
             _folders.hide()

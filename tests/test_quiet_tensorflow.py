@@ -247,6 +247,38 @@ def test_models_are_saved_and_converted_after_graphs_were_run(run: Run) -> None:
     run(GRAPH, ALONE, lines)
 
 
+def test_an_op_of_a_library_that_the_package_loads_is_found(run: Run) -> None:
+    lines = """
+    from retrain_tools.engine.importing import import_light
+    from retrain_tools.graphdef import schema
+    from retrain_tools.graphdef.build import new_node
+
+    light = schema.GraphDef()
+    light.node.append(new_node("audio", "Placeholder", dtype=tf.int16.as_datatype_enum))
+    light.node.append(new_node("features", "AudioMicrofrontend", ["audio"]))
+    with tf.Graph().as_default():
+        [features] = import_light(light, {}, ["features:0"])
+    assert features.shape.rank == 2
+    """
+    names = """
+    import sys
+    from retrain_tools import quiet_tensorflow
+    quiet_tensorflow._MODULES["int16"] = "tensorflow.python.framework.dtypes"
+    from retrain_tools.quiet_tensorflow import tf
+    tf.compat.v1.import_graph_def
+    """
+    run(names, ALONE, lines, WHOLE)
+
+
+def test_operators_of_tensors_work(run: Run) -> None:
+    lines = """
+    from retrain_tools.quiet_tensorflow import tf
+    assert ((tf.constant([1.0, 2.0]) - 1) / 2).numpy().tolist() == [0.0, 0.5]
+    assert tf.constant([1, 2])[1].numpy() == 2
+    """
+    run(lines)
+
+
 def test_a_package_that_is_imported_already_is_used(run: Run) -> None:
     run("import tensorflow", GRAPH, "assert tf.Graph is tensorflow.Graph", WHOLE)
 
