@@ -75,8 +75,16 @@ def test_help_lists_every_flag():
     flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", result.stdout, re.MULTILINE))
     assert flags == {
         *("graph", "image_dir", "bottleneck_dir", "bottleneck_tensor", "pooling"),
-        *("bottleneck_suffix", "trust_cache", "on_error", "max_image_pixels", "model_dir"),
-        *("tags", "signature", "output_node_names", "preprocess", "feed"),
+        *("bottleneck_suffix", "trust_cache", "cache_format", "on_error"),
+        *(
+            "max_image_pixels",
+            "model_dir",
+            "tags",
+            "signature",
+            "output_node_names",
+            "preprocess",
+            "feed",
+        ),
         *("weights", "weights_seed", "include_top", "resize"),
         *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
     }

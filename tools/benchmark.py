@@ -14,9 +14,10 @@ extraction, opening the graph is not counted. OpenVINO and ONNX Runtime are comp
 (pip install openvino onnxruntime tf2onnx), with the same frozen body, and only if they compute what
 we compute.
 
---output_dir gets benchmark.json and benchmark.png; a run of some sections leaves what the file
-knows of others. --work_dir keeps the networks and photos that are made, for the next run. On a
-machine that does other work, --clock=cpu takes the ratios from CPU time.
+--output_dir gets benchmark.json, benchmark.txt with the tables, and benchmark.png; a run of some
+sections leaves what the file knows of others, and --sections= measures nothing and shows all.
+--work_dir keeps the networks and photos that are made, for the next run. On a machine that does
+other work, --clock=cpu takes the ratios from CPU time.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -41,12 +43,16 @@ from retrain_tools import command_line, files
 from retrain_tools.errors import InputError
 
 SECTIONS = ("limits", "extraction", "start", "training", "explorer", "memory", "growth")
+INPUTS = ("alone", "small", "large")
 PEERS = ("original", "keras", "openvino", "onnx", "xla")
+_CLOCKS = {"wall": "the clock", "cpu": "CPU time"}
+_CHOICES = {"sections": SECTIONS, "networks": NETWORKS, "inputs": INPUTS, "against": PEERS}
 
 flags.DEFINE_string("graph", None, "Graph with an encoded image input: inception-2015-12-05.")
 flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
 flags.DEFINE_list("sections", list(SECTIONS), "What to measure.")
 flags.DEFINE_list("networks", list(NETWORKS), "Networks of extraction; slim's get random weights.")
+flags.DEFINE_list("inputs", list(INPUTS), "Of extraction: prepared pixels, small or large photos.")
 flags.DEFINE_list("against", list(PEERS), "Whom extraction is compared with.")
 flags.DEFINE_integer("rounds", 3, "Times each is measured, in turns; odd.", lower_bound=1)
 flags.DEFINE_integer("images", 200, "Small photos of a measurement.", lower_bound=5)
@@ -57,7 +63,7 @@ flags.DEFINE_list("memory_images", ["500", "8000"], "Images of memory's jobs.")
 flags.DEFINE_list("growth", ["1", "4", "16", "64"], "Factors on --images, in growth.")
 flags.DEFINE_integer("nodes", 100_000, "Nodes of the explorer's largest graph.", lower_bound=3)
 flags.DEFINE_enum("clock", "wall", ["wall", "cpu"], "Take ratios by the clock or by CPU time.")
-flags.DEFINE_string("output_dir", ".", "Where benchmark.json and benchmark.png go.")
+flags.DEFINE_string("output_dir", ".", "Where benchmark.json, .txt and .png go.")
 flags.DEFINE_string("work_dir", None, "Where networks and photos are kept. Default: nowhere.")
 FLAGS = flags.FLAGS
 
@@ -65,11 +71,12 @@ FLAGS = flags.FLAGS
 def main(_: list[str]) -> None:
     """Measure the sections, print the table, write the files."""
     command_line.require("graph", "image_dir")
-    for name, known in (("sections", SECTIONS), ("networks", NETWORKS), ("against", PEERS)):
+    for name, known in _CHOICES.items():
         if unknown := set(FLAGS[name].value).difference(known):
-            raise InputError(f"--{name} has no {min(unknown)}; there is {', '.join(known)}.")
+            raise InputError(f"--{name} has no {min(unknown)!r}; there is {', '.join(known)}.")
     if FLAGS.rounds % 2 == 0:
         raise InputError(f"--rounds={FLAGS.rounds}: the median takes an odd number.")
+    sys.stdout.reconfigure(line_buffering=True)  # to a file, too, it is told as it goes
     output = Path(FLAGS.output_dir)
     output.mkdir(parents=True, exist_ok=True)
     about = machine()
@@ -83,9 +90,17 @@ def main(_: list[str]) -> None:
                 measured += records
                 _write(output / "benchmark.json", about, measured)
     records = _read(output / "benchmark.json")
-    print(f"\n{table(measured, FLAGS.clock)}")
-    print(bars.bars_table(bars.evaluate(records, FLAGS.clock), about["amx"]))
-    print(bars.engines(records, FLAGS.clock))
+    text = "\n".join(
+        [
+            machine_line(about),
+            f"medians by {_CLOCKS[FLAGS.clock]}, one of the ways to do a thing after the other\n",
+            table(records, FLAGS.clock),
+            bars.bars_table(bars.evaluate(records, FLAGS.clock), about["amx"]),
+            f"{bars.engines(records, FLAGS.clock)}\n",
+        ]
+    )
+    print(f"\n{text}", end="")
+    files.write_text(output / "benchmark.txt", text)
     try:
         title = machine_line(about).splitlines()[0]
         write_chart(records, title, FLAGS.clock, output / "benchmark.png")

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -64,6 +65,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
         self._image_shape = (*frozen.spec.image_size, frozen.spec.channels)
         self._asked, self.threads = running.batch_size, running.threads or usable_cores()
         self._trial: Trial | None = None
+        self._learning = threading.Lock()
         self._gpu_memory = gpu_memory()
         plan = open_plan(frozen, fetches, running.computed_in, running.model_dir)
         self._keep = plan.keep
@@ -91,7 +93,7 @@ class Body(contextlib.AbstractContextManager["Body"]):
     @property
     def batch_size(self) -> int:
         """How many images are run at a time."""
-        return self.known.fastest or min(self._sizes[-1], self._asked or _USUAL_SIZE)
+        return min(self._sizes[-1], self._asked or self.known.fastest or _USUAL_SIZE)
 
     @property
     def _sizes(self) -> Sequence[int]:
@@ -130,8 +132,9 @@ class Body(contextlib.AbstractContextManager["Body"]):
 
     def learn(self, **found: Any) -> None:
         """Remember what was found out, by the names of `Known`, for this time and the next."""
-        self.known = dataclasses.replace(self.known, **found)
-        self._keep(self.known)
+        with self._learning:  # workers find out the fastest size, others how exact values are
+            self.known = dataclasses.replace(self.known, **found)
+            self._keep(self.known)
 
     def try_sizes(self, images: int) -> None:
         """Find the fastest size of batches on the first of many images, if that is not known.

@@ -42,14 +42,16 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
         Raises:
             InputError: TensorFlow does not accept the graph, or a fetch is not of numbers.
         """
-        graph, tensors, assignments = tf.Graph(), {}, []
+        graph, tensors = tf.Graph(), {}
+        assignments, values = list[Any](), dict[Any, Any]()
         with naming(where), graph.as_default():
             for name, array in weights.items():
                 if array.nbytes < _HELD_AS_VARIABLE:
                     tensors[name] = tf.constant(array)
                 else:
                     tensors[name], assign, fed = _variable(name, array)
-                    assignments.append((assign, {fed: array}))
+                    assignments.append(assign)
+                    values[fed] = array
             # By what the import gives: a name may have been changed to keep it unique.
             self._feed, *self._fetches = import_light(light, tensors, [feed, *fetches])
         for fetch, tensor in zip(fetches, self._fetches, strict=True):
@@ -59,8 +61,8 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
                 raise InputError(f"{fetch!r} {no_numbers}; choose another tensor.")
         self._closing = contextlib.ExitStack()
         self._session = self._closing.enter_context(session_on(graph))
-        for assign, feeds in assignments:
-            self._session.run(assign, feeds)
+        # All at once: each set of fetches takes TensorFlow an executor of its own.
+        self._session.run(assignments, values)
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()

@@ -51,7 +51,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
         differences: from the exact way, by fetch: as they were measured before with this graph, or
-            else once the first images were extracted. Empty where the way is exact.
+            else once images were extracted. Empty where the way is exact.
     """
 
     def __init__(
@@ -72,7 +72,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         check_fed(frozen, fetches)
         self._pooling, self._fetches = pooling, list(fetches)
         self.differences: dict[str, Difference] = {}
-        exactly = running.exact()
+        # In a single thread beside the others, for little memory.
+        exactly = dataclasses.replace(running.exact(), threads=1)
         self._ways = f"{running.computed_in} against {exactly.computed_in}"
         self._is_exact, self._is_silent = running.is_exact, False
         self._open_exact = (
@@ -86,7 +87,6 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 check_once(frozen, fetches, self.image_side, self._body)
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
             self.shapes = [self._pooled(value).shape for value in empty]
-            self._recall_differences()
             self._worker_count = self._body.threads
             self._workers = ThreadPoolExecutor(self._worker_count)
             opened.callback(self._workers.shutdown, cancel_futures=True)
@@ -104,38 +104,58 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         """Yield each image and its result, in the order of `images`, and show the progress.
 
         Files are read as they are needed, whatever the number of images. Where the way to compute
-        is not exact, the first images that can be used are computed in the exact way as well: the
-        difference is logged, is in `differences`, and is remembered with the graph's plan.
+        is not exact, the first images that can be used are computed in the exact way as well, once:
+        the difference is logged, at the end it is in `differences`, and it is remembered with the
+        graph's plan.
         """
         self._body.try_sizes(len(images))
-        self._hint(len(images))
-        first: list[tuple[Image, list[Vector]]] = []
+        results = self.results(images, self.image_side.prepare)
+        open_exact, self._open_exact = self._open_exact, None
         most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
         most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
+        if open_exact is not None and not self._recall_differences(min(most, len(images))):
+            results = self._compared(results, open_exact, most)
+        self._hint(len(images))
         with progress(len(images), "images") as advance:
-            for image, result in self.results(images, self.image_side.prepare):
-                yield image, result
+            for pair in results:
+                yield pair
                 advance(1)
-                if self._open_exact is not None and isinstance(result, list):
-                    first.append((image, result))
-                    if len(first) == most:
-                        self._compare(self._open_exact, first)
-            if self._open_exact is not None and first:
-                self._compare(self._open_exact, first)
 
-    def _compare(
-        self, open_exact: Callable[[], Extractor], first: list[tuple[Image, list[Vector]]]
-    ) -> None:
-        """Compute images in the exact way, and compare; the exact graph is closed again."""
-        self._open_exact = None
-        with open_exact() as exact:
-            results = exact.results([image for image, _ in first], exact.image_side.prepare)
-            both = [
-                (values, own)
-                for (_, own), (_, values) in zip(first, results, strict=True)
-                if isinstance(values, list)
-            ]
-        first.clear()
+    def _compared(
+        self,
+        results: Iterator[tuple[Image, Result]],
+        open_exact: Callable[[], Extractor],
+        most: int,
+    ) -> Iterator[tuple[Image, Result]]:
+        """Pass results on, and meanwhile compute the first ones in the exact way and compare."""
+        first: list[tuple[Image, list[Vector]]] = []
+        with contextlib.ExitStack() as opened:
+
+            def compare() -> Future[None]:
+                exact = opened.enter_context(open_exact())
+                worker = opened.enter_context(ThreadPoolExecutor(1))
+                return worker.submit(self._compare, exact, first)
+
+            comparing = None
+            for image, result in results:
+                yield image, result
+                if comparing is None and isinstance(result, list):
+                    first.append((image, result))
+                    comparing = compare() if len(first) == most else None
+            if comparing is None and first:
+                comparing = compare()
+            if comparing is not None:
+                comparing.result()
+
+    def _compare(self, exact: Extractor, first: Sequence[tuple[Image, list[Vector]]]) -> None:
+        """Compare the first images with what the exact extractor gives, and close that."""
+        results = exact.results([image for image, _ in first], exact.image_side.prepare)
+        both = [
+            (values, own)
+            for (_, own), (_, values) in zip(first, results, strict=True)
+            if isinstance(values, list)
+        ]
+        exact.__exit__()  # its memory would be held for the rest of the job
         found = {}
         for index, (fetch, shape) in enumerate(zip(self._fetches, self.shapes, strict=True)):
             of_fetch = [(values[index], own[index]) for values, own in both]
@@ -147,13 +167,16 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         self._body.learn(differences={**self._body.known.differences, **found})
         self._tell_differences("")
 
-    def _recall_differences(self) -> None:
-        """Take the differences that were measured before, if all are known."""
+    def _recall_differences(self, images: int) -> bool:
+        """Take the differences that were measured before, if all are known of as many images."""
         known = self._body.known.differences
-        if self._open_exact and all(self._feature(fetch) in known for fetch in self._fetches):
-            for fetch in self._fetches:
-                self.differences[fetch] = Difference(**known[self._feature(fetch)])
-            self._open_exact = None
+        if not all(self._feature(fetch) in known for fetch in self._fetches):
+            return False
+        recalled = {fetch: Difference(**known[self._feature(fetch)]) for fetch in self._fetches}
+        if min(one.images for one in recalled.values()) < images:
+            return False
+        self.differences = recalled
+        return True
 
     def _hint(self, images: int) -> None:
         """Say once what is known of the way to compute before anything is computed."""

@@ -101,7 +101,8 @@ class _Keeper:
         self._keep, self._on_error = keep, on_error
         self._stopped_by: BaseException | None = None
         self._waiting: queue.Queue[tuple[str, Result] | None] = queue.Queue(_RESULTS_WAITING)
-        self._thread = threading.Thread(target=self._work)
+        # A daemon: who presses Ctrl-C once more does not wait for the disk.
+        self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def put(self, path: str, result: Result) -> None:

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 _SETTLED_NS = 2_000_000_000
 """How old a file has to be: one that changes twice within a tick of its file system's clock, of up
 to 2 s, may look the same after the second time."""
+_FEWEST = 1000  # files of which a copy is kept: fewer are read in a tenth of a second
 _NO_STAMP = (-1, -1, -1, -1)
 _ROWS_AT_ONCE = 1024
 _END = struct.Struct("<Q")  # bytes of the index, behind it
@@ -176,7 +177,7 @@ def _open(path: Path) -> _Packed | None:
 
 
 def pack(cache: Cache, images: Sequence[ImageFile], vectors: Vector, loaded: Loaded) -> None:
-    """Keep a copy of vectors for the next time, unless what is there has all of them.
+    """Keep a copy of many vectors for the next time, unless what is there has all of them.
 
     Where it cannot be written there is none, and the next time takes longer.
 
@@ -187,7 +188,7 @@ def pack(cache: Cache, images: Sequence[ImageFile], vectors: Vector, loaded: Loa
         loaded: which of them are good, and of which files.
     """
     places = np.flatnonzero(np.array(loaded.good, bool) & (loaded.stamps[:, 0] >= 0))
-    if len(places) <= loaded.packed:
+    if len(places) < _FEWEST or len(places) <= loaded.packed:
         return
     names = [images[place].relative for place in places.tolist()]
     sums = np.array([checksum(vectors[place]) for place in places], np.int64)

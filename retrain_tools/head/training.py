@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import queue
-import threading
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError, argument
+from retrain_tools.head.in_threads import made_ahead, told_behind
 
 Vectors = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.int64]
@@ -88,7 +87,7 @@ class Step:
 
     Attributes:
         number: from 0.
-        head: after the step; its arrays are changed by the next one.
+        head: after the step.
         batch_cross_entropy: mean over the step's batch, before the step.
         batch_accuracy: over the step's batch, before the step.
         evaluation: (training accuracy, training cross entropy, validation accuracy, validation
@@ -182,20 +181,24 @@ def measured(logits: Vectors, classes: Classes) -> tuple[float | None, float | N
     return accuracy(logits, classes), cross_entropy(logits, classes)
 
 
+_Done = tuple[Step, Batch, Batch | None]  # and what it is validated on, if it is evaluated
+
+
 def train(
     start: Head,
     settings: TrainingSettings,
     training_batch: Callable[[], Batch],
     validation_batch: Callable[[], Batch],
     on_step: Callable[[Step], None],
-    ahead: bool = False,
+    in_threads: bool = False,
 ) -> Head:
     """Train and return the head after the last step.
 
     Mean softmax cross entropy, constant learning rate, no momentum. Every `eval_step_interval`
     steps and after the last one, the step's own batch and one validation batch, which may be empty,
-    are evaluated. Every step is told to `on_step`. With `ahead`, a thread calls for the next batch,
-    in the same order, while the head trains on the last.
+    are evaluated. Every step is told to `on_step`. With `in_threads`, the two functions that make
+    batches are called in a thread, in the same order but ahead of their need, and `on_step` in
+    another, a few steps behind; what they raise is raised here.
     """
 
     def is_evaluated(number: int) -> bool:
@@ -208,69 +211,45 @@ def train(
             if is_evaluated(number):
                 yield validation_batch()
 
-    with _made_ahead(batches()) if ahead else contextlib.nullcontext(batches()) as made:
-        return _train_on(start, settings, made, is_evaluated, on_step)
+    def evaluate_and_tell(done: _Done) -> None:
+        step, batch, known = done
+        on_step(step if known is None else _evaluated(step, batch, known))
+
+    with contextlib.ExitStack() as threads:
+        made: Iterator[Batch] = batches()
+        tell: Callable[[_Done], None] = evaluate_and_tell
+        if in_threads:
+            made = threads.enter_context(made_ahead(made))
+            tell = threads.enter_context(told_behind(evaluate_and_tell))
+        # Held with a class's weights side by side: so OpenBLAS is a quarter faster at the gradient.
+        head = Head(start.weights.T.copy().T, start.biases.copy())
+        for number in range(settings.how_many_training_steps):
+            batch = next(made)
+            step = _step(number, head, batch, settings.learning_rate)
+            tell((step, batch, next(made) if is_evaluated(number) else None))
+            head = step.head
+    return Head(np.ascontiguousarray(head.weights), head.biases)
 
 
-def _train_on(
-    start: Head,
-    settings: TrainingSettings,
-    batches: Iterator[Batch],
-    is_evaluated: Callable[[int], bool],
-    on_step: Callable[[Step], None],
-) -> Head:
-    """Train on batches in the order of their need, as `train` says."""
-    # Held with a class's weights side by side: so OpenBLAS is a quarter faster at their gradient.
-    kernel, biases = start.weights.T.copy(), start.biases.copy()
-    head, gradient = Head(kernel.T, biases), np.empty_like(kernel)
-    rate = np.float32(settings.learning_rate)
-    for number in range(settings.how_many_training_steps):
-        vectors, classes = next(batches)
-        logits = head.logits(vectors)
-        shifted, powers, sums = _exponentials(logits)
-        loss, share = _mean_loss(shifted, sums, classes), accuracy(logits, classes)
-        error = np.divide(powers, sums[:, np.newaxis], out=powers)
-        error[np.arange(len(classes)), classes] -= 1
-        error *= rate / np.float32(len(classes))
-        np.subtract(kernel, np.matmul(error.T, vectors, out=gradient), out=kernel)
-        np.subtract(biases, error.sum(axis=0), out=biases)
-        evaluation, checked = None, logits[:0]
-        if is_evaluated(number):
-            after = head.logits(vectors)
-            known, truth = next(batches)
-            checked = head.logits(known)
-            figures = (*measured(checked, truth), len(truth))
-            evaluation = (accuracy(after, classes), cross_entropy(after, classes), *figures)
-        on_step(Step(number, head, loss, share, evaluation, logits, checked))
-    return Head(np.ascontiguousarray(head.weights), biases)
+def _step(number: int, head: Head, batch: Batch, learning_rate: float) -> Step:
+    """Return what a step of gradient descent makes of a head."""
+    vectors, classes = batch
+    logits = head.logits(vectors)
+    shifted, powers, sums = _exponentials(logits)
+    loss, share = _mean_loss(shifted, sums, classes), accuracy(logits, classes)
+    error = np.divide(powers, sums[:, np.newaxis], out=powers)
+    error[np.arange(len(classes)), classes] -= 1
+    error *= np.float32(learning_rate) / np.float32(len(classes))
+    weights = head.weights - (error.T @ vectors).T
+    after = Head(weights, head.biases - error.sum(axis=0))
+    return Step(number, after, loss, share, None, logits, logits[:0])
 
 
-@contextlib.contextmanager
-def _made_ahead(batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-    """Let a thread make each batch while the one before it is in use; it ends with the block."""
-    made: queue.SimpleQueue[Batch | BaseException] = queue.SimpleQueue()
-    wanted: queue.SimpleQueue[bool] = queue.SimpleQueue()
-
-    def make() -> None:
-        try:
-            while wanted.get():
-                made.put(next(batches))
-        except BaseException as error:  # StopIteration among them, which nobody waits for
-            made.put(error)
-
-    def taken() -> Iterator[Batch]:
-        while True:
-            wanted.put(True)  # the one that follows
-            batch = made.get()
-            if isinstance(batch, BaseException):
-                raise batch
-            yield batch
-
-    thread = threading.Thread(target=make, daemon=True)
-    thread.start()
-    wanted.put(True)
-    try:
-        yield taken()
-    finally:
-        wanted.put(False)
-        thread.join()
+def _evaluated(step: Step, batch: Batch, validation: Batch) -> Step:
+    """Return a step with its evaluation on its own batch and another."""
+    vectors, classes = batch
+    known, truth = validation
+    after, checked = step.head.logits(vectors), step.head.logits(known)
+    figures = (*measured(checked, truth), len(truth))
+    evaluation = (accuracy(after, classes), cross_entropy(after, classes), *figures)
+    return dataclasses.replace(step, evaluation=evaluation, validation_logits=checked)

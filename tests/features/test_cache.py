@@ -94,6 +94,34 @@ def test_damaged_texts(text, reason):
         parse_bottleneck(text)
 
 
+def carefully(text):
+    """The same by another way: NumPy's conversion of each text between commas."""
+    with np.errstate(over="ignore"):
+        return np.array(text.split(b","), np.float32)
+
+
+NUMBERS = st.text("0123456789.,-+eE \t\n\r\v\f\0naifNx_", max_size=20).map(str.encode)
+PLAIN = st.lists(
+    st.one_of(floats.map(repr), floats.map(np.float32).map(str), st.integers().map(str)),
+    max_size=6,
+).map(lambda parts: ",".join(parts).encode())
+
+
+@given(st.one_of(NUMBERS, PLAIN, st.tuples(PLAIN, NUMBERS).map(b"".join)))
+def test_every_text_is_read_or_refused_as_its_parts_are_one_by_one(text):
+    try:
+        expected = carefully(text)
+    except ValueError:
+        with pytest.raises(DamagedBottleneckError, match=r"^not comma-separated numbers$"):
+            parse_bottleneck(text)
+        return
+    if np.isfinite(expected).all():
+        assert parse_bottleneck(text).tobytes() == expected.tobytes()
+    else:
+        with pytest.raises(DamagedBottleneckError, match=r"^a value that is not a finite number$"):
+            parse_bottleneck(text)
+
+
 @given(st.binary(max_size=60))
 def test_any_bytes_are_numbers_or_damaged(data):
     with contextlib.suppress(DamagedBottleneckError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 
 import numpy as np
 import pytest
@@ -91,9 +92,9 @@ def test_the_next_time_the_difference_is_known_and_nothing_is_computed_twice(
     """Of a graph whose plan is kept; another pooling is another feature."""
     fetches = ["pool_3/_reshape:0", "mixed_10/join:0"]
     found = []
-    for number in range(3):
+    for _ in range(3):
         with Extractor(standin, fetches, running=running) as extractor:
-            assert bool(extractor.differences) == (number > 0)
+            assert extractor.differences == {}
             list(extractor.extract(paths[:4]))
             list(extractor.extract(paths[:2]))
             found.append(extractor.differences)
@@ -101,7 +102,21 @@ def test_the_next_time_the_difference_is_known_and_nothing_is_computed_twice(
     first = [f"{fetch}: {one.line()}" for fetch, one in found[0].items()]
     assert lines() == [*first, *2 * [f"{line} (measured before)" for line in first]]
     with Extractor(standin, fetches, pooling="max", running=running) as extractor:
-        assert extractor.differences == {}
+        list(extractor.extract(paths[:3]))
+        assert extractor.differences != found[0]
+    assert len(lines()) == 8
+
+
+def test_what_was_measured_on_fewer_images_is_measured_again_on_more(
+    standin, paths, running, lines
+):
+    fetches = ["pool_3/_reshape:0"]
+    for count in (1, 12, 2):
+        with Extractor(standin, fetches, running=running) as extractor:
+            list(extractor.extract(paths[:count]))
+            found = extractor.differences
+    assert found[fetches[0]].images == 12
+    assert [line.endswith("(measured before)") for line in lines()] == [False, False, True]
 
 
 def test_a_hint_is_given_once_where_bfloat16_would_pay(frozen, paths, running, caplog, monkeypatch):
@@ -157,17 +172,27 @@ def test_where_the_way_is_exact_nothing_is_computed_twice(frozen, paths, lines, 
 
 def test_an_image_that_only_one_way_can_use_is_left_out(frozen, paths, running, monkeypatch):
     values = Extractor._values
-
-    def refuse(self, pixels):
-        results = values(self, pixels)
-        if self._open_exact is None:  # the exact one
-            return [ImageError("gives values that are not finite numbers"), *results[1:]]
-        return results
-
-    monkeypatch.setattr(Extractor, "_values", refuse)
     with Extractor(frozen, [FETCH], running=running) as extractor:
+
+        def refuse(self, pixels):
+            results = values(self, pixels)
+            is_exact = self is not extractor
+            return [ImageError("gives nonsense"), *results[1:]] if is_exact else results
+
+        monkeypatch.setattr(Extractor, "_values", refuse)
         list(extractor.extract(paths[:4]))
         assert extractor.differences[FETCH].images == 3
+
+
+def test_a_job_that_is_stopped_leaves_nothing_running(frozen, paths, running, lines):
+    before = set(threading.enumerate())
+    with Extractor(frozen, [FETCH], running=running) as extractor:
+        results = extractor.extract(paths * 10)
+        for _ in range(40):
+            next(results)
+        results.close()
+    assert set(threading.enumerate()) <= before
+    assert len(lines()) == 1, "what has begun is brought to its end"
 
 
 def test_a_cache_s_manifest_has_it_and_stays_usable(frozen, photos, folder, running, lines):

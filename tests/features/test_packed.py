@@ -24,8 +24,9 @@ def image(name) -> ImageFile:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
-    """Files count as settled as soon as they are written."""
+    """Files count as settled as soon as they are written, and a few are enough for a copy."""
     monkeypatch.setattr(packed, "_SETTLED_NS", 0)
+    monkeypatch.setattr(packed, "_FEWEST", 1)
 
 
 @pytest.fixture
@@ -132,6 +133,12 @@ def test_a_file_that_changed_a_moment_ago_is_not_believed_to_stay(cache, monkeyp
     load(cache)
     assert not packed_path(cache.folder, "_m").exists()
     assert load(cache)[1] == NAMES
+
+
+def test_of_few_files_no_copy_is_kept(cache, monkeypatch):
+    monkeypatch.setattr(packed, "_FEWEST", 5)
+    load(cache)
+    assert not packed_path(cache.folder, "_m").exists()
 
 
 def test_whether_files_are_good_is_told_without_their_values(cache):

@@ -115,9 +115,9 @@ def test_the_figures_and_weights_of_many_steps_are_those_of_the_formulas_in_doub
     assert after.weights.flags.c_contiguous
 
 
-def test_batches_that_are_made_ahead_are_the_same_in_the_same_order():
+def test_a_training_in_threads_is_the_same_to_the_bit():
     found = []
-    for ahead in (False, True):
+    for in_threads in (False, True):
         rng, seen = np.random.default_rng(0), []
         rows = [np.arange(10), np.arange(10, 17)]
         vectors, classes = batch(3, size=17, classes=2)
@@ -128,14 +128,14 @@ def test_batches_that_are_made_ahead_are_the_same_in_the_same_order():
             return vectors[rows], classes[rows]
 
         settings = TrainingSettings(how_many_training_steps=25)
-        head = train(make_head(5, 2), settings, drawn, drawn, seen.append, ahead)
+        head = train(make_head(5, 2), settings, drawn, drawn, seen.append, in_threads)
         told = [(s.batch_cross_entropy, s.batch_accuracy, s.evaluation) for s in seen]
         found.append((head.weights.tobytes(), told, rng.bit_generator.state))
     assert found[0] == found[1]
 
 
 @pytest.mark.parametrize("by", ["batch", "step"])
-def test_what_fails_while_batches_are_made_ahead_ends_the_training_and_its_thread(by):
+def test_what_fails_in_a_thread_ends_the_training_and_its_thread(by):
     waiting = iter([batch(0)] * 3)
 
     def drawn():
@@ -149,7 +149,7 @@ def test_what_fails_while_batches_are_made_ahead_ends_the_training_and_its_threa
 
     before = threading.active_count()
     with pytest.raises(InputError, match="no more"):
-        train(make_head(5), TrainingSettings(), drawn, no_validation, on_step, ahead=True)
+        train(make_head(5), TrainingSettings(), drawn, no_validation, on_step, in_threads=True)
     assert threading.active_count() == before
 
 

@@ -28,11 +28,16 @@ def sections(setting: Setting) -> Iterator[list[Record]]:
         folder = network(setting, name)
         for peer in set(_CONVERTED).intersection(setting.against):
             _convert(setting, folder, peer)
-        yield setting.compare("extraction", f"{name}, alone", "images/s", _alone(setting, folder))
-        small = small_photos(setting, setting.images * _MORE.get(name, 1))
-        for photos, path in (("small", small), ("12 MP", large_photos(setting))):
-            ways = _to_cache(setting, name, folder, path)
-            yield setting.compare("extraction", f"{name}, {photos} photos", "images/s", ways)
+        if "alone" in setting.inputs:
+            ways = _alone(setting, folder)
+            yield setting.compare("extraction", f"{name}, alone", "images/s", ways)
+        if "small" in setting.inputs:
+            photos = small_photos(setting, setting.images * _MORE.get(name, 1))
+            ways = _to_cache(setting, name, folder, photos)
+            yield setting.compare("extraction", f"{name}, small photos", "images/s", ways)
+        if "large" in setting.inputs:
+            ways = _to_cache(setting, name, folder, large_photos(setting))
+            yield setting.compare("extraction", f"{name}, 12 MP photos", "images/s", ways)
 
 
 def _alone(setting: Setting, folder: Path) -> dict[str, Callable[[], Any]]:

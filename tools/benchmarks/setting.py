@@ -24,6 +24,7 @@ class Setting:
     large_images: int = 24
     networks: Sequence[str] = ()
     against: Sequence[str] = ()
+    inputs: Sequence[str] = ()
     steps: int = 4000
     vectors: int = 10_000
     memory_images: Sequence[int] = (500, 8000)

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks.processes import measured
 from benchmarks.records import Record
 from benchmarks.setting import Setting
+from benchmarks.stopwatch import per_second
 
 ORIGINAL = "retrain.py's way, 100 text files a step"
 OURS, OURS_LOADED = "retrain_tools", "retrain_tools, with loading of the cache"
@@ -120,15 +121,13 @@ def original(cache: str) -> dict[str, float]:
 
     start = initial_head(rng, batch()[0].shape[1], len(by_class))
     settings = TrainingSettings(how_many_training_steps=_OLD_STEPS)
-    seconds = _seconds(lambda: train(start, settings, batch, batch, lambda _: None))
-    return {"value": _OLD_STEPS / seconds}
+    return per_second(_OLD_STEPS, lambda: train(start, settings, batch, batch, lambda _: None))
 
 
 def ours(cache: str, steps: int, load: bool = False, curves: bool = True) -> dict[str, float]:
     """Train, with summaries and curves or without; with `load`, from the cache on."""
     data = None if load else _dataset(cache)
-    seconds = _seconds(lambda: _train(data or _dataset(cache), steps, curves))
-    return {"value": steps / seconds}
+    return per_second(steps, lambda: _train(data or _dataset(cache), steps, curves))
 
 
 def ours_whole(cache: str, steps: int) -> dict[str, float]:
@@ -138,7 +137,7 @@ def ours_whole(cache: str, steps: int) -> dict[str, float]:
     seconds = _seconds(lambda: heads.append(_train(data, steps)))
     vectors, classes = _of(data, "testing")
     accuracy = float((heads[0].logits(vectors).argmax(axis=1) == classes).mean())
-    return {"value": seconds, "accuracy": accuracy}
+    return {**seconds, "accuracy": accuracy}
 
 
 def scikit_learn(cache: str, estimator: str) -> dict[str, float]:
@@ -149,14 +148,14 @@ def scikit_learn(cache: str, estimator: str) -> dict[str, float]:
     arguments = {"loss": "log_loss"} if estimator == "SGDClassifier" else {}
     model = getattr(linear_model, estimator)(**arguments)
     seconds = _seconds(lambda: model.fit(*_of(data, "training")))
-    return {"value": seconds, "accuracy": float(model.score(*_of(data, "testing")))}
+    return {**seconds, "accuracy": float(model.score(*_of(data, "testing")))}
 
 
 def load(cache: str) -> dict[str, float]:
     """Load a folder of text bottlenecks into the training matrix."""
     import retrain_tools.head.bottlenecks_alone  # noqa: F401 - not counted
 
-    return {"value": _seconds(lambda: _dataset(cache))}
+    return _seconds(lambda: _dataset(cache))
 
 
 def load_old(cache: str) -> dict[str, float]:
@@ -166,7 +165,7 @@ def load_old(cache: str) -> dict[str, float]:
         texts = (path.read_text() for path in sorted(Path(cache).glob("*/*.txt")))
         return np.array([[float(value) for value in text.split(",")] for text in texts], np.float32)
 
-    return {"value": _seconds(job)}
+    return _seconds(job)
 
 
 def _dataset(cache: str) -> Any:
@@ -185,20 +184,16 @@ def _of(data: Any, split: str) -> Any:
 def _train(data: Any, steps: int, curves: bool = True) -> Any:
     from retrain_tools.head.following import follow
     from retrain_tools.head.summaries import SummaryWriter
-    from retrain_tools.head.training import TrainingSettings, initial_head, sample_rows, train
+    from retrain_tools.head.training import TrainingSettings, initial_head, train
 
     rng = np.random.default_rng(0)
     settings = TrainingSettings(how_many_training_steps=steps)
     tell = follow(settings, {"steps": {"accuracy": [], "cross_entropy": []}, "evaluations": []})
     start = initial_head(rng, data.vectors.shape[1], len(data.labels))
+    batches = [data.batches(rng, split, 100) for split in ("training", "validation")]
 
-    def batch(split: str) -> Any:
-        return data.batch(sample_rows(rng, data.rows[split], 100))
-
-    def trained(on_step: Callable[[Any], object]) -> Any:
-        return train(
-            start, settings, lambda: batch("training"), lambda: batch("validation"), on_step
-        )
+    def trained(on_step: Callable[[Any], None]) -> Any:
+        return train(start, settings, *batches, on_step, in_threads=True)
 
     if not curves:
         return trained(lambda _: None)
@@ -211,7 +206,7 @@ def _train(data: Any, steps: int, curves: bool = True) -> Any:
         return trained(on_step)
 
 
-def _seconds(job: Callable[[], Any]) -> float:
-    start = time.monotonic()
+def _seconds(job: Callable[[], Any]) -> dict[str, float]:
+    start, start_cpu = time.monotonic(), time.process_time()
     job()
-    return time.monotonic() - start
+    return {"value": time.monotonic() - start, "cpu": time.process_time() - start_cpu}
