@@ -18,6 +18,7 @@ from retrain_tools.images.folders import find_images
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=False)
+graph_flags.define_run_flags()
 graph_flags.define_path(
     "bottleneck_dir", "bottlenecks", "Folder of the cache: BOTTLENECK_DIR/LABEL/IMAGE<suffix>.txt."
 )

@@ -81,6 +81,7 @@ _BOOLEANS = {
 }
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=False)
+graph_flags.define_run_flags()
 for _name, (_default, _help) in _PATHS.items():
     graph_flags.define_path(_name, _default, _help)
 for _name, (_default, _help) in _STRINGS.items():

@@ -1,19 +1,48 @@
 """The corpus as session fixtures: each file is written once, when a test first asks for it.
 
-Keras is imported then, too: most tests need none of it.
+Keras is imported then, too: most tests need none of it. Scripts run in processes that are kept.
 """
 
 from __future__ import annotations
 
+import contextlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.head.scripts import Finished
+from tests.script_process import RunScript, ScriptProcess
+
 if TYPE_CHECKING:
     from tests.sources import corpus
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is kept for the next time, plans of graphs above all, in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRAIN_TOOLS_HOME", str(tmp_path_factory.mktemp("models")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def run_script() -> Iterator[RunScript]:
+    """Runs scripts as `head.scripts.run_script` does, each script in one process for a test file.
+
+    The exit status, the output and the files are those of a fresh process; what is imported stays.
+    """
+    with contextlib.ExitStack() as stack:
+        processes: dict[str, ScriptProcess] = {}
+
+        def run(module: str, *arguments: object, cwd: Path) -> Finished:
+            if module not in processes:
+                processes[module] = stack.enter_context(ScriptProcess(module))
+            return processes[module].run(arguments, cwd)
+
+        yield run
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:

@@ -113,6 +113,22 @@ def test_a_first_and_a_second_run_and_one_with_another_scaling(graph, photos, tm
     assert "Use another --bottleneck_dir or another --bottleneck_suffix." in message
 
 
+def test_where_everything_is_cached_no_tensorflow_is_imported(graph, photos, tmp_path):
+    watched = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('tensorflow.python.tf2' in sys.modules))\n"
+        "from retrain_tools import bottlenecks\n"
+        "bottlenecks.script()\n"
+    )
+    flags = (f"--graph={graph}", f"--image_dir={photos}", f"--bottleneck_dir={tmp_path / 'b'}")
+    command = [sys.executable, "-c", watched, *flags, *SCALING]
+    said = []
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        said.append((done.stdout.partition(" reused")[0], done.stdout.splitlines()[-1]))
+    assert said == [("5 computed, 0", "True"), ("0 computed, 5", "False")]
+
+
 def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(graph, photos, tmp_path):
     (photos / "red/1.png").write_bytes(b"no image")
     result = bottlenecks(f"--graph={graph}", "--image_dir=photos", cwd=tmp_path)

@@ -127,7 +127,9 @@ def test_images_from_a_folder_a_list_and_the_command_line(graph, photos, tmp_pat
     check(tmp_path / "f.npz", graph, asked, ["softmax"])
 
 
-def test_a_second_run_for_one_image_keeps_the_others_and_their_labels(graph, photos, tmp_path):
+def test_a_second_run_for_one_image_keeps_the_others_and_their_labels(
+    run_script, graph, photos, tmp_path
+):
     """Ten rows became one without a word."""
     (photos / "notes.txt").write_text("")
     (tmp_path / "new.jpg").write_bytes((photos / "a/0.jpg").read_bytes())
@@ -170,7 +172,7 @@ def in_folders(numbers) -> list[str]:
     return sorted(f"{'ab'[number % 2]}/{number}.jpg" for number in numbers)
 
 
-def test_raw_pixels_are_fed_as_they_are(pixel_graph, photos, tmp_path):
+def test_raw_pixels_are_fed_as_they_are(run_script, pixel_graph, photos, tmp_path):
     paths = jpegs(photos)
     done = run_script(
         MODULE, f"--graph={pixel_graph}", "--tensors=maps:0", "--output=raw.npy",

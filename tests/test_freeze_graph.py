@@ -13,7 +13,7 @@ from retrain_tools import catalog
 from retrain_tools.graphdef.note import read_note
 from retrain_tools.sources.readers.graph_def import read_graph_def
 from tests.features import tiny
-from tests.head.scripts import run_script
+from tests.script_process import RunScript
 from tests.sources.corpus import SIZE, Written, close, random_images
 from tests.sources.test_prediction import write
 from tests.sources.training_graphs import cnn_with_dropout, default_from_a_queue, gan
@@ -26,7 +26,7 @@ ENTRY = "mobilenet_v1_0.25_128_2018_08_02"
 @pytest.mark.parametrize("flag", ["graph", "checkpoint"])
 @pytest.mark.parametrize("name", [ENTRY, "file"])
 def test_a_name_of_the_catalogue_and_its_archive_give_the_published_size(
-    flag: str, name: str, slim_checkpoints: Mapping[str, str], tmp_path: Path
+    run_script: RunScript, flag: str, name: str, slim_checkpoints: Mapping[str, str], tmp_path: Path
 ) -> None:
     entry = catalog.checkpoints()[ENTRY]
     archive = tmp_path / "models" / entry.archive
@@ -46,7 +46,7 @@ def test_a_name_of_the_catalogue_and_its_archive_give_the_published_size(
     assert sorted(path.name for path in archive.parent.iterdir()) == [entry.archive]  # not kept
 
 
-def test_a_saved_model(saved_model_1: Written, tmp_path: Path) -> None:
+def test_a_saved_model(run_script: RunScript, saved_model_1: Written, tmp_path: Path) -> None:
     done = run_script(SCRIPT, f"--graph={saved_model_1.path}", "--output=f.pb", cwd=tmp_path)
     assert (done.status, done.err) == (0, "")
     assert done.out.startswith("f.pb: SavedModel of TensorFlow ")
@@ -59,7 +59,9 @@ def test_a_saved_model(saved_model_1: Written, tmp_path: Path) -> None:
     assert close(probs, saved_model_1.results["net/probs"])
 
 
-def test_a_hub_module_gets_an_encoded_input(hub_module: Written, tmp_path: Path) -> None:
+def test_a_hub_module_gets_an_encoded_input(
+    run_script: RunScript, hub_module: Written, tmp_path: Path
+) -> None:
     done = run_script(SCRIPT, f"--graph={hub_module.path}", "--output=f.pb", cwd=tmp_path)
     assert (done.status, done.err) == (0, "")
     assert "; DecodeJpeg/contents:0, hub_input/images:0 in, " in done.out
@@ -73,7 +75,7 @@ def test_a_hub_module_gets_an_encoded_input(hub_module: Written, tmp_path: Path)
     assert np.isfinite(pooled).all()
 
 
-def test_a_frozen_graph_stays_as_it_is(frozen: Path, tmp_path: Path) -> None:
+def test_a_frozen_graph_stays_as_it_is(run_script: RunScript, frozen: Path, tmp_path: Path) -> None:
     done = run_script(SCRIPT, f"--graph={frozen}", "--output=f.pb", cwd=tmp_path)
     assert (done.status, done.err) == (0, "")
     assert done.out == "f.pb: frozen GraphDef; input:0 in, final_result:0 out\n"
@@ -100,6 +102,7 @@ def test_a_frozen_graph_stays_as_it_is(frozen: Path, tmp_path: Path) -> None:
     ],
 )
 def test_mistakes(
+    run_script: RunScript,
     arguments: list[str],
     message: str,
     frozen: Path,
@@ -116,7 +119,7 @@ def test_mistakes(
     assert not (tmp_path / "f.pb").exists()
 
 
-def test_a_training_graph_says_what_has_to_be_fed(tmp_path: Path) -> None:
+def test_a_training_graph_says_what_has_to_be_fed(run_script: RunScript, tmp_path: Path) -> None:
     path, fed, expected = write(cnn_with_dropout, tmp_path, resource=False)
     done = run_script(SCRIPT, f"--graph={path}", "--output=f.pb", cwd=tmp_path)
     assert (done.status, done.err) == (0, "")
@@ -128,7 +131,7 @@ def test_a_training_graph_says_what_has_to_be_fed(tmp_path: Path) -> None:
     assert np.allclose(found, expected["prediction:0"], atol=1e-6)
 
 
-def test_an_input_with_a_default_need_not_be_fed(tmp_path: Path) -> None:
+def test_an_input_with_a_default_need_not_be_fed(run_script: RunScript, tmp_path: Path) -> None:
     path, _, _ = write(default_from_a_queue, tmp_path, resource=False)
     done = run_script(SCRIPT, f"--graph={path}", "--output=f.pb", cwd=tmp_path)
     assert done.out.splitlines()[1:] == [
@@ -138,7 +141,7 @@ def test_an_input_with_a_default_need_not_be_fed(tmp_path: Path) -> None:
     ]
 
 
-def test_a_prediction_that_cannot_be_told_is_named(tmp_path: Path) -> None:
+def test_a_prediction_that_cannot_be_told_is_named(run_script: RunScript, tmp_path: Path) -> None:
     path, _, _ = write(gan, tmp_path, resource=False)
     arguments = f"--graph={path}", "--output=f.pb"
     done = run_script(SCRIPT, *arguments, cwd=tmp_path)
@@ -155,7 +158,9 @@ def test_a_prediction_that_cannot_be_told_is_named(tmp_path: Path) -> None:
     assert "Did you mean 'make/out/Sigmoid:0'?" in done.err
 
 
-def test_results_are_named_of_training_graphs_only(frozen: Path, tmp_path: Path) -> None:
+def test_results_are_named_of_training_graphs_only(
+    run_script: RunScript, frozen: Path, tmp_path: Path
+) -> None:
     done = run_script(
         SCRIPT, f"--graph={frozen}", "--output=f.pb", "--output_node_names=x", cwd=tmp_path
     )

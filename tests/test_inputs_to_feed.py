@@ -9,6 +9,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from PIL import Image
 
 from retrain_tools.features.cache import parse_bottleneck
 from retrain_tools.quiet_tensorflow import tf
-from tests.head.scripts import Finished, run_script
+from tests.head.scripts import Finished
+from tests.script_process import RunScript
 
 WILD = Path(__file__).resolve().parents[2] / "shared" / "data" / "wild"
 KEEP = "--feed=Pholder11:0=1.0"
@@ -46,14 +48,22 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def summary(path: Path, *flags: str) -> Any:
-    done = run("list_tensors", path, "--summary", "--format=json", *flags, cwd=path.parent)
-    assert done.status == 0, done.err
-    return json.loads(done.out)
+@pytest.fixture(scope="module")
+def run(run_script: RunScript) -> RunScript:
+    def run(script: str, graph: Path, *flags: object, cwd: Path) -> Finished:
+        return run_script(f"retrain_tools.{script}", f"--graph={graph}", *flags, cwd=cwd)
+
+    return run
 
 
-def run(script: str, graph: Path, *flags: object, cwd: Path) -> Finished:
-    return run_script(f"retrain_tools.{script}", f"--graph={graph}", *flags, cwd=cwd)
+@pytest.fixture(scope="module")
+def summary(run: RunScript) -> Callable[..., Any]:
+    def summary(path: Path, *flags: str) -> Any:
+        done = run("list_tensors", path, "--summary", "--format=json", *flags, cwd=path.parent)
+        assert done.status == 0, done.err
+        return json.loads(done.out)
+
+    return summary
 
 
 def told(ends: list[dict[str, Any]]) -> list[tuple[str, Any, str]]:
@@ -75,7 +85,9 @@ def prepared(image: Path, size: int) -> Any:
     return tf.raw_ops.ResizeBilinear(images=pixels, size=[size, size]).numpy() / 255.0
 
 
-def test_an_lstm_that_takes_rows_is_offered_python_and_the_line_runs() -> None:
+def test_an_lstm_that_takes_rows_is_offered_python_and_the_line_runs(
+    summary: Callable[..., Any],
+) -> None:
     path = wild("onnx_lstm_frozen.pb")
     found = summary(path)
     assert told(found["inputs"]) == [
@@ -105,7 +117,7 @@ def printed_row(command: str) -> list[float]:
     return [float(n) for n in done.stdout.split("[[")[1].split("]]")[0].split(",")]
 
 
-def test_the_line_says_again_what_was_chosen(tmp_path: Path) -> None:
+def test_the_line_says_again_what_was_chosen(run: RunScript, tmp_path: Path) -> None:
     class Sums(tf.Module):  # type: ignore[misc]
         @tf.function
         def add(self, a: Any, scale: Any) -> Any:
@@ -132,7 +144,7 @@ def test_the_line_says_again_what_was_chosen(tmp_path: Path) -> None:
 
 
 def test_a_graph_without_images_is_offered_no_command_for_images(
-    photos: Path, tmp_path: Path
+    run: RunScript, photos: Path, tmp_path: Path
 ) -> None:
     path = wild("onnx_lstm_frozen.pb")
     text = run("list_tensors", path, "--summary", cwd=tmp_path).out
@@ -153,7 +165,7 @@ def test_a_graph_without_images_is_offered_no_command_for_images(
     )
 
 
-def test_a_small_network_of_one_channel_says_what_it_takes() -> None:
+def test_a_small_network_of_one_channel_says_what_it_takes(summary: Callable[..., Any]) -> None:
     path = wild("kisan_output_graph.pb")
     found = summary(path)
     assert told(found["inputs"]) == [
@@ -180,7 +192,9 @@ def test_a_small_network_of_one_channel_says_what_it_takes() -> None:
     ]
 
 
-def test_what_else_has_to_be_fed_is_said_before_anything_runs(photos: Path, tmp_path: Path) -> None:
+def test_what_else_has_to_be_fed_is_said_before_anything_runs(
+    run: RunScript, photos: Path, tmp_path: Path
+) -> None:
     path = wild("kisan_output_graph.pb")
     images = f"--image_dir={photos}"
     for script, tensor, flags in (
@@ -198,7 +212,7 @@ def test_what_else_has_to_be_fed_is_said_before_anything_runs(photos: Path, tmp_
 
 
 def test_a_network_of_one_channel_is_fetched_cached_and_labelled(
-    photos: Path, tmp_path: Path
+    run: RunScript, photos: Path, tmp_path: Path
 ) -> None:
     path = wild("kisan_output_graph.pb")
     common = [*SCALED, KEEP, f"--image_dir={photos}"]
@@ -232,7 +246,7 @@ def test_a_network_of_one_channel_is_fetched_cached_and_labelled(
         np.testing.assert_allclose(parse_bottleneck(text), cached[0], atol=1e-4)
 
 
-def test_another_value_is_another_cache(photos: Path, tmp_path: Path) -> None:
+def test_another_value_is_another_cache(run: RunScript, photos: Path, tmp_path: Path) -> None:
     path = wild("kisan_output_graph.pb")
     common = [*SCALED, f"--image_dir={photos}", "--bottleneck_tensor=dropout_1/mul"]
     assert run("bottlenecks", path, *common, KEEP, cwd=tmp_path).status == 0
@@ -244,7 +258,7 @@ def test_another_value_is_another_cache(photos: Path, tmp_path: Path) -> None:
 
 
 def test_a_network_of_one_channel_is_retrained_and_its_graph_labels(
-    photos: Path, tmp_path: Path
+    run: RunScript, summary: Callable[..., Any], photos: Path, tmp_path: Path
 ) -> None:
     path = wild("kisan_output_graph.pb")
     flags = [*SCALED, KEEP, f"--image_dir={photos}", "--how_many_training_steps=30"]
@@ -266,7 +280,7 @@ def test_a_network_of_one_channel_is_retrained_and_its_graph_labels(
 
 
 @pytest.mark.parametrize("text", ["keep_prob", "=1.0", "keep_prob=", "keep_prob=one"])
-def test_a_value_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_value_that_is_none_is_refused(run: RunScript, tmp_path: Path, text: str) -> None:
     done = run("list_tensors", tmp_path / "g.pb", f"--feed={text}", cwd=tmp_path)
     assert (done.status, done.err) == (
         2,
@@ -275,7 +289,7 @@ def test_a_value_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     )
 
 
-def test_a_graph_is_frozen_with_the_values_in_it(tmp_path: Path) -> None:
+def test_a_graph_is_frozen_with_the_values_in_it(run: RunScript, tmp_path: Path) -> None:
     path = wild("kisan_output_graph.pb")
     done = run("freeze_graph", path, KEEP, "--output=frozen.pb", cwd=tmp_path)
     assert done.status == 0, done.err

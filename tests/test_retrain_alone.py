@@ -55,7 +55,7 @@ def renamed(cache, to, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["", "_mobilenet_0.50_224", MODULE])
-def test_split_and_layer_are_those_that_the_images_give(home, tmp_path, suffix):
+def test_split_and_layer_are_those_that_the_images_give(run_script, home, tmp_path, suffix):
     cache = renamed(home / "cache", tmp_path / "old", suffix)
     done = run_script(SCRIPT, "--bottleneck_dir=old", "--output_dir=out", STEPS, cwd=tmp_path)
     assert done.status == 0, done.err
@@ -90,7 +90,7 @@ def test_split_and_layer_are_those_that_the_images_give(home, tmp_path, suffix):
     assert "bottlenecks: 0 computed, 90 reused, 0 failed: old" in lines
 
 
-def test_with_the_graph_the_retrained_graph_is_the_same_to_the_byte(home):
+def test_with_the_graph_the_retrained_graph_is_the_same_to_the_byte(run_script, home):
     done = run_script(
         SCRIPT, "--bottleneck_dir=cache", "--graph=graph.pb", "--output_dir=both", STEPS, cwd=home
     )
@@ -107,7 +107,7 @@ def test_with_the_graph_the_retrained_graph_is_the_same_to_the_byte(home):
     assert "warning" not in done.err
 
 
-def test_a_cache_without_manifest_is_compared_by_its_length_alone(home, tmp_path):
+def test_a_cache_without_manifest_is_compared_by_its_length_alone(run_script, home, tmp_path):
     renamed(home / "cache", tmp_path / "old", "")
     done = run_script(
         SCRIPT, "--bottleneck_dir=old", f"--graph={home}/graph.pb", STEPS, cwd=tmp_path
@@ -120,7 +120,7 @@ def test_a_cache_without_manifest_is_compared_by_its_length_alone(home, tmp_path
     assert (tmp_path / "retrained/output_graph.pb").exists()
 
 
-def test_damaged_files_are_named_and_the_others_keep_their_places(home, tmp_path):
+def test_damaged_files_are_named_and_the_others_keep_their_places(run_script, home, tmp_path):
     cache = renamed(home / "cache", tmp_path / "old", "")
     damaged = {
         "daisy/03.jpg": ("", "an empty file"),
@@ -160,7 +160,7 @@ def test_damaged_files_are_named_and_the_others_keep_their_places(home, tmp_path
     )
 
 
-def test_the_naming_that_the_command_says_is_taken(home, tmp_path):
+def test_the_naming_that_the_command_says_is_taken(run_script, home, tmp_path):
     renamed(home / "cache", tmp_path / "old", "_mobilenet_0.50_224")
     for number, file in enumerate(renamed(home / "cache", tmp_path / "new", MODULE).rglob("*.txt")):
         file.write_text(",".join([str(number)] * 9))
@@ -181,7 +181,7 @@ def test_the_naming_that_the_command_says_is_taken(home, tmp_path):
         assert hub == ("tfhub_module" in flag)
 
 
-def test_the_naming_whose_length_is_the_graphs_is_taken(home, tmp_path):
+def test_the_naming_whose_length_is_the_graphs_is_taken(run_script, home, tmp_path):
     renamed(home / "cache", tmp_path / "old", "_mine")
     for file in renamed(home / "cache", tmp_path / "new", "_another").rglob("*.txt"):
         file.write_text("1,2,3")
@@ -192,7 +192,7 @@ def test_the_naming_whose_length_is_the_graphs_is_taken(home, tmp_path):
     assert "bottlenecks: 0 computed, 90 reused, 0 failed: old" in done.err.splitlines()
 
 
-def test_the_naming_of_the_graphs_own_manifest_is_taken(home, tmp_path):
+def test_the_naming_of_the_graphs_own_manifest_is_taken(run_script, home, tmp_path):
     cache = tmp_path / "mixed"
     shutil.copytree(home / "cache", cache)
     renamed(home / "cache", cache, "_other")
@@ -291,7 +291,7 @@ def test_a_wrong_command_says_what_is_wrong_and_exits_with_2(refusals, what):
     assert (results[what].status, results[what].out) == (2, "")
 
 
-def test_bottlenecks_of_another_graph_are_refused_by_their_manifest(home):
+def test_bottlenecks_of_another_graph_are_refused_by_their_manifest(run_script, home):
     command = ["--bottleneck_dir=cache", "--graph=pixels.pb", "--output_dir=no"]
     done = run_script(SCRIPT, *command, cwd=home)
     assert done.status == 2
@@ -305,7 +305,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
 @pytest.mark.skipif(not (DATA / "orchids").is_dir(), reason=f"no orchids in {DATA}")
-def test_the_published_bottlenecks_of_2016_train_as_they_are(tmp_path):
+def test_the_published_bottlenecks_of_2016_train_as_they_are(run_script, tmp_path):
     cache = DATA / "orchids/bottlenecks"
     done = run_script(SCRIPT, f"--bottleneck_dir={cache}", "--seed=1", cwd=tmp_path)
     assert done.status == 0, done.err

@@ -25,7 +25,7 @@ while read -r python tensorflow; do
     --editable ".[test]" "tensorflow==$tensorflow.*" || exit 2
   log=$environment/tests.log
   echo "Python $python, TensorFlow $tensorflow: the tests run, see $log" >&2
-  "$environment/bin/python" -m pytest -p no:cacheprovider "$@" >"$log" 2>&1 || failed=1
+  "$environment/bin/python" -m pytest -p no:cacheprovider -n 2 --dist worksteal "$@" >"$log" 2>&1 || failed=1
   versions=$("$environment/bin/python" - <<'VERSIONS'
 import importlib.metadata
 import platform

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import hashlib
 import logging
 import os
 import re
@@ -18,8 +17,6 @@ import numpy.typing as npt
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.decimals import shortest_decimals
-from retrain_tools.graphdef.navigate import nodes_by_name, upstream
-from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import ImageFile
 
@@ -66,25 +63,6 @@ class Identity:
         """Return the names of the attributes that are not the same in the other."""
         names = [field.name for field in dataclasses.fields(self)]
         return [name for name in names if getattr(self, name) != getattr(other, name)]
-
-
-def fingerprint(frozen: FrozenGraph, tensor: str) -> str:
-    """Return the SHA-256 of all nodes that `tensor` is computed from, in the order of their names.
-
-    So a text and a binary file of a graph agree, and other nodes of the file do not count. Nor do
-    attributes that begin with an underscore: they are notes, and change no value.
-    """
-    nodes = nodes_by_name(frozen.graph_def)
-    digest = hashlib.sha256()
-    for name in sorted(upstream(nodes, [tensor])):
-        node = nodes[name]
-        notes = [key for key in node.attr if key.startswith("_")]
-        if notes:
-            node = type(node).FromString(node.SerializeToString())
-            for key in notes:
-                del node.attr[key]
-        digest.update(node.SerializeToString(deterministic=True))
-    return digest.hexdigest()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,10 +15,10 @@ from typing import NamedTuple
 import numpy as np
 
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
-from retrain_tools.engine.shapes import tensor_shapes
+from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.adopt import adopt, refuse_other_depth, unchecked
-from retrain_tools.features.cache import Cache, Identity, find_suffix, fingerprint
+from retrain_tools.features.cache import Cache, Identity, find_suffix
 from retrain_tools.features.cache_formats import (
     AnyCache,
     CacheFormat,
@@ -30,6 +30,7 @@ from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.manifest import (
     Manifest,
     manifest_path,
+    note_difference,
     read_manifest,
     refuse_another,
     write_manifest,
@@ -39,6 +40,7 @@ from retrain_tools.features.outcome import OnError, Outcome, compute, report_fai
 from retrain_tools.features.packed import Loaded, pack, stamp
 from retrain_tools.files import check_writable
 from retrain_tools.graphdef.feeds import check_fed
+from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.folders import ImageFile
 
@@ -155,7 +157,7 @@ def fill_cache(
     images = _without_repeats(images)
     folder, suffix = Path(options.bottleneck_dir), _naming(options, images)
     tensor, graph = frozen.spec.bottleneck, str(frozen.path)
-    identity = identity_of(frozen, options.pooling)
+    identity = identity_of(frozen, options.pooling, options.running)
     check_format(folder, suffix, images, options.cache_format)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
@@ -183,6 +185,8 @@ def fill_cache(
         if waiting:
             write = _writer(cache, images, waiting, found, vectors)
             done = compute(extractor(), list(waiting), write, options.on_error)
+            for difference in extractor().differences.values():
+                note_difference(folder, suffix, difference)
     if vectors is not None and isinstance(cache, Cache):
         pack(cache, images, vectors, found.loaded)
     _warn_of_mixture(cache, now, done.computed)
@@ -288,15 +292,16 @@ def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
     return find_suffix(folder, images, options.preferred_suffix, matrix_namings(folder))
 
 
-def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
+def identity_of(frozen: FrozenGraph, pooling: str, running: RunSettings) -> Identity:
     """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
-    shape = tensor_shapes(frozen.graph_def).get(tensor)
+    shape = tensor_shape(frozen.graph_def, tensor)
     is_vector = shape is not None and len(shape) <= 2
     prepared = frozen.spec.preprocessing()
     if is_vector or pooling == "none":
         pooling = "none" if is_vector else "flatten"  # they write the same values of a map
-    return Identity(fingerprint(frozen, tensor), tensor, pooling, prepared)
+    nodes = fingerprint(frozen.graph_def, [tensor])
+    return Identity(nodes, tensor, pooling, prepared, running.computed_in)
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:

@@ -60,7 +60,7 @@ def read_dataset(
             `fill_empty_splits`; or the bottlenecks are not of this graph.
     """
     folder = Path(cache.bottleneck_dir)
-    identity = None if frozen is None else identity_of(frozen, cache.pooling)
+    identity = None if frozen is None else identity_of(frozen, cache.pooling, cache.running)
     depth = _depth(frozen, cache)
     suffix = _naming(found, cache, frozen, identity, depth)
     if identity is not None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.features.fill import CacheOptions, FilledCache, fill_cache
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.head.training import Batch, Classes, Vectors
+from retrain_tools.head.training import Batch, Classes, Sampler, Vectors
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.images.splits import SPLITS, Splits, fill_empty_splits
 
@@ -38,6 +38,14 @@ class Dataset:
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return the bottlenecks and classes of some rows."""
         return self.vectors[rows], self.classes[rows]
+
+    def batches(self, rng: np.random.Generator, split: str, size: int) -> Callable[[], Batch]:
+        """Return what draws a batch of a split, see `Sampler`; of all its rows, always the same."""
+        sampler = Sampler(self.rows[split])
+        if size < 0:
+            every = self.batch(sampler.draw(rng, size))
+            return lambda: every
+        return lambda: self.batch(sampler.draw(rng, size))
 
 
 def make_dataset(

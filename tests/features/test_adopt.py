@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,6 +15,7 @@ from retrain_tools.features.manifest import manifest_path
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.images.folders import find_images
 from retrain_tools.quiet_tensorflow import tf
+from tests.head.scripts import run_commands
 
 from . import tiny
 from .filling import counts, run, texts
@@ -297,35 +296,34 @@ def test_a_run_that_is_stopped_leaves_nothing_under_another_graph_s_name(
     same_values(texts(legacy), trusted)
 
 
-def test_the_same_on_the_command_line(graph_2015, wrong, photos, legacy):
+def test_the_same_on_the_command_line(graph_2015, wrong, photos, legacy, tmp_path):
     right = texts(legacy)
     (legacy / NEW[0]).unlink()
-
-    def bottlenecks(graph, *more):
-        flags = (f"--graph={graph}", f"--image_dir={photos}", f"--bottleneck_dir={legacy}")
-        tensor = f"--bottleneck_tensor={tiny.BOTTLENECK_2015}"
-        return subprocess.run(
-            [sys.executable, "-m", "retrain_tools.bottlenecks", *flags, tensor, *more],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
-
-    refused = bottlenecks(wrong)
-    assert refused.returncode == 2
-    assert refused.stderr.startswith(f"error: The 11 bottlenecks in {legacy} have no manifest and ")
-    assert refused.stderr.endswith("or pass --trust_cache to take them as they are.\n")
-    done = bottlenecks(wrong, "--trust_cache")
-    assert re.match(r"1 computed, 11 reused, 0 repaired, 0 failed", done.stdout), done.stderr
-    assert done.stderr.splitlines() == [
+    flags = [f"--image_dir={photos}", f"--bottleneck_dir={legacy}"]
+    flags.append(f"--bottleneck_tensor={tiny.BOTTLENECK_2015}")
+    refused, trusted, done, other = run_commands(
+        "retrain_tools.bottlenecks",
+        [
+            [f"--graph={wrong}", *flags],
+            [f"--graph={wrong}", *flags, "--trust_cache"],
+            [f"--graph={graph_2015}", *flags],
+            [f"--graph={wrong}", *flags, "--trust_cache"],
+        ],
+        tmp_path,
+    )
+    assert refused.status == 2
+    assert refused.err.startswith(f"error: The 11 bottlenecks in {legacy} have no manifest and ")
+    assert refused.err.endswith("or pass --trust_cache to take them as they are.\n")
+    assert re.match(r"1 computed, 11 reused, 0 repaired, 0 failed", trusted.out), trusted.err
+    assert trusted.err.splitlines() == [
         "11 bottlenecks without a manifest are taken unchecked",
         f"warning: 1 bottlenecks were computed into {legacy}, whose other bottlenecks were never "
         f"checked; {legacy}/manifest.json lists those of this graph",
     ]
-    done = bottlenecks(graph_2015)
-    assert re.match(r"1 computed, 11 reused, 0 repaired, 0 failed", done.stdout), done.stderr
-    assert done.stderr.splitlines()[1] == (
+    assert re.match(r"1 computed, 11 reused, 0 repaired, 0 failed", done.out), done.err
+    assert done.err.splitlines()[1] == (
         f"1 bottlenecks in {legacy} were computed by another graph ({wrong}) and are computed again"
     )
     same_values(texts(legacy), right)
-    refused = bottlenecks(wrong, "--trust_cache")
-    assert refused.returncode == 2
-    assert "Use another --bottleneck_dir or another --bottleneck_suffix. If" in refused.stderr
+    assert other.status == 2
+    assert "Use another --bottleneck_dir or another --bottleneck_suffix. If" in other.err

@@ -114,7 +114,7 @@ def test_the_vectors_are_those_of_the_images_in_their_order(frozen, images, fold
     """Also with more threads than cores, and with half of the images cached already."""
     run(frozen, images[:6], folder)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr("retrain_tools.engine.body._BATCH_SIZE", 2)
+    monkeypatch.setattr("retrain_tools.engine.body._USUAL_SIZE", 2)
     prepared_in = set()
     prepare = ImagePreparation.prepare
 

@@ -209,7 +209,7 @@ for name in sys.argv[1:]:
 from retrain_tools.features import fetch, fill
 fill.check_options(fill.CacheOptions("/tmp/new"))
 fetch.check_options(fetch.FetchOptions("/tmp/new.npz"))
-assert "tensorflow" not in sys.modules
+assert "tensorflow.python.tf2" not in sys.modules
 """
 
 

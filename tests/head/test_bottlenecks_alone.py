@@ -8,6 +8,7 @@ import logging
 import numpy as np
 import pytest
 
+from retrain_tools.engine.settings import DEFAULTS
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.fill import CacheOptions, identity_of
 from retrain_tools.features.manifest import Manifest, write_manifest
@@ -73,7 +74,7 @@ def test_a_damaged_row_of_a_matrix_is_named_and_left_out(
 @pytest.mark.parametrize("with_graph", [True, False])
 def test_what_another_graph_computed_is_left_out(old, folder, with_graph, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
-    own = identity_of(old, "avg")
+    own = identity_of(old, "avg", DEFAULTS)
     other = dataclasses.replace(own, fingerprint="another")
     manifest = Manifest(own, DEPTH, "graph.pb").with_computed(own, "graph.pb", ["a/0.jpg"])
     mixed = Manifest(None, DEPTH, "other.pb").with_computed(

@@ -1,0 +1,68 @@
+"""A script in a process that is kept, because importing TensorFlow takes seconds each time."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self
+
+from tests.head.scripts import Finished
+
+RunScript = Callable[..., Finished]
+"""`run_script(module, *arguments, cwd=folder)`."""
+
+# What is written to the descriptors is caught, too: C++ code writes there.
+_SERVER = """
+import importlib, json, os, sys, tempfile, traceback
+from absl.testing import flagsaver
+
+asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+module = importlib.import_module(sys.argv[1])
+for line in asked:
+    sys.argv[1:], folder = json.loads(line)
+    os.chdir(folder)
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, flagsaver.flagsaver():
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        try:
+            module.script()
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        except BaseException:
+            traceback.print_exc()
+            status = 1
+        sys.stdout.flush()
+        sys.stderr.flush()
+        texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)]
+    print(json.dumps([status, *(text.decode() for text in texts)]), file=answers, flush=True)
+"""
+
+
+class ScriptProcess:
+    """Runs one script again and again, with its flags as they are at the start."""
+
+    def __init__(self, module: str) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", _SERVER, module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.communicate()
+
+    def run(self, arguments: tuple[object, ...], folder: Path) -> Finished:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        print(json.dumps([[*map(str, arguments)], str(folder)]), file=self._process.stdin)
+        self._process.stdin.flush()
+        return Finished(*json.loads(self._process.stdout.readline()))
