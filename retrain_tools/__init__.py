@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         run as run,
     )
     from retrain_tools.comparing.comparison import compare as compare
+    from retrain_tools.engine.settings import RunSettings as RunSettings
     from retrain_tools.errors import InputError as InputError
     from retrain_tools.features.read_features import read_features as read_features
     from retrain_tools.sources.model import Model as Model
@@ -41,6 +42,7 @@ _PLACES = {
     "read_features": "retrain_tools.features.read_features",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
+    "RunSettings": "retrain_tools.engine.settings",
 }
 __all__ = sorted(_PLACES)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy.typing as npt
 
 from retrain_tools.engine.arrays import run_on_arrays
-from retrain_tools.engine.settings import RunSettings
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
@@ -23,7 +23,7 @@ from retrain_tools.head.labels import labels_of
 from retrain_tools.head.retraining import RetrainResult, retrain_on
 from retrain_tools.head.settings import find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
-from retrain_tools.images.decode import MAX_PIXELS, ImageLike
+from retrain_tools.images.decode import ImageLike
 from retrain_tools.images.folders import expand_folders
 from retrain_tools.sources.freezing.write import write_frozen
 from retrain_tools.sources.model import Model
@@ -41,7 +41,7 @@ def fetch(
     images: Images,
     *,
     pooling: str | None = None,
-    max_image_pixels: int = MAX_PIXELS,
+    running: RunSettings = DEFAULTS,
 ) -> Features:
     """Fetch named tensors for images, in memory; `fetch_tensors` does it for more than fit there.
 
@@ -50,7 +50,7 @@ def fetch(
         tensors: tensors, nodes, or slim's names of end points.
         images: the images.
         pooling: `avg`, `max` or `flatten` to make vectors of feature maps; None keeps their shape.
-        max_image_pixels: the largest width × height to accept.
+        running: how the graph is run: `RunSettings(precision="bfloat16")`, for example.
 
     Returns:
         `values`, float32 [N, ...] for each name; `images`, the image of each row; `failed`, why an
@@ -67,7 +67,7 @@ def fetch(
     """
     names = [tensors] if isinstance(tensors, str) else list(tensors)
     found = expand_folders(images)
-    return fetch_in_memory(model.frozen(), names, found, pooling, RunSettings(max_image_pixels))
+    return fetch_in_memory(model.frozen(), names, found, pooling, running)
 
 
 def run(
@@ -103,6 +103,7 @@ def label(
     images: Images,
     labels: str | Path | Sequence[str] | None = None,
     top_k: int = 5,
+    running: RunSettings = DEFAULTS,
 ) -> list[Labelled]:
     """Return the best labels of images and their scores.
 
@@ -113,6 +114,7 @@ def label(
             None takes those in the graph's note, else a file beside it, else those of ImageNet for
             its networks, else the numbers of the classes.
         top_k: how many labels to give for each image.
+        running: how the graph is run.
 
     Raises:
         InputError: the graph has no scores, or the labels do not fit them, or are not those of
@@ -128,7 +130,11 @@ def label(
     """
     frozen = model.frozen()
     return label_images(
-        frozen, lambda count: labels_of(frozen, count, labels), expand_folders(images), top_k
+        frozen,
+        lambda count: labels_of(frozen, count, labels),
+        expand_folders(images),
+        top_k,
+        running=running,
     )
 
 
@@ -145,6 +151,7 @@ def retrain(
     seed: int = 0,
     keep_folder_names: bool = False,
     pooling: str = "avg",
+    running: RunSettings = DEFAULTS,
 ) -> RetrainResult:
     """Train a new last layer on folders of images, as the script `retrain` does.
 
@@ -161,6 +168,7 @@ def retrain(
         keep_folder_names: take folder names as labels as they are, not in lower case.
         pooling: `avg`, `max`, or `flatten` or `none` for all values: how a feature map becomes a
             vector.
+        running: how the graph is run.
 
     Returns:
         `head` (weights and biases), `labels`, `figures` (what metrics.json holds), `test`,
@@ -176,7 +184,9 @@ def retrain(
         (['disc', 'square'], (2,))
     """
     cache = CacheOptions(
-        bottleneck_dir=str(bottleneck_dir or Path(output_dir) / "bottlenecks"), pooling=pooling
+        bottleneck_dir=str(bottleneck_dir or Path(output_dir) / "bottlenecks"),
+        pooling=pooling,
+        running=running,
     )
     settings = settings_in(
         str(output_dir),

@@ -11,12 +11,14 @@ from __future__ import annotations
 from absl import flags
 
 from retrain_tools import command_line, graph_flags
+from retrain_tools.features.cache_formats import CACHE_FORMATS
 from retrain_tools.features.fill import CacheOptions, check_options, fill_cache
 from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.images.folders import find_images
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=False)
+graph_flags.define_run_flags()
 graph_flags.define_path(
     "bottleneck_dir", "bottlenecks", "Folder of the cache: BOTTLENECK_DIR/LABEL/IMAGE<suffix>.txt."
 )
@@ -41,6 +43,13 @@ flags.DEFINE_boolean(
     False,
     "Take a cache of old as it is, without the spot check; manifest.json says so.",
 )
+flags.DEFINE_enum(
+    "cache_format",
+    None,
+    CACHE_FORMATS,
+    "text: a file for each image, as retrain.py has it; npy: one matrix, bottlenecks<suffix>.npy, "
+    "smaller and faster. Default: what the folder has already, else text.",
+)
 FLAGS = flags.FLAGS
 
 
@@ -53,6 +62,7 @@ def main(_: list[str]) -> None:
         bottleneck_suffix=FLAGS.bottleneck_suffix,
         pooling=FLAGS.pooling,
         trust_cache=FLAGS.trust_cache,
+        cache_format=FLAGS.cache_format,
         on_error=FLAGS.on_error,
         running=graph_flags.given_run_settings(),
     )

@@ -23,6 +23,7 @@ _ITS_FILE = "classify_image_graph_def.pb"
 _ITS_IMAGE = "cropped_panda.jpg"
 
 graph_flags.define_graph_flags()
+graph_flags.define_run_flags()
 graph_flags.define_path(
     "image_file", None, f"The image. Default: MODEL_DIR/{_ITS_IMAGE}, if it is there."
 )
@@ -50,6 +51,7 @@ def main(_: list[str]) -> None:
         [str(image)],
         FLAGS.num_top_predictions,
         on_error="fail",
+        running=graph_flags.given_run_settings(),
     )
     for label, score in result.best:
         print(f"{label} (score = {score:.5f})")

@@ -40,6 +40,7 @@ from retrain_tools.sources.applications.names import PREFIX
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
+graph_flags.define_run_flags()
 flags.DEFINE_list(
     "tensors", None, "What to compare, under one name on both sides. Default: what both have."
 )
@@ -101,7 +102,7 @@ def main(words: list[str]) -> None:
         pooling=None if FLAGS.pooling == "none" else FLAGS.pooling,
         tolerance=FLAGS.tolerance,
         max_images=FLAGS.max_images,
-        max_image_pixels=FLAGS.max_image_pixels,
+        running=graph_flags.given_run_settings(),
         on_error=FLAGS.on_error,
     )
     _tell(found)

@@ -34,6 +34,7 @@ from retrain_tools.features.pooling import POOLINGS
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
+graph_flags.define_run_flags()
 flags.DEFINE_list(
     "tensors", None, "Tensors to fetch, or slim's names of end points. Default: the bottleneck."
 )

@@ -27,14 +27,14 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         OSError: the file cannot be written; it names `path`, not the temporary file.
     """
     path = Path(path)
-    with _naming(path):
+    with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         # Not named after `path`, whose name may be as long as the file system allows already.
         handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
-        with _naming(path):
+        with naming(path):
             Path(name).chmod(0o666 & ~_UMASK)
             Path(name).replace(path)
     except BaseException:
@@ -43,7 +43,7 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
 
 
 @contextlib.contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Let an error of the system be about `path`, which the user knows."""
     try:
         yield

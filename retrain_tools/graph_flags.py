@@ -139,6 +139,34 @@ def given_run_settings() -> RunSettings:
     return RunSettings(**{name: FLAGS[name].value for name in names if name in FLAGS})
 
 
+def define_run_flags() -> None:
+    """Define the flags that say how a graph is run on images."""
+    flags.DEFINE_enum(
+        "precision",
+        "float32",
+        ["float32", "bfloat16", "auto"],
+        "float32 is exact. bfloat16 is faster on CPUs that compute in it, and changes features a "
+        "little; how much is printed and recorded. auto: bfloat16 where the CPU has it.",
+    )
+    flags.DEFINE_integer(
+        "batch_size",
+        None,
+        "Images that go through the network at a time. Default: what is fastest.",
+        1,
+    )
+    flags.DEFINE_integer(
+        "threads",
+        None,
+        "Batches that are worked on at the same time. Default: one on each core.",
+        1,
+    )
+    flags.DEFINE_boolean(
+        "self_check",
+        True,
+        "The first time that a graph is run, compare one image with the untouched graph.",
+    )
+
+
 def given_choices(**more: Any) -> Choices:
     """Return what the flags choose of a file; what is in `more` counts for more."""
     preprocess = None if FLAGS.preprocess == "none" else FLAGS.preprocess

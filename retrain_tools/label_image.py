@@ -33,6 +33,7 @@ from retrain_tools.listing.labelled_text import FORMS
 
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
+graph_flags.define_run_flags()
 graph_flags.define_path(
     "labels",
     None,

@@ -22,6 +22,7 @@ from absl import flags
 
 from retrain_tools import command_line, graph_flags
 from retrain_tools.errors import InputError, argument
+from retrain_tools.features.cache_formats import CACHE_FORMATS
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -80,6 +81,7 @@ _BOOLEANS = {
 }
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=False)
+graph_flags.define_run_flags()
 for _name, (_default, _help) in _PATHS.items():
     graph_flags.define_path(_name, _default, _help)
 for _name, (_default, _help) in _STRINGS.items():
@@ -95,6 +97,13 @@ flags.DEFINE_enum(
     POOLINGS,
     "How a feature map becomes a vector: by its mean or maximum, or, with flatten or none, all its "
     "values, the channels fastest.",
+)
+flags.DEFINE_enum(
+    "cache_format",
+    None,
+    CACHE_FORMATS,
+    "Bottlenecks as text, a file each, as retrain.py has them; or npy, one matrix, smaller and "
+    "faster. Default: what the folder has already, else text.",
 )
 flags.DEFINE_enum(
     "split_key",

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
     from tests.sources import corpus
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _model_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep what is kept for the next time, plans of graphs above all, in a folder of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RETRAIN_TOOLS_HOME", str(tmp_path_factory.mktemp("models")))
+        yield
+
+
 @pytest.fixture(scope="module")
 def run_script() -> Iterator[RunScript]:
     """Runs scripts as `head.scripts.run_script` does, each script in one process for a test file.

@@ -75,8 +75,16 @@ def test_help_lists_every_flag():
     flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", result.stdout, re.MULTILINE))
     assert flags == {
         *("graph", "image_dir", "bottleneck_dir", "bottleneck_tensor", "pooling"),
-        *("bottleneck_suffix", "trust_cache", "on_error", "max_image_pixels", "model_dir"),
-        *("tags", "signature", "output_node_names", "preprocess", "feed"),
+        *("bottleneck_suffix", "trust_cache", "cache_format", "on_error"),
+        *(
+            "max_image_pixels",
+            "model_dir",
+            "tags",
+            "signature",
+            "output_node_names",
+            "preprocess",
+            "feed",
+        ),
         *("weights", "weights_seed", "include_top", "resize"),
         *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
     }
@@ -103,6 +111,22 @@ def test_a_first_and_a_second_run_and_one_with_another_scaling(graph, photos, tm
     assert '"mean": 127.5' in message
     assert '"mean": 0.0' in message
     assert "Use another --bottleneck_dir or another --bottleneck_suffix." in message
+
+
+def test_where_everything_is_cached_no_tensorflow_is_imported(graph, photos, tmp_path):
+    watched = (
+        "import atexit, sys\n"
+        "atexit.register(lambda: print('tensorflow.python.tf2' in sys.modules))\n"
+        "from retrain_tools import bottlenecks\n"
+        "bottlenecks.script()\n"
+    )
+    flags = (f"--graph={graph}", f"--image_dir={photos}", f"--bottleneck_dir={tmp_path / 'b'}")
+    command = [sys.executable, "-c", watched, *flags, *SCALING]
+    said = []
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        said.append((done.stdout.partition(" reused")[0], done.stdout.splitlines()[-1]))
+    assert said == [("5 computed, 0", "True"), ("0 computed, 5", "False")]
 
 
 def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(graph, photos, tmp_path):

@@ -25,7 +25,7 @@ LOOSE = ("fetch_tensors", "label_image", "compare_features")
 # Runs a script, and says at its end whether TensorFlow was imported.
 WATCHED = """
 import atexit, runpy, sys
-atexit.register(lambda: print("tensorflow" in sys.modules, file=sys.stderr))
+atexit.register(lambda: print("tensorflow.python.tf2" in sys.modules, file=sys.stderr))
 sys.argv[:] = sys.argv[1:]
 runpy.run_module(f"retrain_tools.{sys.argv[0]}", run_name="__main__", alter_sys=True)
 """

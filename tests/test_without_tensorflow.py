@@ -1,4 +1,7 @@
-"""What looking at a file imports: no TensorFlow and no Keras, whatever kind of file it is."""
+"""What looking at a file imports: no TensorFlow and no Keras, whatever kind of file it is.
+
+`tensorflow.python.tf2` is imported by whatever imports any of TensorFlow: see quiet_tensorflow.py.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,8 @@ CODE = """
 import atexit, runpy, sys
 
 def tell():
-    print(",".join(sorted({"tensorflow", "keras", "h5py", "PIL"} & set(sys.modules))), end="")
+    names = {"tensorflow.python.tf2", "keras", "h5py", "PIL"}
+    print(",".join(sorted(names & set(sys.modules))), end="")
 
 atexit.register(tell)
 script, *sys.argv[1:] = sys.argv[1:]

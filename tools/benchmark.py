@@ -1,223 +1,154 @@
-"""Measure speed and memory against the old way of doing the same, as ratios within one run.
+"""Measure speed and memory against the old way and against others, as ratios within one run.
 
   python tools/benchmark.py --graph=GRAPH.pb --image_dir=FOLDER
+  python tools/benchmark.py --graph=GRAPH.pb --image_dir=FOLDER --sections=extraction \
+      --networks=inception_2015,resnet_v1_50 --work_dir=/tmp/benchmark
 
-Parts: `bottlenecks` against feeding the untouched graph one image at a time and writing the text
-file; `training` against reading 100 text files per step, as retrain.py does; `memory`, the peak of
-`bottlenecks` for the images as they are and for 2,000; `listing`, whole processes that look into
-the graph against those that use TensorFlow for it. Every measurement is a process of its own,
-because TensorFlow's thread pools are fixed by a process's first session. Start-up is not counted.
+Sections: `limits` of the machine; `extraction`, each network alone and from JPEG to the cache;
+`start` of processes that have little to do; `training` of the head; `explorer`, processes that look
+into a graph; `memory`; `growth` with images and classes.
+
+Every measurement is a process of its own, because TensorFlow's thread pools are fixed by a first
+session. The ways to do one thing are measured in turns, --rounds times, and the medians count. In
+extraction, opening the graph is not counted. OpenVINO and ONNX Runtime are compared where they are
+(pip install openvino onnxruntime tf2onnx), with the same frozen body, and only if they compute what
+we compute.
+
+--output_dir gets benchmark.json, benchmark.txt with the tables, and benchmark.png; a run of some
+sections leaves what the file knows of others, and --sections= measures nothing and shows all.
+--work_dir keeps the networks and photos that are made, for the next run. On a machine that does
+other work, --clock=cpu takes the ratios from CPU time.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import json
-import resource
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import flags
-from benchmark_listing import compare_listings
+from benchmarks import bars
+from benchmarks.chart import write_chart
+from benchmarks.machine import machine, machine_line
+from benchmarks.records import Record, table
+from benchmarks.setting import Setting
+from benchmarks.subjects import NETWORKS
 
-from retrain_tools import command_line
-from retrain_tools.features.fill import CacheOptions, fill_cache
-from retrain_tools.head.dataset import make_dataset
-from retrain_tools.head.summaries import SummaryWriter
-from retrain_tools.head.training import TrainingSettings, initial_head, sample_rows, train
-from retrain_tools.images.folders import find_images, images_by_label
-from retrain_tools.images.splits import fill_empty_splits, split_images
-from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.sources.open import open_model
-from retrain_tools.sources.readers.graph_def import read_graph_def
+from retrain_tools import command_line, files
+from retrain_tools.errors import InputError
 
-_GRAPH = flags.DEFINE_string("graph", None, "Graph with an encoded image input.")
-_IMAGE_DIR = flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
-_ROUNDS = flags.DEFINE_integer("rounds", 2, "Times each speed is measured, in turns.")
-_PARTS = flags.DEFINE_list(
-    "parts", ["bottlenecks", "training", "memory", "listing"], "What to measure."
-)
-_MEASURE = flags.DEFINE_string("measure", None, "Only this measurement; used by the parts.")
-_FOLDER = flags.DEFINE_string("folder", None, "Bottleneck folder of a measurement.")
+SECTIONS = ("limits", "extraction", "start", "training", "explorer", "memory", "growth")
+INPUTS = ("alone", "small", "large")
+PEERS = ("original", "keras", "openvino", "onnx", "xla")
+_CLOCKS = {"wall": "the clock", "cpu": "CPU time"}
+_CHOICES = {"sections": SECTIONS, "networks": NETWORKS, "inputs": INPUTS, "against": PEERS}
 
-_STEPS = 4000
-_OLD_STEPS = 100  # of the old training; its speed does not change with the step
-_MANY_IMAGES = 2000
-
-
-def old_bottlenecks() -> dict[str, float]:
-    """Time the untouched graph, one run per image, and the writing of its text file."""
-    graph_def = read_graph_def(_GRAPH.value).proto
-    spec = open_model(_GRAPH.value).frozen().spec
-    images = find_images(_IMAGE_DIR.value)
-    folder = Path(_FOLDER.value)
-    for name in {image.folder for image in images}:
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.compat.v1.import_graph_def(
-            tf.compat.v1.GraphDef.FromString(graph_def.SerializeToString()), name=""
-        )
-    with tf.compat.v1.Session(graph=graph) as session:
-
-        def one(path: str) -> Any:
-            data = Path(path).read_bytes()
-            return np.squeeze(session.run(spec.bottleneck, {spec.encoded_input: data}))
-
-        one(images[0].path)  # the first run is start-up
-        start = time.monotonic()
-        for image in images:
-            text = ",".join(str(value) for value in one(image.path))
-            (folder / f"{image.relative}.txt").write_text(text)
-        return {"per_second": len(images) / (time.monotonic() - start)}
-
-
-def new_bottlenecks() -> dict[str, float]:
-    """Time what fills the cache, its start-up apart."""
-    frozen = open_model(_GRAPH.value).frozen()
-    images = find_images(_IMAGE_DIR.value)
-    report = fill_cache(frozen, images, CacheOptions(_FOLDER.value))
-    return {"per_second": report.computed / report.seconds}
-
-
-def old_training() -> dict[str, float]:
-    """Time training steps that read every bottleneck of their batch from its text file."""
-    by_label = images_by_label(find_images(_IMAGE_DIR.value))
-    splits = fill_empty_splits(split_images(by_label, 10, 10), 10, 10)
-    rng = np.random.default_rng(0)
-    folder = Path(_FOLDER.value)
-
-    def batch(split: str) -> Callable[[], Any]:
-        per_class = [parts[split] for parts in splits.values()]
-
-        def draw() -> Any:
-            vectors, classes = [], []
-            for _ in range(100):
-                label = int(rng.integers(len(per_class)))
-                image = per_class[label][int(rng.integers(2**27)) % len(per_class[label])]
-                text = (folder / f"{image.relative}.txt").read_text()
-                vectors.append([float(value) for value in text.split(",")])
-                classes.append(label)
-            return np.array(vectors, np.float32), np.array(classes)
-
-        return draw
-
-    depth = batch("training")()[0].shape[1]
-    start = initial_head(rng, depth, len(splits))
-    settings = TrainingSettings(how_many_training_steps=_OLD_STEPS)
-    seconds = _time_of(
-        lambda: train(start, settings, batch("training"), batch("validation"), lambda _: None)
-    )
-    return {"per_second": _OLD_STEPS / seconds}
-
-
-def new_training() -> dict[str, float]:
-    """Time reading the cache and 4,000 steps with their summaries."""
-    frozen = open_model(_GRAPH.value).frozen()
-    splits = split_images(images_by_label(find_images(_IMAGE_DIR.value)), 10, 10)
-    rng = np.random.default_rng(0)
-    settings = TrainingSettings(how_many_training_steps=_STEPS)
-
-    def job() -> None:
-        cache = CacheOptions(_FOLDER.value, trust_cache=True)
-        data, _ = make_dataset(frozen, splits, (10, 10, "path"), cache)
-        head = initial_head(rng, data.vectors.shape[1], len(data.labels))
-        with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as summaries:
-            train(
-                head,
-                settings,
-                lambda: data.batch(sample_rows(rng, data.rows["training"], 100)),
-                lambda: data.batch(sample_rows(rng, data.rows["validation"], 100)),
-                summaries.add,
-            )
-
-    return {"per_second": _STEPS / _time_of(job)}
-
-
-def memory() -> dict[str, float]:
-    """Fill a new cache and report the process's peak resident memory."""
-    report = fill_cache(
-        open_model(_GRAPH.value).frozen(),
-        find_images(_IMAGE_DIR.value),
-        CacheOptions(_FOLDER.value),
-    )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"images": report.computed, "peak_mb": peak / 1e6}
-
-
-_MEASUREMENTS = {
-    function.__name__: function
-    for function in (old_bottlenecks, new_bottlenecks, old_training, new_training, memory)
-}
-
-
-def _time_of(job: Callable[[], Any]) -> float:
-    start = time.monotonic()
-    job()
-    return time.monotonic() - start
-
-
-def _measured(name: str, folder: str | Path, image_dir: str | None = None) -> dict[str, float]:
-    command = [
-        sys.executable,
-        __file__,
-        f"--graph={_GRAPH.value}",
-        f"--image_dir={image_dir or _IMAGE_DIR.value}",
-        f"--measure={name}",
-        f"--folder={folder}",
-    ]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE)
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def _compare(what: str, unit: str, old: str, new: str, run: Callable[[str, int], Any]) -> None:
-    speeds: dict[str, list[float]] = {old: [], new: []}
-    for number in range(_ROUNDS.value):
-        for name in (old, new):
-            speeds[name].append(run(name, number)["per_second"])
-    before, now = (statistics.median(speeds[name]) for name in (old, new))
-    print(f"{what}: {now:.1f} {unit}/s, the old way {before:.1f}: {now / before:.2f} times faster")
+flags.DEFINE_string("graph", None, "Graph with an encoded image input: inception-2015-12-05.")
+flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
+flags.DEFINE_list("sections", list(SECTIONS), "What to measure.")
+flags.DEFINE_list("networks", list(NETWORKS), "Networks of extraction; slim's get random weights.")
+flags.DEFINE_list("inputs", list(INPUTS), "Of extraction: prepared pixels, small or large photos.")
+flags.DEFINE_list("against", list(PEERS), "Whom extraction is compared with.")
+flags.DEFINE_integer("rounds", 3, "Times each is measured, in turns; odd.", lower_bound=1)
+flags.DEFINE_integer("images", 200, "Small photos of a measurement.", lower_bound=5)
+flags.DEFINE_integer("large_images", 24, "Photos of 12 megapixels of one.", lower_bound=5)
+flags.DEFINE_integer("steps", 4000, "Steps of training.", lower_bound=4)
+flags.DEFINE_integer("vectors", 10_000, "Cached vectors of training.", lower_bound=100)
+flags.DEFINE_list("memory_images", ["500", "8000"], "Images of memory's jobs.")
+flags.DEFINE_list("growth", ["1", "4", "16", "64"], "Factors on --images, in growth.")
+flags.DEFINE_integer("nodes", 100_000, "Nodes of the explorer's largest graph.", lower_bound=3)
+flags.DEFINE_enum("clock", "wall", ["wall", "cpu"], "Take ratios by the clock or by CPU time.")
+flags.DEFINE_string("output_dir", ".", "Where benchmark.json, .txt and .png go.")
+flags.DEFINE_string("work_dir", None, "Where networks and photos are kept. Default: nowhere.")
+FLAGS = flags.FLAGS
 
 
 def main(_: list[str]) -> None:
-    """Run the parts, or one measurement."""
+    """Measure the sections, print the table, write the files."""
     command_line.require("graph", "image_dir")
-    if _MEASURE.value:
-        print(json.dumps(_MEASUREMENTS[_MEASURE.value]()))
-        return
+    for name, known in _CHOICES.items():
+        if unknown := set(FLAGS[name].value).difference(known):
+            raise InputError(f"--{name} has no {min(unknown)!r}; there is {', '.join(known)}.")
+    if FLAGS.rounds % 2 == 0:
+        raise InputError(f"--rounds={FLAGS.rounds}: the median takes an odd number.")
+    sys.stdout.reconfigure(line_buffering=True)  # to a file, too, it is told as it goes
+    output = Path(FLAGS.output_dir)
+    output.mkdir(parents=True, exist_ok=True)
+    about = machine()
+    print(machine_line(about))
     with tempfile.TemporaryDirectory() as scratch:
-        if "bottlenecks" in _PARTS.value:
-            _compare(
-                "bottlenecks", "images", "old_bottlenecks", "new_bottlenecks",
-                lambda name, number: _measured(name, Path(scratch) / f"{name}_{number}"),
-            )  # fmt: skip
-        if "training" in _PARTS.value:
-            cache = Path(scratch) / "new_bottlenecks_0"
-            if not cache.exists():
-                _measured("new_bottlenecks", cache)
-            _compare(
-                "training", "steps", "old_training", "new_training",
-                lambda name, _: _measured(name, cache),
-            )  # fmt: skip
-        if "memory" in _PARTS.value:
-            images = find_images(_IMAGE_DIR.value)
-            many = Path(scratch) / "many"
-            for number in range(_MANY_IMAGES):
-                image = images[number % len(images)]
-                link = many / image.folder / f"{number}.jpg"
-                link.parent.mkdir(parents=True, exist_ok=True)
-                link.symlink_to(Path(image.path).resolve())
-            for folder in (_IMAGE_DIR.value, str(many)):
-                figures = _measured("memory", Path(scratch) / f"memory_{len(folder)}", folder)
-                print(f"memory: {figures['peak_mb']:.0f} MB at most for {figures['images']} images")
-    if "listing" in _PARTS.value:
-        compare_listings(_GRAPH.value, _ROUNDS.value)
+        setting = _setting(Path(FLAGS.work_dir or scratch).resolve())
+        measured = []
+        for name in FLAGS.sections:
+            section = importlib.import_module(f"benchmarks.{name}")
+            for records in section.sections(setting):
+                measured += records
+                _write(output / "benchmark.json", about, measured)
+    records = _read(output / "benchmark.json")
+    text = "\n".join(
+        [
+            machine_line(about),
+            f"medians by {_CLOCKS[FLAGS.clock]}, one of the ways to do a thing after the other\n",
+            table(records, FLAGS.clock),
+            bars.bars_table(bars.evaluate(records, FLAGS.clock), about["amx"]),
+            f"{bars.engines(records, FLAGS.clock)}\n",
+        ]
+    )
+    print(f"\n{text}", end="")
+    files.write_text(output / "benchmark.txt", text)
+    try:
+        title = machine_line(about).splitlines()[0]
+        write_chart(records, title, FLAGS.clock, output / "benchmark.png")
+    except InputError as error:
+        print(f"no chart: {error}")
+
+
+def _setting(work: Path) -> Setting:
+    """Return what the flags say, by the names of the fields."""
+    own = {
+        "work_dir": work,
+        "graph": str(Path(FLAGS.graph).resolve()),
+        "image_dir": str(Path(FLAGS.image_dir).resolve()),
+        **{name: [int(n) for n in FLAGS[name].value] for name in ("memory_images", "growth")},
+    }
+    names = [field.name for field in dataclasses.fields(Setting)]
+    return Setting(**{name: own.get(name, FLAGS[name].value) for name in names})
+
+
+def _write(path: Path, about: dict[str, Any], measured: Sequence[Record]) -> None:
+    """Write what was measured into the file, in the place of what it has of the same subjects."""
+    new = {(record.section, record.subject) for record in measured}
+    kept = [record for record in _read(path) if (record.section, record.subject) not in new]
+    records = [*kept, *measured]
+    found = {
+        "machine": about,
+        "clock": FLAGS.clock,
+        "records": [
+            {**dataclasses.asdict(record), "median": record.median(FLAGS.clock)}
+            for record in records
+        ],
+        "bars": [
+            {**dataclasses.asdict(bar), "holds": bar.holds}
+            for bar in bars.evaluate(records, FLAGS.clock)
+        ],
+        "engines": bars.engines(records, FLAGS.clock),
+    }
+    files.write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def _read(path: Path) -> list[Record]:
+    if not path.exists():
+        return []
+    names = {field.name for field in dataclasses.fields(Record)}
+    return [
+        Record(**{name: value for name, value in entry.items() if name in names})
+        for entry in json.loads(path.read_text(encoding="utf-8"))["records"]
+    ]
 
 
 if __name__ == "__main__":

@@ -17,13 +17,12 @@ from retrain_tools.comparing.matching import Matching
 from retrain_tools.comparing.rows import SideRows, labels_of_rows, match_rows, rows_of
 from retrain_tools.comparing.side_values import matched_by_values, paired_values
 from retrain_tools.comparing.sides import Running, Side, is_stored, pair_columns, stored_side
-from retrain_tools.engine.settings import RunSettings
+from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument
 from retrain_tools.explaining.explanation import Explanation
 from retrain_tools.features.outcome import OnError
 from retrain_tools.features.read_features import StoredFeatures
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.images.decode import MAX_PIXELS
 from retrain_tools.images.folders import ImageFile, image_files
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import open_model
@@ -90,7 +89,7 @@ def compare(
     pooling: str | None = None,
     tolerance: float = DEFAULT_TOLERANCE,
     max_images: int | None = None,
-    max_image_pixels: int = MAX_PIXELS,
+    running: RunSettings = DEFAULTS,
     on_error: OnError = "skip",
 ) -> Comparison:
     """Compare the features of two sides for the same images, and explain how they differ.
@@ -114,7 +113,7 @@ def compare(
         tolerance: by how much of the standard deviation of A's values any value may differ where
             the sides agree.
         max_images: compare no more images than this, spread evenly over all; None for all.
-        max_image_pixels: the largest width × height to accept.
+        running: how graphs are run on images.
         on_error: `skip` leaves out images that a graph cannot use, `fail` ends with an InputError.
 
     Raises:
@@ -134,8 +133,7 @@ def compare(
     wanted = [tensors] if isinstance(tensors, str) else list(tensors)
     columns = pair_columns(*sides, wanted, tensor_a, tensor_b)
     believed = None if graph is None else _frozen(graph)
-    running = Running(RunSettings(max_image_pixels), on_error)
-    limits = _Limits(tolerance, max_images, running)
+    limits = _Limits(tolerance, max_images, Running(running, on_error))
     return _compared(sides, columns, listed, believed, limits)
 
 

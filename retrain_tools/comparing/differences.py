@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.explaining.similarity import Probe, as_vectors, cka, nearest_agreement, probe
+from retrain_tools.explaining.similarity import Probe, as_vectors, cka, probe
+from retrain_tools.features.faithfulness import nearest_agreement
 
 Array = npt.NDArray[np.float32]
 Figures = npt.NDArray[np.float64]

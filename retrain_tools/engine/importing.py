@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrain_tools.graphdef.navigate import copy_nodes, node_name
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.quiet_tensorflow import import_tensorflow, tf
 
 
 def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] = ()) -> list[Any]:
@@ -24,6 +25,17 @@ def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] 
     Raises:
         ValueError: TensorFlow does not accept the graph.
     """
+    try:
+        return _import(light, tensors, fetches)
+    except ValueError as error:
+        # A few of TensorFlow's ops lie in libraries that only the package itself loads.
+        if "Op type not registered" not in str(error) or "tensorflow" in sys.modules:
+            raise
+        import_tensorflow()
+        return _import(light, tensors, fetches)
+
+
+def _import(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str]) -> list[Any]:
     used = {node_name(name) for node in light.node for name in node.input}
     replaced = {f"{name}:0": tensor for name, tensor in tensors.items() if name in used}
     rest = copy_nodes(light, lambda node: node.name not in tensors)

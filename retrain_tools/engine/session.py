@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.engine.cpu import usable_cores
 from retrain_tools.engine.importing import import_light
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.weights import Weights
@@ -42,14 +42,16 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
         Raises:
             InputError: TensorFlow does not accept the graph, or a fetch is not of numbers.
         """
-        graph, tensors, assignments = tf.Graph(), {}, []
+        graph, tensors = tf.Graph(), {}
+        assignments, values = list[Any](), dict[Any, Any]()
         with naming(where), graph.as_default():
             for name, array in weights.items():
                 if array.nbytes < _HELD_AS_VARIABLE:
                     tensors[name] = tf.constant(array)
                 else:
                     tensors[name], assign, fed = _variable(name, array)
-                    assignments.append((assign, {fed: array}))
+                    assignments.append(assign)
+                    values[fed] = array
             # By what the import gives: a name may have been changed to keep it unique.
             self._feed, *self._fetches = import_light(light, tensors, [feed, *fetches])
         for fetch, tensor in zip(fetches, self._fetches, strict=True):
@@ -59,8 +61,8 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
                 raise InputError(f"{fetch!r} {no_numbers}; choose another tensor.")
         self._closing = contextlib.ExitStack()
         self._session = self._closing.enter_context(session_on(graph))
-        for assign, feeds in assignments:
-            self._session.run(assign, feeds)
+        # All at once: each set of fetches takes TensorFlow an executor of its own.
+        self._session.run(assignments, values)
 
     def __exit__(self, *_: object) -> None:
         self._closing.close()
@@ -75,11 +77,11 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
         return [np.asarray(value, np.float32) for value in values]
 
 
-def usable_cores() -> int:
-    """Return how many cores this process may use, which on a shared machine is not all of them."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def gpu_memory() -> int:
+    """Return how much memory the largest GPU has that TensorFlow uses, in bytes; 0 without one."""
+    with session_on(tf.Graph()) as session:
+        devices = session.list_devices()
+    return max((d.memory_limit_bytes for d in devices if d.device_type == "GPU"), default=0)
 
 
 @contextlib.contextmanager
@@ -92,6 +94,7 @@ def session_on(graph: Any) -> Iterator[Any]:
     config = tf.compat.v1.ConfigProto(
         intra_op_parallelism_threads=1, inter_op_parallelism_threads=usable_cores()
     )
+    config.gpu_options.allow_growth = True
     with graph.as_default():
         nothing = tf.no_op()
     session = tf.compat.v1.Session(graph=graph, config=config)

@@ -43,6 +43,17 @@ def tensor_shapes(graph_def: Any) -> dict[str, Shape | None]:
     return {tensor.name: tensor.shape for tensor in infer_tensors(graph_def)}
 
 
+def tensor_shape(graph_def: Any, tensor: str) -> Shape | None:
+    """Return the shape that TensorFlow infers of one tensor; by our own rules where they tell it.
+
+    They give the same shapes or none, and take no TensorFlow.
+    """
+    for own in list_tensors(graph_def):
+        if own.name == tensor and own.shape is not None:
+            return own.shape
+    return tensor_shapes(graph_def).get(tensor)
+
+
 def _import_without_unknown_ops(light: Any, own: dict[str, list[Tensor]]) -> Any | None:
     """Return a light graph as a tf.Graph, unknown ops replaced; None if TensorFlow refuses it."""
     while True:

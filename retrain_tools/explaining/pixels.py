@@ -111,7 +111,9 @@ class Photos:
 
 def _decode_jpeg(data: bytes, decoder: str) -> Pixels:
     method, fancy = _DECODERS[decoder]
-    return tf.io.decode_jpeg(data, 3, dct_method=method, fancy_upscaling=fancy).numpy()
+    return tf.raw_ops.DecodeJpeg(
+        contents=tf.constant(data), channels=3, dct_method=method, fancy_upscaling=fancy
+    ).numpy()
 
 
 def _turned(data: bytes, pixels: Pixels) -> Pixels:
@@ -198,13 +200,16 @@ def resize(pixels: Pixels, method: str, sides: tuple[int, int]) -> Pixels:
         image = Image.fromarray(np.ascontiguousarray(whole))
         return np.asarray(image.resize(sides[::-1], Image.Resampling[name.upper()]))
     if method == "area":
-        images = np.asarray(pixels, np.float32)[np.newaxis]
-        return tf.raw_ops.ResizeArea(images=images, size=sides).numpy()[0]
+        images = tf.constant(np.asarray(pixels, np.float32)[np.newaxis])
+        return tf.raw_ops.ResizeArea(images=images, size=tf.constant(sides)).numpy()[0]
     if method in _RAW_OPS:
         op, corners, half_pixel = _RAW_OPS[method]
-        images = np.asarray(pixels, np.float32)[np.newaxis]
+        images = tf.constant(np.asarray(pixels, np.float32)[np.newaxis])
         resized = getattr(tf.raw_ops, op)(
-            images=images, size=sides, align_corners=corners, half_pixel_centers=half_pixel
+            images=images,
+            size=tf.constant(sides),
+            align_corners=corners,
+            half_pixel_centers=half_pixel,
         )
         return resized.numpy()[0]
     name, antialias = _RESIZE[method]

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.engine.session import usable_cores
+from retrain_tools.engine.cpu import usable_cores
 from retrain_tools.explaining.finishing import (
     Finish,
     best_factor,

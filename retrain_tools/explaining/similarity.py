@@ -1,4 +1,4 @@
-"""Likeness of two sets of vectors of any depths: nearest images, CKA, a linear probe."""
+"""Likeness of two sets of vectors of any depths: CKA, a linear probe."""
 
 from __future__ import annotations
 
@@ -43,31 +43,6 @@ def as_vectors(values: Array) -> Array:
     if values.ndim == 1:
         return values[:, np.newaxis]
     return values if values.ndim == 2 else values.mean(axis=tuple(range(1, values.ndim - 1)))
-
-
-def nearest_agreement(a: Array, b: Array) -> float | None:
-    """Return the share of images whose nearest other image is the same on both sides.
-
-    Nearest is by Euclidean distance of the vectors; of several, the first.
-
-    Args:
-        a: float32 [N, depth].
-        b: float32 [N, any depth].
-
-    Returns:
-        0 to 1; None for fewer than three images, where there is no choice.
-    """
-    if len(a) < 3:
-        return None
-    return float((_nearest(a) == _nearest(b)).mean())
-
-
-def _nearest(values: Array) -> npt.NDArray[np.intp]:
-    centred = values.astype(np.float64) - values.mean(axis=0, dtype=np.float64)
-    squares = (centred**2).sum(axis=1)
-    distances = squares[:, np.newaxis] + squares - 2 * centred @ centred.T
-    np.fill_diagonal(distances, np.inf)
-    return distances.argmin(axis=1)
 
 
 def cka(a: Array, b: Array) -> float | None:

@@ -11,7 +11,7 @@ from typing import NoReturn
 import numpy as np
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.features.cache import Cache
+from retrain_tools.features.cache_formats import AnyCache
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.manifest import Computed, Manifest
 from retrain_tools.images.decode import ImageError
@@ -25,7 +25,7 @@ _IMAGES_TO_SPOT_CHECK = 5
 _SAME_NETWORK = 0.05
 
 
-def refuse_other_depth(cache: Cache, depths: Counter[int], tensor: str) -> NoReturn:
+def refuse_other_depth(cache: AnyCache, depths: Counter[int], tensor: str) -> NoReturn:
     """Raise InputError: `depths` counts files by their number of values, never `cache.depth`.
 
     Taken for damaged, they would all be written over.
@@ -40,7 +40,7 @@ def refuse_other_depth(cache: Cache, depths: Counter[int], tensor: str) -> NoRet
 
 
 def adopt(
-    cache: Cache,
+    cache: AnyCache,
     before: Manifest | None,
     cached: Sequence[ImageFile],
     wanted: Manifest,
@@ -108,7 +108,7 @@ def unchecked(wanted: Manifest, count: int, known: tuple[Computed, ...] = ()) ->
 
 
 def _differences(
-    cache: Cache, images: Sequence[ImageFile], extractor: Extractor
+    cache: AnyCache, images: Sequence[ImageFile], extractor: Extractor
 ) -> list[tuple[float, str]]:
     """Return for each usable image the relative L2 error of its bottleneck, and a line on it."""
     differences = []

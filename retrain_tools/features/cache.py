@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import hashlib
 import logging
+import os
 import re
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -16,8 +16,6 @@ import numpy.typing as npt
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
-from retrain_tools.graphdef.navigate import nodes_by_name, upstream
-from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import ImageFile
 
@@ -29,6 +27,7 @@ IMAGE_ENDS = "|".join(map(re.escape, EXTENSIONS))
 """A pattern for the ends of the names of images."""
 
 _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
+_COMMA = ord(",")
 
 
 class DamagedBottleneckError(Exception):
@@ -65,25 +64,6 @@ class Identity:
         return [name for name in names if getattr(self, name) != getattr(other, name)]
 
 
-def fingerprint(frozen: FrozenGraph, tensor: str) -> str:
-    """Return the SHA-256 of all nodes that `tensor` is computed from, in the order of their names.
-
-    So a text and a binary file of a graph agree, and other nodes of the file do not count. Nor do
-    attributes that begin with an underscore: they are notes, and change no value.
-    """
-    nodes = nodes_by_name(frozen.graph_def)
-    digest = hashlib.sha256()
-    for name in sorted(upstream(nodes, [tensor])):
-        node = nodes[name]
-        notes = [key for key in node.attr if key.startswith("_")]
-        if notes:
-            node = type(node).FromString(node.SerializeToString())
-            for key in notes:
-                del node.attr[key]
-        digest.update(node.SerializeToString(deterministic=True))
-    return digest.hexdigest()
-
-
 @dataclasses.dataclass(frozen=True)
 class Cache:
     """A folder of bottleneck files of one naming.
@@ -102,6 +82,10 @@ class Cache:
         """Return where the image's bottleneck file is, or would be: LABEL/IMAGE<suffix>.txt."""
         return self.folder / f"{image.relative}{self.suffix}.txt"
 
+    def place(self, image: ImageFile) -> str:
+        """Return what messages call the image's bottleneck file."""
+        return str(self.path(image))
+
     def read(self, image: ImageFile) -> Vector | None:
         """Return the image's float32 [depth] values, or None if they are not cached.
 
@@ -112,12 +96,7 @@ class Cache:
             text = self.path(image).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        vector = parse_bottleneck(text)
-        if len(vector) != self.depth:
-            error = DamagedBottleneckError(f"{len(vector)} values instead of {self.depth}")
-            error.depth = len(vector)
-            raise error
-        return vector
+        return of_depth(parse_bottleneck(text), self.depth)
 
     def holds_other_images(self, images: Sequence[ImageFile]) -> bool:
         """Whether there are files of this naming for other images than these."""
@@ -130,6 +109,20 @@ class Cache:
         """Write the image's bottleneck file in one step."""
         log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         files.write_text(self.path(image), format_bottleneck(vector))
+
+    def remove(self, images: Sequence[ImageFile]) -> None:
+        """Remove the bottleneck files of images."""
+        for image in images:
+            self.path(image).unlink(missing_ok=True)
+
+
+def of_depth(vector: Vector, depth: int) -> Vector:
+    """Return a vector if it has `depth` values, else raise DamagedBottleneckError."""
+    if len(vector) != depth:
+        error = DamagedBottleneckError(f"{len(vector)} values instead of {depth}")
+        error.depth = len(vector)
+        raise error
+    return vector
 
 
 def format_bottleneck(vector: Vector) -> str:
@@ -144,6 +137,18 @@ def parse_bottleneck(text: bytes) -> Vector:
         DamagedBottleneckError: something is not a number, or not a finite one.
     """
     try:
+        # The number behind tells whether all was read: where something is odd, reading ends early.
+        read = np.fromstring(text + b",0", np.float32, sep=",")
+    except (ValueError, DeprecationWarning):  # older NumPy warns
+        return _parse_carefully(text)
+    vector = read[:-1]
+    commas = np.count_nonzero(np.frombuffer(text, np.uint8) == _COMMA)
+    is_plain = len(vector) == commas + 1 and np.isfinite(vector).all()
+    return vector if is_plain else _parse_carefully(text)
+
+
+def _parse_carefully(text: bytes) -> Vector:
+    try:
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused below
             vector = np.array(text.split(b","), dtype=np.float32)
     except ValueError as error:
@@ -153,19 +158,23 @@ def parse_bottleneck(text: bytes) -> Vector:
     return vector
 
 
-def find_suffix(folder: Path, images: Sequence[ImageFile], preferred: str) -> str:
+def find_suffix(
+    folder: Path, images: Sequence[ImageFile], preferred: str, others: Collection[str] = ()
+) -> str:
     """Return the naming that the bottleneck folder uses already, else `preferred`.
+
+    Besides those of text files there may be `others`.
 
     Raises:
         InputError: there are files of several namings and none of them is the preferred one.
     """
-    found: set[str] = set()
+    found = set(others)
     listings: dict[Path, list[str]] = {}
     known = {image.relative for image in images}
     for image in images[:: max(1, len(images) // _IMAGES_LOOKED_AT_FOR_SUFFIX)]:
         parent = (folder / image.relative).parent
         if parent not in listings:
-            listings[parent] = sorted(c.name for c in parent.iterdir()) if parent.is_dir() else []
+            listings[parent] = sorted(os.listdir(parent)) if parent.is_dir() else []  # noqa: PTH208
         own = Path(image.relative).name
         names = listings[parent]
         for name in names[bisect.bisect_left(names, own) :]:

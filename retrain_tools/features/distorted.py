@@ -57,7 +57,7 @@ class DistortedImages(contextlib.AbstractContextManager["DistortedImages"]):
 
         def distorted(drawn: tuple[str, Draw]) -> Prepared:
             path, numbers = drawn
-            resized = side.resize(side.decode(path).astype(np.float32), numbers.precrop)
+            resized = side.resize(side.decode(path), numbers.precrop)
             return side.scale(crop_and_light(resized, numbers, self._size))
 
         for (path, _), result in self._extractor.results(drawn, distorted):

@@ -4,23 +4,32 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import itertools
+import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.body import Body
-from retrain_tools.engine.session import EngineError, usable_cores
+from retrain_tools.engine.cpu import has_bfloat16
+from retrain_tools.engine.session import EngineError
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
+from retrain_tools.features.faithfulness import Difference, difference
 from retrain_tools.features.image_side import ImagePreparation, Prepared
 from retrain_tools.features.pooling import pool
+from retrain_tools.features.self_check import check_once
 from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError, ImageLike
 from retrain_tools.progress import progress
+
+log = logging.getLogger(__name__)
 
 Vector = npt.NDArray[np.float32]
 Result = list[Vector] | ImageError
@@ -29,6 +38,11 @@ Result = list[Vector] | ImageError
 Image = TypeVar("Image", bound=ImageLike)
 Item = TypeVar("Item")
 
+# Of a job that is not exact: as many images are computed in the exact way as well, and fewer of
+# large maps, but as many as it takes for some to be neighbours.
+_COMPARED_IMAGES, _COMPARED_VALUES, _LEAST_COMPARED = 32, 1 << 22, 3
+_MANY_IMAGES = 1000  # of which it is worth while to think about speed
+
 
 class Extractor(contextlib.AbstractContextManager["Extractor"]):
     """A graph ready to run on images. Close it after use.
@@ -36,7 +50,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     Attributes:
         image_side: what prepares images.
         shapes: of each fetch's values for one image, after pooling.
-        batch_size: how many images go through the body at a time.
+        differences: from the exact way, by fetch: as they were measured before with this graph, or
+            else once images were extracted. Empty where the way is exact.
     """
 
     def __init__(
@@ -55,15 +70,24 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 graph cannot be run.
         """
         check_fed(frozen, fetches)
-        self._pooling = pooling
+        self._pooling, self._fetches = pooling, list(fetches)
+        self.differences: dict[str, Difference] = {}
+        # In a single thread beside the others, for little memory.
+        exactly = dataclasses.replace(running.exact(), threads=1)
+        self._ways = f"{running.computed_in} against {exactly.computed_in}"
+        self._is_exact, self._is_silent = running.is_exact, False
+        self._open_exact = (
+            None if running.is_exact else partial(Extractor, frozen, fetches, pooling, exactly)
+        )
         with contextlib.ExitStack() as opened:
             side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
-            self._body = opened.enter_context(Body(frozen, fetches))
-            self.batch_size = self._body.batch_size
+            self._body = opened.enter_context(Body(frozen, fetches, running))
+            if running.self_check and running.is_exact:
+                check_once(frozen, fetches, self.image_side, self._body)
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]
             self.shapes = [self._pooled(value).shape for value in empty]
-            self._worker_count = usable_cores()
+            self._worker_count = self._body.threads
             self._workers = ThreadPoolExecutor(self._worker_count)
             opened.callback(self._workers.shutdown, cancel_futures=True)
             self._closing = opened.pop_all()
@@ -71,15 +95,104 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
     def __exit__(self, *_: object) -> None:
         self._closing.close()
 
+    @property
+    def batch_size(self) -> int:
+        """How many images go through the body at a time."""
+        return self._body.batch_size
+
     def extract(self, images: Collection[Image]) -> Iterator[tuple[Image, Result]]:
         """Yield each image and its result, in the order of `images`, and show the progress.
 
-        Files are read as they are needed, whatever the number of images.
+        Files are read as they are needed, whatever the number of images. Where the way to compute
+        is not exact, the first images that can be used are computed in the exact way as well, once:
+        the difference is logged, at the end it is in `differences`, and it is remembered with the
+        graph's plan.
         """
+        self._body.try_sizes(len(images))
+        results = self.results(images, self.image_side.prepare)
+        open_exact, self._open_exact = self._open_exact, None
+        most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
+        most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
+        if open_exact is not None and not self._recall_differences(min(most, len(images))):
+            results = self._compared(results, open_exact, most)
+        self._hint(len(images))
         with progress(len(images), "images") as advance:
-            for pair in self.results(images, self.image_side.prepare):
+            for pair in results:
                 yield pair
                 advance(1)
+
+    def _compared(
+        self,
+        results: Iterator[tuple[Image, Result]],
+        open_exact: Callable[[], Extractor],
+        most: int,
+    ) -> Iterator[tuple[Image, Result]]:
+        """Pass results on, and meanwhile compute the first ones in the exact way and compare."""
+        first: list[tuple[Image, list[Vector]]] = []
+        with contextlib.ExitStack() as opened:
+
+            def compare() -> Future[None]:
+                exact = opened.enter_context(open_exact())
+                worker = opened.enter_context(ThreadPoolExecutor(1))
+                return worker.submit(self._compare, exact, first)
+
+            comparing = None
+            for image, result in results:
+                yield image, result
+                if comparing is None and isinstance(result, list):
+                    first.append((image, result))
+                    comparing = compare() if len(first) == most else None
+            if comparing is None and first:
+                comparing = compare()
+            if comparing is not None:
+                comparing.result()
+
+    def _compare(self, exact: Extractor, first: Sequence[tuple[Image, list[Vector]]]) -> None:
+        """Compare the first images with what the exact extractor gives, and close that."""
+        results = exact.results([image for image, _ in first], exact.image_side.prepare)
+        both = [
+            (values, own)
+            for (_, own), (_, values) in zip(first, results, strict=True)
+            if isinstance(values, list)
+        ]
+        exact.__exit__()  # its memory would be held for the rest of the job
+        found = {}
+        for index, (fetch, shape) in enumerate(zip(self._fetches, self.shapes, strict=True)):
+            of_fetch = [(values[index], own[index]) for values, own in both]
+            alike = [pair for pair in of_fetch if pair[0].shape == pair[1].shape == shape]
+            if alike:
+                exactly, fast = map(np.stack, zip(*alike, strict=True))
+                self.differences[fetch] = difference(exactly, fast, self._ways)
+                found[self._feature(fetch)] = dataclasses.asdict(self.differences[fetch])
+        self._body.learn(differences={**self._body.known.differences, **found})
+        self._tell_differences("")
+
+    def _recall_differences(self, images: int) -> bool:
+        """Take the differences that were measured before, if all are known of as many images."""
+        known = self._body.known.differences
+        if not all(self._feature(fetch) in known for fetch in self._fetches):
+            return False
+        recalled = {fetch: Difference(**known[self._feature(fetch)]) for fetch in self._fetches}
+        if min(one.images for one in recalled.values()) < images:
+            return False
+        self.differences = recalled
+        return True
+
+    def _hint(self, images: int) -> None:
+        """Say once what is known of the way to compute before anything is computed."""
+        if not self._is_silent:
+            self._tell_differences(" (measured before)")
+            if self._is_exact and images >= _MANY_IMAGES and has_bfloat16():
+                log.info("precision=bfloat16 would be faster here, and change values a little")
+        self._is_silent = True
+
+    def _tell_differences(self, when: str) -> None:
+        for fetch, found in self.differences.items():
+            named = f"{fetch}: " if len(self._fetches) > 1 else ""
+            log.info("%s%s%s", named, found.line(), when)
+
+    def _feature(self, fetch: str) -> str:
+        return f"{fetch} {self._pooling}"
 
     def results(
         self, items: Iterable[Item], prepare: Callable[[Item], Prepared]
@@ -94,7 +207,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         try:
             while True:
                 while len(window) < 2 * self._worker_count:
-                    if not (batch := list(itertools.islice(waiting, self.batch_size))):
+                    if not (batch := list(itertools.islice(waiting, self._body.next_size()))):
                         break
                     window.append((batch, self._workers.submit(self._batch, batch, prepare)))
                 if not window:

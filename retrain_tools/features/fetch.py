@@ -12,12 +12,14 @@ from retrain_tools import files
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features import unfinished
-from retrain_tools.features.cache import Identity, fingerprint
+from retrain_tools.features.cache import Identity
 from retrain_tools.features.extractor import Extractor, Vector
+from retrain_tools.features.faithfulness import Difference, of_more_images
 from retrain_tools.features.fetch_record import Record, read_record, write_record
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
 from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
+from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
@@ -202,7 +204,9 @@ def _fetch(
             if done:
                 unfinished.mark_writing(part)
                 _write(output, rows, columns, done)
-                write_record(output, Record(identities, columns, done), str(frozen.path))
+                differences = _differences(old, identities, extractor)
+                record = Record(identities, columns, done, differences)
+                write_record(output, record, str(frozen.path))
         if done or known.issuperset(rows):  # else they are of a stopped run, and in no output yet
             rows.delete()
             unfinished.empty(part)
@@ -216,6 +220,17 @@ def _fetch(
         output=output,
         columns=columns,
     )
+
+
+def _differences(
+    old: Record | None, identities: Mapping[str, Identity], extractor: Extractor
+) -> dict[str, Difference]:
+    """Return the differences from the exact way to record, by the names in the output."""
+    known = dict(old.differences) if old else {}
+    for name, identity in identities.items():
+        if new := extractor.differences.get(identity.tensor):
+            known[name] = of_more_images(known.get(name), new)
+    return known
 
 
 def _write(output: Path, rows: RowFiles, columns: list[Column], done: list[Source]) -> None:
@@ -242,9 +257,12 @@ def _refuse_to_lose(output: Path, lost: Sequence[Source], why: str | None) -> No
 def _identities(
     frozen: FrozenGraph, tensors: Mapping[str, str], options: FetchOptions
 ) -> dict[str, Identity]:
-    prepared = frozen.spec.preprocessing()
+    pooling, prepared = options.pooling or "none", frozen.spec.preprocessing()
+    precision = options.running.computed_in
     return {
-        name: Identity(fingerprint(frozen, tensor), tensor, options.pooling or "none", prepared)
+        name: Identity(
+            fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared, precision
+        )
         for name, tensor in tensors.items()
     }
 

@@ -6,11 +6,13 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 from retrain_tools import __version__, files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
+from retrain_tools.features.faithfulness import Difference
 from retrain_tools.features.rows import Source
 from retrain_tools.features.stores import Column, store_format
 
@@ -18,11 +20,19 @@ _FORMAT = 1
 
 
 class Record(NamedTuple):
-    """What is known of a file of features: how it was made, its columns, and its rows' images."""
+    """What is known of a file of features.
+
+    Attributes:
+        identities: how each tensor was made, by its name in the file.
+        columns: the tensors.
+        sources: the images of the rows.
+        differences: from the exact way, of tensors that were computed in another; for people.
+    """
 
     identities: dict[str, Identity]
     columns: list[Column]
     sources: list[Source]
+    differences: Mapping[str, Difference] = MappingProxyType({})
 
 
 def write_record(output: Path, record: Record, graph: str) -> None:
@@ -41,6 +51,9 @@ def write_record(output: Path, record: Record, graph: str) -> None:
             for path in store_format(output).files(output, record.columns)
         ],
     }
+    if record.differences:
+        found = record.differences.items()
+        content["differences"] = {name: dataclasses.asdict(one) for name, one in found}
     # A line for each image, not one for each of its numbers.
     images = ",\n".join(source.as_json() for source in record.sources)
     head = json.dumps(content, indent=1).removesuffix("\n}")
@@ -64,6 +77,8 @@ def read_record(
         columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]
         identities = {name: Identity(**tensor) for name, tensor in content["tensors"].items()}
         sources = [Source(*source) for source in content["images"]]
+        told = content.get("differences", {})
+        differences = {name: Difference(**one) for name, one in told.items()}
         made = [Source(*file) for file in content["files"]]
         paths = [output.parent / file.path for file in made]
     except FileNotFoundError:
@@ -82,7 +97,7 @@ def read_record(
             f"{output} {difference}. Choose another {argument('output')}, or replace it with "
             f"{argument('overwrite')}."
         )
-    return Record(identities, columns, sources)
+    return Record(identities, columns, sources, differences)
 
 
 def _as_it_is(path: Path) -> Source:

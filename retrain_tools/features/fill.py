@@ -6,39 +6,47 @@ import collections
 import contextlib
 import dataclasses
 import functools
+import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
-from retrain_tools.engine.shapes import tensor_shapes
+from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.adopt import adopt, refuse_other_depth, unchecked
-from retrain_tools.features.cache import (
-    Cache,
-    DamagedBottleneckError,
-    Identity,
-    find_suffix,
-    fingerprint,
+from retrain_tools.features.cache import Cache, Identity, find_suffix
+from retrain_tools.features.cache_formats import (
+    AnyCache,
+    CacheFormat,
+    check_format,
+    load,
+    open_cache,
 )
 from retrain_tools.features.extractor import Extractor, Vector
 from retrain_tools.features.manifest import (
     Manifest,
     manifest_path,
+    note_difference,
     read_manifest,
     refuse_another,
     write_manifest,
 )
+from retrain_tools.features.matrix_cache import matrix_namings
 from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
+from retrain_tools.features.packed import Loaded, pack, stamp
 from retrain_tools.files import check_writable
 from retrain_tools.graphdef.feeds import check_fed
+from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.folders import ImageFile
 
 log = logging.getLogger(__name__)
 
-Keep = Callable[[ImageFile, Vector], object]
+_IMAGES_BETWEEN_LINES = 100  # retrain.py
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,10 +56,13 @@ class FilledCache(Outcome):
     Attributes:
         cache: the filled cache.
         identity: what its values depend on.
+        vectors: float32 [N, depth] where they were asked for: a row for each image, in the order in
+            which they were named first; zeros for one that cannot be used.
     """
 
-    cache: Cache
+    cache: AnyCache
     identity: Identity
+    vectors: Vector | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def summary(self) -> str:
         """One line for people."""
@@ -69,6 +80,8 @@ class CacheOptions:
         pooling: for a tensor of rank above 2.
         trust_cache: take bottlenecks as they are of which nobody knows what made them; the manifest
             says that they were not checked.
+        cache_format: a text file for each image, or npy, one matrix; None takes what the folder
+            has, else text.
         on_error: what to do about an image that cannot be used.
         running: how the graph is run.
     """
@@ -78,6 +91,7 @@ class CacheOptions:
     preferred_suffix: str = ""
     pooling: str = "avg"
     trust_cache: bool = False
+    cache_format: CacheFormat | None = None
     on_error: OnError = "skip"
     running: RunSettings = DEFAULTS
 
@@ -89,6 +103,7 @@ class _Found(NamedTuple):
         good, damaged, missing: what their files are.
         others: those whose file another graph computed, and that graph.
         other_depths: how many files have another number of values.
+        loaded: of all images, as it was read.
     """
 
     good: list[ImageFile]
@@ -96,6 +111,7 @@ class _Found(NamedTuple):
     missing: list[ImageFile]
     others: dict[ImageFile, str]
     other_depths: collections.Counter[int]
+    loaded: Loaded
 
     @property
     def waiting(self) -> list[ImageFile]:
@@ -125,11 +141,11 @@ def fill_cache(
     frozen: FrozenGraph,
     images: Sequence[ImageFile],
     options: CacheOptions,
-    keep: Keep = lambda _image, _vector: None,
+    with_vectors: bool = False,
 ) -> FilledCache:
-    """Make sure that every usable image has a good file of the values of `spec.bottleneck`.
+    """Make sure that the values of `spec.bottleneck` of every usable image are cached, and good.
 
-    They, float32 [depth], go to `keep` as well, image by image in any order.
+    With `with_vectors` they are returned, too, and of text files a packed copy is kept.
 
     Raises:
         InputError: see `check_options`; the folder belongs to another graph, a cache without
@@ -141,7 +157,8 @@ def fill_cache(
     images = _without_repeats(images)
     folder, suffix = Path(options.bottleneck_dir), _naming(options, images)
     tensor, graph = frozen.spec.bottleneck, str(frozen.path)
-    identity = identity_of(frozen, options.pooling)
+    identity = identity_of(frozen, options.pooling, options.running)
+    check_format(folder, suffix, images, options.cache_format)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
     with contextlib.ExitStack() as stack:
@@ -153,8 +170,9 @@ def fill_cache(
 
         is_known = before is not None and before.identity is not None
         depth = before.depth if before and is_known else extractor().shapes[0][0]
-        cache = Cache(folder, suffix, depth)
-        found = _read_cached(cache, images, before.others(identity) if before else {}, keep)
+        cache = open_cache(folder, suffix, depth, options.cache_format)
+        vectors = np.zeros((len(images), depth), np.float32) if with_vectors else None
+        found = _read_cached(cache, images, before.others(identity) if before else {}, vectors)
         if before and is_known:
             now = before
         elif found.other_depths and not found.good:
@@ -165,22 +183,52 @@ def fill_cache(
         now = _record(cache, before, now, found, identity, graph)
         done = Outcome()
         if waiting:
-
-            def write(path: str, values: list[Vector]) -> None:
-                cache.write(waiting[path], values[0])
-                keep(waiting[path], values[0])
-
+            write = _writer(cache, images, waiting, found, vectors)
             done = compute(extractor(), list(waiting), write, options.on_error)
+            for difference in extractor().differences.values():
+                note_difference(folder, suffix, difference)
+    if vectors is not None and isinstance(cache, Cache):
+        pack(cache, images, vectors, found.loaded)
     _warn_of_mixture(cache, now, done.computed)
     report_failures(done.failed, len(images), folder / f"failures{suffix}.csv")
     repaired = sum(image.path not in done.failed for image in found.damaged)
     computed, reused = done.computed - repaired, len(found.good)
     done = dataclasses.replace(done, computed=computed, reused=reused, repaired=repaired)
-    return FilledCache(**vars(done), cache=cache, identity=identity)
+    return FilledCache(**vars(done), cache=cache, identity=identity, vectors=vectors)
+
+
+def _writer(
+    cache: AnyCache,
+    images: Sequence[ImageFile],
+    waiting: Mapping[str, ImageFile],
+    found: _Found,
+    vectors: Vector | None,
+) -> Callable[[str, list[Vector]], None]:
+    """Return what keeps the values that were computed of an image, by its path."""
+    place_of = {image.path: place for place, image in enumerate(images) if image.path in waiting}
+    numbers = itertools.count(len(found.good) + 1)
+
+    def write(path: str, values: list[Vector]) -> None:
+        place = place_of[path]
+        cache.write(images[place], values[0])
+        found.loaded.good[place] = True
+        _tell(next(numbers))
+        if vectors is not None:
+            vectors[place] = values[0]
+            if isinstance(cache, Cache):
+                found.loaded.stamps[place] = stamp(cache.path(images[place]))
+
+    return write
+
+
+def _tell(number: int) -> None:
+    """Write retrain.py's line, which counted the files that it found, too."""
+    if number % _IMAGES_BETWEEN_LINES == 0:
+        log.debug("%d bottleneck files created.", number)
 
 
 def _settle(
-    cache: Cache,
+    cache: AnyCache,
     before: Manifest | None,
     found: _Found,
     identity: Identity,
@@ -206,7 +254,7 @@ def _settle(
 
 
 def _record(
-    cache: Cache,
+    cache: AnyCache,
     before: Manifest | None,
     now: Manifest,
     found: _Found,
@@ -221,14 +269,14 @@ def _record(
             "%d bottlenecks in %s were computed by another graph (%s) and are computed again",
             len(others), cache.folder, ", ".join(sorted(set(others.values()))),
         )  # fmt: skip
-    for image in others:  # first, so that a run that is stopped leaves none under a wrong name
-        cache.path(image).unlink(missing_ok=True)
+        # First, so that a run that is stopped leaves none under a wrong name.
+        cache.remove(list(others))
     if now != before:
         write_manifest(cache.folder, cache.suffix, now)
     return now
 
 
-def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
+def _warn_of_mixture(cache: AnyCache, now: Manifest, computed: int) -> None:
     if computed and now.identity is None:
         path = manifest_path(cache.folder, cache.suffix)
         log.warning(
@@ -240,18 +288,20 @@ def _warn_of_mixture(cache: Cache, now: Manifest, computed: int) -> None:
 def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
     if options.bottleneck_suffix is not None:
         return options.bottleneck_suffix
-    return find_suffix(Path(options.bottleneck_dir), images, options.preferred_suffix)
+    folder = Path(options.bottleneck_dir)
+    return find_suffix(folder, images, options.preferred_suffix, matrix_namings(folder))
 
 
-def identity_of(frozen: FrozenGraph, pooling: str) -> Identity:
+def identity_of(frozen: FrozenGraph, pooling: str, running: RunSettings) -> Identity:
     """Return what the values of `spec.bottleneck` depend on."""
     tensor = frozen.spec.bottleneck
-    shape = tensor_shapes(frozen.graph_def).get(tensor)
+    shape = tensor_shape(frozen.graph_def, tensor)
     is_vector = shape is not None and len(shape) <= 2
     prepared = frozen.spec.preprocessing()
     if is_vector or pooling == "none":
         pooling = "none" if is_vector else "flatten"  # they write the same values of a map
-    return Identity(fingerprint(frozen, tensor), tensor, pooling, prepared)
+    nodes = fingerprint(frozen.graph_def, [tensor])
+    return Identity(nodes, tensor, pooling, prepared, running.computed_in)
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
@@ -268,24 +318,27 @@ def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:
 
 
 def _read_cached(
-    cache: Cache, images: Sequence[ImageFile], others: Mapping[str, str], keep: Keep
+    cache: AnyCache,
+    images: Sequence[ImageFile],
+    others: Mapping[str, str],
+    vectors: Vector | None,
 ) -> _Found:
-    found = _Found([], [], [], {}, collections.Counter())
-    for image in images:
+    loaded = load(cache, images, vectors)
+    found = _Found([], [], [], {}, collections.Counter(), loaded)
+    for place, image in enumerate(images):
         if image.relative in others:
             found.others[image] = others[image.relative]
-            continue
-        try:
-            vector = cache.read(image)
-        except DamagedBottleneckError as error:
-            log.info("damaged bottleneck, computed again: %s: %s", cache.path(image), error)
+            loaded.good[place] = False
+            if vectors is not None:
+                vectors[place] = 0
+        elif loaded.good[place]:
+            found.good.append(image)
+            _tell(len(found.good))
+        elif error := loaded.wrong.get(place):
+            log.info("damaged bottleneck, computed again: %s: %s", cache.place(image), error)
             found.damaged.append(image)
             if error.depth is not None:
                 found.other_depths[error.depth] += 1
-            continue
-        if vector is None:
+        else:
             found.missing.append(image)
-            continue
-        found.good.append(image)
-        keep(image, vector)
     return found

@@ -14,7 +14,9 @@ from retrain_tools.engine.session import EngineError, naming, run, session_on
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.image_side import image_side
+from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.graphdef.transforms.casts_before_resizing import remove_casts_before_resizing
 from retrain_tools.images.decode import (
     Decoder,
     EncodedImage,
@@ -45,18 +47,20 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         side = image_side(frozen.graph_def, frozen.spec)
         self._channels, self._decoded_channels = frozen.spec.channels, side.channels
         names = [side.encoded, side.decoded, side.pixels]
+        names += [side.resized] if side.resized else []
+        light, _ = remove_casts_before_resizing(side.graph_def, {}, list(map(node_name, names)))
         graph = tf.Graph()
         with graph.as_default(), naming(str(frozen.path)):
-            tensors = import_light(
-                side.graph_def, {}, names + ([side.resized] if side.resized else [])
-            )
+            tensors = import_light(light, {}, names)
             # Of formats that the graph's own decoder was not made for.
             contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
             self._other_decoded = {
-                channels: tf.io.decode_image(contents, channels, expand_animations=False)
+                channels: tf.raw_ops.DecodeImage(
+                    contents=contents, channels=channels, expand_animations=False
+                )
                 for channels in {3, side.channels}
             }
-            whole = tf.compat.v1.placeholder(tf.float32, [1, None, None, None])
+            whole = tf.compat.v1.placeholder(tf.uint8, [1, None, None, None])
             size = tf.compat.v1.placeholder(tf.int32, [2])
             self._resize = tf.raw_ops.ResizeBilinear(images=whole, size=size), whole, size
         self._encoded, self._decoded, self._pixels, *resized = tensors
@@ -99,8 +103,8 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         """
         return self._pixels_of(read_image(image, self._max_pixels, self._decoded_channels))
 
-    def resize(self, pixels: npt.NDArray[np.float32], size: tuple[int, int]) -> Prepared:
-        """Resize float32 [H, W, channels] to (height, width) `size` as TensorFlow 1 does."""
+    def resize(self, pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> Prepared:
+        """Resize uint8 [H, W, channels] to (height, width) `size` as TensorFlow 1 does."""
         resized, whole, wanted = self._resize
         return self._run(resized, {whole: pixels[np.newaxis], wanted: size})[0]
 

@@ -11,6 +11,7 @@ from typing import Any
 from retrain_tools import __version__, files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
+from retrain_tools.features.faithfulness import Difference, of_more_images
 
 _FORMAT = 1
 _UNCHECKED = (
@@ -45,6 +46,8 @@ class Manifest:
         adopted: of a cache that another program filled: how many bottlenecks it had and how many of
             them were checked; else None.
         computed: the bottlenecks of which something else is known.
+        difference: from the exact way, of values that were computed in another, on the first images
+            of a run; for people to read.
     """
 
     identity: Identity | None
@@ -52,6 +55,7 @@ class Manifest:
     graph: str
     adopted: Mapping[str, Any] | None = None
     computed: tuple[Computed, ...] = ()
+    difference: Difference | None = None
 
     def own(self, identity: Identity) -> set[str]:
         """Return the images of `computed` whose values are of this identity."""
@@ -99,7 +103,10 @@ def read_manifest(folder: Path, suffix: str) -> Manifest | None:
         if content["format"] != _FORMAT or not isinstance(depth, int):
             raise ValueError
         identity = None if unchecked else Identity(**said)
-        return Manifest(identity, depth, str(content.get("graph")), adopted, tuple(computed))
+        told = content.get("difference")
+        difference = None if told is None else Difference(**told)
+        graph = str(content.get("graph"))
+        return Manifest(identity, depth, graph, adopted, tuple(computed), difference)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -115,6 +122,14 @@ def write_manifest(folder: Path, suffix: str, manifest: Manifest) -> None:
     if manifest.identity is None:
         content = {"note": _UNCHECKED, **content}
     files.write_text(manifest_path(folder, suffix), json.dumps(content, indent=2) + "\n")
+
+
+def note_difference(folder: Path, suffix: str, difference: Difference) -> None:
+    """Add it to the manifest of a naming, unless that has one of more images."""
+    now = read_manifest(folder, suffix)  # another run may have written meanwhile
+    if now is not None:
+        difference = of_more_images(now.difference, difference)
+        write_manifest(folder, suffix, dataclasses.replace(now, difference=difference))
 
 
 def refuse_another(manifest: Manifest | None, folder: Path, suffix: str, wanted: Identity) -> None:

@@ -6,6 +6,8 @@ import csv
 import dataclasses
 import io
 import logging
+import queue
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,10 +15,12 @@ from typing import Literal
 
 from retrain_tools import files
 from retrain_tools.errors import InputError
-from retrain_tools.features.extractor import Extractor, Vector
+from retrain_tools.features.extractor import Extractor, Result, Vector
 from retrain_tools.images.decode import ImageError
 
 log = logging.getLogger(__name__)
+
+_RESULTS_WAITING = 8  # for the disk; those of maps are large
 
 OnError = Literal["skip", "fail"]
 """Whether an image that cannot be used is left out, or ends the job with an InputError."""
@@ -59,29 +63,81 @@ def compute(
 ) -> Outcome:
     """Compute the values of image files.
 
-    The path and values of each good image go to `keep`, in their order, in the calling thread; it
-    may raise ImageError, too.
+    The path and values of each good image go to `keep`, in their order, one at a time, in another
+    thread, so that writing them does not hold up computing; it may raise ImageError, too. Whatever
+    ends the job, what is computed by then is kept first.
 
     Raises:
         InputError: an image cannot be used, and `on_error` is `fail`.
     """
-    computed, failed = 0, dict[str, str]()
     start = time.monotonic()
+    if not paths:
+        return Outcome()
+    keeper = _Keeper(keep, on_error)
     try:
-        for path, result in extractor.extract(paths) if paths else ():
-            try:
-                if isinstance(result, ImageError):
-                    raise result
-                keep(path, result)
-                computed += 1
-            except ImageError as error:
-                if on_error == "fail":
-                    raise InputError(f"{path} {error}.") from error
-                failed[path] = str(error)
+        try:
+            for path, result in extractor.extract(paths):
+                keeper.put(path, result)
+        finally:
+            keeper.finish()
+        keeper.check()
     except KeyboardInterrupt:
-        log.info("stopped after %d of %d images; run again to go on", computed, len(paths))
+        log.info("stopped after %d of %d images; run again to go on", keeper.kept, len(paths))
         raise
-    return Outcome(computed=computed, failed=failed, seconds=time.monotonic() - start)
+    seconds = time.monotonic() - start
+    return Outcome(computed=keeper.kept, failed=keeper.failed, seconds=seconds)
+
+
+class _Keeper:
+    """A thread that keeps results, in the order in which it gets them.
+
+    Attributes:
+        kept: how many images were kept.
+        failed: why others were not, by path.
+    """
+
+    def __init__(self, keep: Callable[[str, list[Vector]], None], on_error: OnError) -> None:
+        self.kept, self.failed = 0, dict[str, str]()
+        self._keep, self._on_error = keep, on_error
+        self._stopped_by: BaseException | None = None
+        self._waiting: queue.Queue[tuple[str, Result] | None] = queue.Queue(_RESULTS_WAITING)
+        # A daemon: who presses Ctrl-C once more does not wait for the disk.
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def put(self, path: str, result: Result) -> None:
+        """Let the result of an image be kept; raise what stopped the keeping of an earlier one."""
+        self._waiting.put((path, result))
+        self.check()
+
+    def check(self) -> None:
+        """Raise what stopped the keeping."""
+        if self._stopped_by is not None:
+            raise self._stopped_by
+
+    def finish(self) -> None:
+        """Wait until all is kept, or nothing more can be."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (pair := self._waiting.get()) is not None:
+            if self._stopped_by is None:
+                try:
+                    self._keep_one(*pair)
+                except BaseException as error:
+                    self._stopped_by = error  # raised where it is waited for
+
+    def _keep_one(self, path: str, result: Result) -> None:
+        try:
+            if isinstance(result, ImageError):
+                raise result
+            self._keep(path, result)
+            self.kept += 1
+        except ImageError as error:
+            if self._on_error == "fail":
+                raise InputError(f"{path} {error}.") from error
+            self.failed[path] = str(error)
 
 
 def report_failures(failed: Mapping[str, str], count: int, path: Path) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import dataclasses
 import logging
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,13 +20,16 @@ from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     Identity,
+    Vector,
+    of_depth,
     parse_bottleneck,
     the_naming,
 )
-from retrain_tools.features.extractor import Vector
+from retrain_tools.features.cache_formats import AnyCache, open_cache
 from retrain_tools.features.manifest import manifest_path, read_manifest
+from retrain_tools.features.matrix_cache import MatrixCache, matrix_namings
+from retrain_tools.features.packed import Loaded, load_texts, pack
 from retrain_tools.images.folders import ImageFile
-from retrain_tools.progress import progress
 from retrain_tools.text_tables import counted
 
 log = logging.getLogger(__name__)
@@ -63,22 +68,37 @@ def find_bottlenecks(folder: Path) -> ByNaming:
         raise InputError(f"No such folder: {folder}")
     by_suffix: dict[str, list[ImageFile]] = {}
     others = 0
-    for file in folder.rglob("*.txt"):
-        below = file.relative_to(folder)
-        if any(part.startswith(".") for part in below.parts):
-            continue
-        match = _NAME.fullmatch(file.name)
+    for below, name in _text_files(folder):
+        match = _NAME.fullmatch(name)
         if match is None:
             others += 1
             continue
-        image = below.with_name(match["image"]).as_posix()
+        image = below + match["image"]
         by_suffix.setdefault(match["suffix"], []).append(ImageFile(image, image))
-    if not by_suffix:
+    for suffix in matrix_namings(folder):
+        if suffix in by_suffix:
+            there = counted(len(by_suffix[suffix]), "text file")
+            log.warning("of naming %r, of which there is a matrix, and left out: %s in %s",
+                        suffix, there, folder)  # fmt: skip
+        by_suffix[suffix] = MatrixCache(folder, suffix, 0).images()
+    found = {suffix: sorted(images) for suffix, images in by_suffix.items() if images}
+    if not found:
         raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
     if others:
         log.warning("not called like IMAGE.jpg.txt, and left out: %s in %s",
                     counted(others, "text file"), folder)  # fmt: skip
-    return {suffix: sorted(images) for suffix, images in by_suffix.items()}
+    return found
+
+
+def _text_files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the folder below, '' or with a slash behind, and the name of each text file."""
+    for where, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        below = Path(where).relative_to(folder).as_posix()
+        below = "" if below == "." else f"{below}/"
+        for name in names:
+            if name.endswith(".txt") and not name.startswith("."):
+                yield below, name
 
 
 def choose_naming(
@@ -127,20 +147,29 @@ def read_bottlenecks(folder: str | Path, bottleneck_suffix: str | None = None) -
     images = by_suffix[suffix]
     others = made_by_others(folder, suffix, (image.relative for image in images))
     images = [image for image in images if image.relative not in others]
-    files = [Cache(folder, suffix, 0).path(image) for image in images]
-    vectors: list[Vector] = []
-    for file in files:
-        try:
-            vectors.append(_read(file))
-        except DamagedBottleneckError as error:
+    return _all_of(open_cache(folder, suffix, 0), images)
+
+
+def _all_of(cache: AnyCache, images: Sequence[ImageFile]) -> Bottlenecks:
+    """Return the bottlenecks of images, every one of them; see `read_bottlenecks`."""
+    if isinstance(cache, Cache):
+        cache = dataclasses.replace(cache, depth=_first_length(cache, images))
+    vectors = np.zeros((len(images), cache.depth), np.float32)
+    if isinstance(cache, Cache):
+        loaded = load_texts(cache, images, vectors, _read)
+    else:
+        loaded = cache.load(images, vectors)
+    if loaded.wrong:
+        place, error = min(loaded.wrong.items(), key=lambda wrong: wrong[0])
+        file = cache.place(images[place])
+        if error.depth is None:
             raise InputError(f"{file} is damaged: {error}") from error
-        if len(vectors[-1]) != len(vectors[0]):
-            raise InputError(
-                f"{file} has {len(vectors[-1])} values, and {files[0]} has {len(vectors[0])}; "
-                "they were made by two graphs or from two tensors."
-            )
+        raise InputError(
+            f"{file} has {error.depth} values, and {cache.place(images[0])} has {cache.depth}; "
+            "they were made by two graphs or from two tensors."
+        )
     labels = [image.folder for image in images]
-    return Bottlenecks(np.stack(vectors), labels, [image.relative for image in images])
+    return Bottlenecks(vectors, labels, [image.relative for image in images])
 
 
 def made_by_others(
@@ -176,42 +205,80 @@ class SoundFiles(NamedTuple):
     """The bottlenecks of a folder that can be used.
 
     Attributes:
-        vectors: float32 [depth] for each image that has a good file.
+        images: those that have good values.
+        vectors: float32 [N, depth], theirs.
         failed: why the others cannot be used, by the image's path.
         lengths: how many files have how many values.
     """
 
-    vectors: dict[ImageFile, Vector]
+    images: list[ImageFile]
+    vectors: Vector
     failed: dict[str, str]
     lengths: collections.Counter[int]
 
 
-def read_sound_files(cache: Cache, images: Sequence[ImageFile]) -> SoundFiles:
-    """Read the bottlenecks of images one by one; what is wrong with one is no other's trouble.
-
-    Values are asked for by image, so a file that is left out moves no other into its place.
+def read_sound_files(
+    cache: AnyCache, images: Sequence[ImageFile], keep_packed: bool = False
+) -> SoundFiles:
+    """Read the bottlenecks of images; what is wrong with one is no other's trouble.
 
     Args:
         cache: the folder and naming. A depth of 0 stands for the one that most files have.
         images: those whose files are there.
+        keep_packed: keep a packed copy of text files for the next time.
 
     Raises:
         InputError: as many files have one number of values as another, and none is asked for.
     """
-    read: dict[ImageFile, Vector] = {}
-    failed: dict[str, str] = {}
-    with progress(len(images), "bottlenecks") as advance:
-        for image in images:
-            try:
-                read[image] = _read(cache.path(image))
-            except DamagedBottleneckError as error:
-                failed[image.path] = str(error)
-            advance(1)
-    lengths = collections.Counter(len(vector) for vector in read.values())
-    depth = cache.depth or _usual_length(cache.folder, lengths)
-    for image in [image for image, vector in read.items() if len(vector) != depth]:
-        failed[image.path] = f"{len(read.pop(image))} values instead of {depth}"
-    return SoundFiles(read, failed, lengths)
+    if isinstance(cache, MatrixCache):
+        vectors = np.zeros((len(images), cache.depth), np.float32)
+        loaded = cache.load(images, vectors)
+    else:
+        cache, vectors, loaded = _read_files(cache, images)
+        if keep_packed:
+            pack(cache, images, vectors, loaded)
+    failed = {images[place].path: str(error) for place, error in sorted(loaded.wrong.items())}
+    lengths = _lengths(loaded, cache.depth)
+    good = [image for image, is_good in zip(images, loaded.good, strict=True) if is_good]
+    if len(good) < len(images):
+        _close_up(vectors, loaded.good)
+    return SoundFiles(good, vectors[: len(good)], failed, lengths)
+
+
+def _read_files(cache: Cache, images: Sequence[ImageFile]) -> tuple[Cache, Vector, Loaded]:
+    """Read text files; where the depth is not given, try that of the first good one at first."""
+    depth = cache.depth or _first_length(cache, images)
+    while True:
+        cache_of_depth = dataclasses.replace(cache, depth=depth)
+        vectors = np.zeros((len(images), depth), np.float32)
+        loaded = load_texts(cache_of_depth, images, vectors, _read)
+        usual = cache.depth or _usual_length(cache.folder, _lengths(loaded, depth))
+        if usual == depth:
+            return cache_of_depth, vectors, loaded
+        depth = usual
+
+
+def _first_length(cache: Cache, images: Sequence[ImageFile]) -> int:
+    """Return the length of the first file that is sound; 0 where none is."""
+    for image in images:
+        try:
+            _read(cache, image)
+        except DamagedBottleneckError as error:
+            if error.depth is not None:
+                return error.depth
+    return 0
+
+
+def _lengths(loaded: Loaded, depth: int) -> collections.Counter[int]:
+    others = (error.depth for error in loaded.wrong.values() if error.depth is not None)
+    return collections.Counter({depth: sum(loaded.good)}) + collections.Counter(others)
+
+
+def _close_up(vectors: Vector, good: Sequence[bool]) -> None:
+    """Move the good rows to the front, in their order, without a second matrix."""
+    for place, row in enumerate(np.flatnonzero(good)):
+        if place != row:
+            vectors[place] = vectors[row]
 
 
 def _usual_length(folder: Path, lengths: collections.Counter[int]) -> int:
@@ -225,11 +292,16 @@ def _usual_length(folder: Path, lengths: collections.Counter[int]) -> int:
     return first[0]
 
 
-def _read(file: Path) -> Vector:
+def _read(cache: Cache, image: ImageFile) -> Vector:
+    """Read a file that should be there.
+
+    Raises:
+        DamagedBottleneckError: it is not, cannot be read, or is not `depth` finite numbers.
+    """
     try:
-        text = file.read_bytes()
+        text = cache.path(image).read_bytes()
     except OSError as error:
         raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
     if not text.strip():
         raise DamagedBottleneckError("an empty file")
-    return parse_bottleneck(text)
+    return of_depth(parse_bottleneck(text), cache.depth)

@@ -73,6 +73,7 @@ _NUMBERS = {name: number for number, name in _NAMES.items()}
 
 FLOAT32 = _NUMBERS["float32"]
 FLOAT64 = _NUMBERS["float64"]
+BFLOAT16 = _NUMBERS["bfloat16"]
 INT32 = _NUMBERS["int32"]
 UINT8 = _NUMBERS["uint8"]
 INT64 = _NUMBERS["int64"]

@@ -11,6 +11,7 @@ VARIABLES = ("Variable", "VariableV2", "VarHandleOp")  # state_ops.cc, resource_
 
 # Removed for graphs made since GraphDef version 9 (nn_ops.cc).
 OLD_BATCH_NORM = "BatchNormWithGlobalNormalization"
+FUSED_BATCH_NORMS = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
 
 # image_ops.cc: encoded images to pixels, and pixels to another size.
 DECODERS = ("DecodeJpeg", "DecodePng", "DecodeBmp", "DecodeGif", "DecodeImage", "DecodeWebP")

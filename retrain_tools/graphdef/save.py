@@ -47,19 +47,19 @@ def _node_pieces(node: Any) -> list[bytes]:
     content = node.attr["value"].tensor.tensor_content if _is_plain_constant(node) else b""
     if len(content) < _LARGE_BYTES:
         data = node.SerializeToString(deterministic=True)  # else attributes in any order
-        return [_field(_NODE, len(data)), data]
+        return [field_start(_NODE, len(data)), data]
     tensor = node.attr["value"].tensor
     small = schema.TensorProto(dtype=tensor.dtype, tensor_shape=tensor.tensor_shape)
-    inner = small.SerializeToString() + _field(_TENSOR_CONTENT, len(content))
+    inner = small.SerializeToString() + field_start(_TENSOR_CONTENT, len(content))
     # From the inside out: the tensor, the attribute's value, its entry in the map.
     for tag, before in ((_TENSOR, b""), (_MAP_VALUE, b"\x0a\x05value"), (_ATTRIBUTE, b"")):
-        inner = before + _field(tag, len(inner) + len(content)) + inner
+        inner = before + field_start(tag, len(inner) + len(content)) + inner
     light = schema.NodeDef(name=node.name, op=node.op, input=node.input, device=node.device)
     for key in node.attr:
         if key != "value":
             light.attr[key].CopyFrom(node.attr[key])
     head = light.SerializeToString(deterministic=True)
-    return [_field(_NODE, len(head) + len(inner) + len(content)), head, inner, content]
+    return [field_start(_NODE, len(head) + len(inner) + len(content)), head, inner, content]
 
 
 def _is_plain_constant(node: Any) -> bool:
@@ -73,13 +73,13 @@ def _is_plain_constant(node: Any) -> bool:
     )
 
 
-def _field(number: int, length: int) -> bytes:
-    """Write a field's number and its length in bytes."""
-    return bytes([number << 3 | 2]) + _varint(length)
+def field_start(number: int, length: int) -> bytes:
+    """Return what protobuf writes before a field of so many bytes; `number` is below 16."""
+    return bytes([number << 3 | 2]) + varint(length)
 
 
-def _varint(value: int) -> bytes:
-    """Write a number as protobuf does: seven bits a byte, the lowest first."""
+def varint(value: int) -> bytes:
+    """Return a number as protobuf writes it: seven bits a byte, the lowest first."""
     digits = bytearray()
     while value > 0x7F:
         digits.append(value & 0x7F | 0x80)

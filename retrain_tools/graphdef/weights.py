@@ -21,7 +21,7 @@ Weights = dict[str, npt.NDArray[Any]]
 """Arrays by the name of the constant's node."""
 
 # Smaller constants are shapes, axes and scalars, whose values shape inference looks at.
-_LARGEST_VALUE_KEPT = 16
+LARGEST_VALUE_KEPT = 16
 
 
 def light_copy(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -> Any:
@@ -63,4 +63,4 @@ def _is_large_constant(node: Any) -> bool:
     if node.op != "Const":
         return False
     shape = attribute(node, "value").tensor.tensor_shape
-    return int(np.prod([dim.size for dim in shape.dim])) > _LARGEST_VALUE_KEPT
+    return int(np.prod([dim.size for dim in shape.dim])) > LARGEST_VALUE_KEPT

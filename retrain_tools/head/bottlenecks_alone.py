@@ -6,11 +6,10 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-import numpy as np
-
 from retrain_tools.errors import InputError
 from retrain_tools.features.adopt import refuse_other_depth
-from retrain_tools.features.cache import Cache, Identity
+from retrain_tools.features.cache import Identity
+from retrain_tools.features.cache_formats import AnyCache, open_cache
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.fill import CacheOptions, identity_of
 from retrain_tools.features.manifest import read_manifest, refuse_another
@@ -38,7 +37,9 @@ def read_dataset(
     split: tuple[int, int, str],
     keep_folder_names: bool = False,
 ) -> tuple[Dataset, Outcome, Identity | None]:
-    """Read the bottlenecks of a folder with one folder per class; nothing is written there.
+    """Read the bottlenecks of a folder with one folder per class.
+
+    Nothing is written there but a packed copy of text files, for the next time.
 
     The images are those that the names of the files tell, so a split by `basename` is the one that
     the images themselves have. A file that is damaged or of another length is named and left out.
@@ -59,7 +60,7 @@ def read_dataset(
             `fill_empty_splits`; or the bottlenecks are not of this graph.
     """
     folder = Path(cache.bottleneck_dir)
-    identity = None if frozen is None else identity_of(frozen, cache.pooling)
+    identity = None if frozen is None else identity_of(frozen, cache.pooling, cache.running)
     depth = _depth(frozen, cache)
     suffix = _naming(found, cache, frozen, identity, depth)
     if identity is not None:
@@ -68,19 +69,18 @@ def read_dataset(
     there = [image for image in found[suffix] if image.relative not in others]
     splits = split_images(images_by_label(there, keep_folder_names, "bottleneck_dir"), *split)
     images = images_of(splits)
-    files = Cache(folder, suffix, depth)
-    read = read_sound_files(files, images)
+    files = open_cache(folder, suffix, depth)
+    read = read_sound_files(files, images, keep_packed=True)
     if frozen is not None:
-        if read.lengths and not read.vectors:
+        if read.lengths and not read.images:
             refuse_other_depth(files, read.lengths, frozen.spec.bottleneck)
         if not (identity and _is_made_by(folder, suffix, identity)):
             log.warning("%s has no manifest that says what made its bottlenecks: whether they are "
                         "this graph's can only be told by their length", folder)  # fmt: skip
     _report_failures(files, images, read.failed, cache)
     filled = fill_empty_splits(without(splits, read.failed), *split)
-    good = list(read.vectors)
-    dataset = dataset_of(filled, good, np.stack([read.vectors[image] for image in good]))
-    return dataset, Outcome(reused=len(good), failed=read.failed), identity
+    dataset = dataset_of(filled, read.images, read.vectors)
+    return dataset, Outcome(reused=len(read.images), failed=read.failed), identity
 
 
 def _naming(
@@ -97,7 +97,7 @@ def _naming(
 
     def has_its_length(suffix: str) -> bool:
         some = found[suffix][:_FILES_TRIED]
-        return bool(depth and read_sound_files(Cache(folder, suffix, depth), some).vectors)
+        return bool(depth and read_sound_files(open_cache(folder, suffix, depth), some).images)
 
     entry = frozen.entry if frozen else None
     names = {f"_{name}" for name in (entry.name, *entry.aliases)} if entry else set()
@@ -127,11 +127,11 @@ def _depth(frozen: FrozenGraph | None, cache: CacheOptions) -> int:
 
 
 def _report_failures(
-    files: Cache, images: list[ImageFile], failed: Mapping[str, str], cache: CacheOptions
+    files: AnyCache, images: list[ImageFile], failed: Mapping[str, str], cache: CacheOptions
 ) -> None:
     for image in images:
         if image.path in failed:
-            line = f"{files.path(image)} cannot be used: {failed[image.path]}"
+            line = f"{files.place(image)} cannot be used: {failed[image.path]}"
             if cache.on_error == "fail":
                 raise InputError(f"{line}.")
             log.warning(line)

@@ -5,22 +5,16 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
-import itertools
-import logging
-from collections.abc import Container
+from collections.abc import Callable, Container
 
 import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.features.fill import CacheOptions, FilledCache, fill_cache
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.head.training import Batch, Classes, Vectors
+from retrain_tools.head.training import Batch, Classes, Sampler, Vectors
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.images.splits import SPLITS, Splits, fill_empty_splits
-
-log = logging.getLogger(__name__)
-
-_IMAGES_BETWEEN_LINES = 100  # retrain.py
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +39,14 @@ class Dataset:
         """Return the bottlenecks and classes of some rows."""
         return self.vectors[rows], self.classes[rows]
 
+    def batches(self, rng: np.random.Generator, split: str, size: int) -> Callable[[], Batch]:
+        """Return what draws a batch of a split, see `Sampler`; of all its rows, always the same."""
+        sampler = Sampler(self.rows[split])
+        if size < 0:
+            every = self.batch(sampler.draw(rng, size))
+            return lambda: every
+        return lambda: self.batch(sampler.draw(rng, size))
+
 
 def make_dataset(
     frozen: FrozenGraph, splits: Splits, split: tuple[int, int, str], cache: CacheOptions
@@ -59,21 +61,11 @@ def make_dataset(
     """
     filled = fill_empty_splits(splits, *split)  # says what is wrong before hours of work
     images = images_of(splits)
-    row_of = {image: row for row, image in enumerate(images)}
-    matrix: list[Vectors] = []  # one, made when the depth is known
-    seen = itertools.count(1)
-
-    def keep(image: ImageFile, vector: Vectors) -> None:
-        if not matrix:
-            matrix.append(np.zeros((len(images), len(vector)), np.float32))
-        matrix[0][row_of[image]] = vector
-        if (number := next(seen)) % _IMAGES_BETWEEN_LINES == 0:
-            log.debug("%d bottleneck files created.", number)  # it counted those it found, too
-
-    report = fill_cache(frozen, images, cache, keep)
+    report = fill_cache(frozen, images, cache, with_vectors=True)
+    assert report.vectors is not None  # noqa: S101 - they were asked for
     if report.failed:
         filled = fill_empty_splits(without(splits, report.failed), *split)
-    return dataset_of(filled, images, matrix[0]), report
+    return dataset_of(filled, images, report.vectors), report
 
 
 def images_of(splits: Splits) -> list[ImageFile]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import files
-from retrain_tools.engine.shapes import tensor_shapes
+from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.build import new_constant, new_node, strip_defaults
 from retrain_tools.graphdef.dtypes import FLOAT32, INT32
@@ -58,7 +58,7 @@ def retrained_graph(
     result = copy_nodes(frozen.graph_def, lambda node: node.name in wanted)
     if encoded_input and frozen.spec.encoded_input is None:
         add_image_side(result, frozen.spec)
-    shape = tensor_shapes(frozen.graph_def).get(bottleneck)
+    shape = tensor_shape(frozen.graph_def, bottleneck)
     vector = add_pooling(result, bottleneck, shape, pooling, len(head.weights))
     result.node.extend(_head_nodes(vector, head, {node.name for node in result.node}))
     given = f"{argument('final_tensor_name')}={final_tensor_name!r}"

@@ -48,8 +48,9 @@ def follow(settings: TrainingSettings, curves: Mapping[str, Any]) -> Callable[[S
         names = ("accuracy", "cross_entropy", "validation_accuracy", "validation_cross_entropy")
         figures = dict(zip(names, step.evaluation, strict=False))
         curves["evaluations"].append({"step": step.number, **figures})
-        for line in _lines_of_retrain_py(step):
-            log.debug(line)
+        if log.isEnabledFor(logging.DEBUG):
+            for line in _lines_of_retrain_py(step):
+                log.debug(line)
         if step.number % lines_every == 0 or step.number + 1 == steps:
             log.info(_line(step))
 

@@ -75,7 +75,7 @@ def figures_of(
         "test": test.as_dict(dataset.labels),
         "versions": {
             "retrain_tools": __version__,
-            "tensorflow": tf.__version__,
+            "tensorflow": tf.version.VERSION,
             "numpy": np.__version__,
             "python": platform.python_version(),
         },

@@ -25,7 +25,15 @@ from retrain_tools.head.following import describe, follow
 from retrain_tools.head.results import figures_of, light_output_graph, output_graph, write_results
 from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes
 from retrain_tools.head.summaries import SummaryWriter
-from retrain_tools.head.training import Batch, Head, Step, initial_head, sample_rows, train
+from retrain_tools.head.training import (
+    Batch,
+    Head,
+    Sampler,
+    Step,
+    initial_head,
+    sample_rows,
+    train,
+)
 from retrain_tools.images.splits import Splits
 
 log = logging.getLogger(__name__)
@@ -149,20 +157,22 @@ def _train(
     on_step: Callable[[Step], None],
 ) -> Head:
     """Train on the cached bottlenecks, or on those of distorted images where these are wanted."""
+    size = settings.training.train_batch_size
+    is_cached = distorted is None or not settings.distortions.any
+    if distorted is not None and not is_cached:
+        of_images, sampler = distorted.bottlenecks, Sampler(dataset.rows["training"])
 
-    def training_batch() -> Batch:
-        rows = sample_rows(rng, dataset.rows["training"], settings.training.train_batch_size)
-        if distorted is not None and settings.distortions.any:
+        def training_batch() -> Batch:
+            rows = sampler.draw(rng, size)
             paths = [dataset.images[row].path for row in rows]
-            return distorted.bottlenecks(paths, rng), dataset.classes[rows]
-        return dataset.batch(rows)
+            return of_images(paths, rng), dataset.classes[rows]
 
-    def validation_batch() -> Batch:
-        count = settings.training.validation_batch_size
-        return dataset.batch(sample_rows(rng, dataset.rows["validation"], count))
-
+    else:
+        training_batch = dataset.batches(rng, "training", size)
+    count = settings.training.validation_batch_size
+    validation_batch = dataset.batches(rng, "validation", count)
     start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
-    return train(start, settings.training, training_batch, validation_batch, on_step)
+    return train(start, settings.training, training_batch, validation_batch, on_step, is_cached)
 
 
 def _write_intermediate(

@@ -20,6 +20,8 @@ from retrain_tools.head.export import add_pooling
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
 
+_HELD_AS_VARIABLE = 1 << 16  # bytes
+
 
 def check_folder(folder: str) -> None:
     """Raise InputError if `folder` cannot take a new SavedModel: it is a file, or not empty."""
@@ -79,7 +81,9 @@ def _save(
     vector = add_pooling(light, spec.bottleneck, shape, pooling, len(head.weights))
     for graph_def in (side.graph_def, light):
         graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
-    module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in weights.items()}
+    # A variable takes TensorFlow some milliseconds, however small it is.
+    large = {name: array for name, array in weights.items() if array.nbytes >= _HELD_AS_VARIABLE}
+    module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in large.items()}
     module.head = [tf.Variable(value) for value in (head.weights, head.biases)]
     names = tf.constant(list(labels))
 
@@ -90,7 +94,8 @@ def _save(
     def classify(image_bytes: Any) -> dict[str, Any]:
         signature = tf.TensorSpec([*spec.image_size, spec.channels], tf.float32)
         pixels = tf.map_fn(prepare, image_bytes, fn_output_signature=signature)
-        tensors = {name: tf.convert_to_tensor(value) for name, value in module.weights.items()}
+        held = {name: module.weights.get(name, array) for name, array in weights.items()}
+        tensors = {name: tf.convert_to_tensor(value) for name, value in held.items()}
         tensors[node_name(spec.pixel_input)] = pixels
         [values] = import_light(light, tensors, [full_name(vector)])
         kernel, biases = module.head

@@ -7,16 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from retrain_tools.head.event_file import EventFile, histogram, scalar, spread_of
 from retrain_tools.head.training import Head, Step, Vectors, softmax
-from retrain_tools.quiet_tensorflow import tf
-
-_HISTOGRAM_BUCKETS = 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +55,10 @@ class SummaryWriter(contextlib.AbstractContextManager["SummaryWriter"]):
             run += 1
             folder = Path(summaries_dir) / f"run_{run}"
         self.folder, self._tags = folder, tags
-        with tf.Graph().as_default():  # the writer refuses to work in eager mode
-            self._train = tf.compat.v1.summary.FileWriter(str(folder / "train"))
-            self._validation = tf.compat.v1.summary.FileWriter(str(folder / "validation"))
+        self._train = EventFile(folder / "train")
+        self._validation = EventFile(folder / "validation")
         if graph_def is not None:
-            data = graph_def.SerializeToString()
-            self._train.add_event(tf.compat.v1.Event(wall_time=time.time(), graph_def=data))
+            self._train.add_graph(graph_def)
 
     def __exit__(self, *_: object) -> None:
         self._train.close()
@@ -81,48 +74,31 @@ class SummaryWriter(contextlib.AbstractContextManager["SummaryWriter"]):
             if validation_accuracy is not None and validation_cross_entropy is not None:
                 checked = _figures(validation_cross_entropy, validation_accuracy)
                 checked += weights + self._activations(step.validation_logits)
-                self._validation.add_summary(tf.compat.v1.Summary(value=checked), step.number)
-        self._train.add_summary(tf.compat.v1.Summary(value=values), step.number)
+                self._validation.add(step.number, checked)
+        self._train.add(step.number, values)
 
-    def _statistics(self, head: Head) -> list[Any]:
+    def _statistics(self, head: Head) -> list[bytes]:
         """Return the five summaries of each variable."""
         summaries = []
         for name, values in (("weights", head.weights), ("biases", head.biases)):
-            scope = f"{self._tags.scope}/{name}/summaries"
+            scope, spread = f"{self._tags.scope}/{name}/summaries", spread_of(values)
             summaries += [
-                _scalar(f"{scope}/{self._tags.mean}", float(values.mean())),
-                _scalar(f"{scope}/{self._tags.stddev}", float(values.std())),
-                _scalar(f"{scope}/{self._tags.max}", float(values.max())),
-                _scalar(f"{scope}/{self._tags.min}", float(values.min())),
-                _histogram(f"{scope}/histogram", values),
+                scalar(f"{scope}/{self._tags.mean}", spread.mean),
+                scalar(f"{scope}/{self._tags.stddev}", spread.stddev),
+                scalar(f"{scope}/{self._tags.max}", spread.high),
+                scalar(f"{scope}/{self._tags.min}", spread.low),
+                histogram(f"{scope}/histogram", spread),
             ]
         return summaries
 
-    def _activations(self, logits: Vectors) -> list[Any]:
+    def _activations(self, logits: Vectors) -> list[bytes]:
         """Return the summaries of what the layer gives for a batch."""
+        scope = self._tags.scope
         return [
-            _histogram(f"{self._tags.scope}/Wx_plus_b/pre_activations", logits),
-            _histogram("activations", softmax(logits)),
+            histogram(f"{scope}/Wx_plus_b/pre_activations", spread_of(logits)),
+            histogram("activations", spread_of(softmax(logits))),
         ]
 
 
-def _figures(cross_entropy: float, accuracy: float) -> list[Any]:
-    return [_scalar("cross_entropy_1", cross_entropy), _scalar("accuracy_1", accuracy)]
-
-
-def _scalar(tag: str, value: float) -> Any:
-    return tf.compat.v1.Summary.Value(tag=tag, simple_value=value)
-
-
-def _histogram(tag: str, values: Vectors) -> Any:
-    counts, edges = np.histogram(values, bins=_HISTOGRAM_BUCKETS)
-    histogram = tf.compat.v1.HistogramProto(
-        min=float(values.min()),
-        max=float(values.max()),
-        num=values.size,
-        sum=float(values.sum(dtype=np.float64)),
-        sum_squares=float(np.square(values, dtype=np.float64).sum()),
-        bucket_limit=edges[1:].tolist(),
-        bucket=counts.astype(float).tolist(),
-    )
-    return tf.compat.v1.Summary.Value(tag=tag, histo=histogram)
+def _figures(cross_entropy: float, accuracy: float) -> list[bytes]:
+    return [scalar("cross_entropy_1", cross_entropy), scalar("accuracy_1", accuracy)]

@@ -76,13 +76,13 @@ class _Builder:
         self.graph_def.versions.producer = GRAPH_DEF_PRODUCER
         self.width = width
         self.rng = np.random.default_rng(seed)
-        self.values: dict[str, Any] = {}
+        self.values: dict[str, weights.Floats] = {}
         self.uses: Counter[str] = Counter()
 
     def build(self, images: npt.NDArray[np.uint8]) -> Any:
         """Return the whole graph."""
         self._add_image_side()
-        self.values["Mul"] = (tf.constant(images, tf.float32) - 128.0) / 128.0
+        self.values["Mul"] = (images.astype(np.float32) - np.float32(128)) / np.float32(128)
         [net] = self._add_layers("", STEM, "Mul")
         for block, branches in MIXED.items():
             ends: list[str] = []
@@ -178,17 +178,23 @@ class _Builder:
     def _add_pool(self, wanted: str, layer: MaxPool | AvgPool, source: str) -> str:
         name = self._unique(wanted)
         is_max = isinstance(layer, MaxPool)
-        pool = tf.nn.max_pool2d if is_max else tf.nn.avg_pool2d
-        self.values[name] = pool(self.values[source], layer.size, layer.stride, layer.padding)
+        window: dict[str, Any] = {
+            "ksize": [1, layer.size, layer.size, 1],
+            "strides": [1, layer.stride, layer.stride, 1],
+            "padding": layer.padding,
+            "data_format": "NHWC",
+        }
+        values = tf.constant(self.values[source])
+        if is_max:
+            self.values[name] = tf.raw_ops.MaxPool(input=values, **window).numpy()
+        else:
+            self.values[name] = tf.raw_ops.AvgPool(value=values, **window).numpy()
         self._node(
             name,
             "MaxPool" if is_max else "AvgPool",
             [self._add_check(name, source) if is_max else source],
             T=FLOAT32,
-            ksize=[1, layer.size, layer.size, 1],
-            strides=[1, layer.stride, layer.stride, 1],
-            padding=layer.padding,
-            data_format="NHWC",
+            **window,
         )
         return name
 
@@ -204,7 +210,7 @@ class _Builder:
         inputs = [f"{name}/concat_dim", *sources]
         self._node(name, "Concat", inputs, T=FLOAT32, N=len(sources))
         # Later blocks read the joined value only: the rest would be hundreds of megabytes.
-        self.values = {name: tf.concat([self.values[source] for source in sources], axis=3)}
+        self.values = {name: np.concatenate([self.values[source] for source in sources], axis=3)}
         return name
 
     def _add_head(self, source: str) -> None:

@@ -8,7 +8,6 @@ the Relu as they are (a deep random network that rectifies half of them forgets 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,20 +31,20 @@ Floats = npt.NDArray[np.float32]
 
 def draw_conv(
     rng: np.random.Generator,
-    images: Any,
+    images: Floats,
     kernel_size: Sequence[int],
     channels: int,
     stride: int,
     padding: str,
     beta_mean: float,
-) -> tuple[Floats, dict[str, Floats], Any]:
+) -> tuple[Floats, dict[str, Floats], Floats]:
     """Draw a convolution, fit its batch norm to its output, and return that, rectified.
 
     The kernel is He-normal: variance 2 / fan-in (He et al. 2015, "Delving Deep into Rectifiers").
 
     Args:
         rng: the source of every random number.
-        images: eager float32 tensor [batch, height, width, channels in].
+        images: float32 [batch, height, width, channels in].
         kernel_size: height and width of the kernel.
         channels: channels out.
         stride: of both directions, in pixels.
@@ -55,22 +54,24 @@ def draw_conv(
     Returns:
         The kernel, float32 [height, width, channels in, channels]; beta, gamma (all 1: the graph
         has scale_after_normalization=False), moving_mean and moving_variance, float32 [channels],
-        by these names; and the eager float32 tensor [batch, height, width, channels] that the
-        convolution, batch norm and Relu make of `images`.
+        by these names; and what the convolution, batch norm and Relu make of `images`, float32
+        [batch, height, width, channels].
     """
     height, width = kernel_size
     channels_in = images.shape[-1]
     kernel = rng.standard_normal((height, width, channels_in, channels), np.float32)
     kernel *= np.float32(np.sqrt(2 / (height * width * channels_in)))
     beta = (beta_mean + _BETA_SPREAD * rng.standard_normal(channels)).astype(np.float32)
-    output = tf.nn.conv2d(images, kernel, stride, padding)
+    tensors = {"input": tf.constant(images), "filter": tf.constant(kernel)}
+    strides = [1, stride, stride, 1]
+    output = tf.raw_ops.Conv2D(**tensors, strides=strides, padding=padding).numpy()
     # NumPy sums in one fixed order whatever the number of threads: same seed, same bytes.
-    values = output.numpy().reshape(-1, channels)
+    values = output.reshape(-1, channels)
     mean, variance = values.mean(axis=0), values.var(axis=0)
     normalised = (output - mean) * (1 / np.sqrt(variance + np.float32(VARIANCE_EPSILON))) + beta
     gamma = np.ones(channels, np.float32)
     norm = {"beta": beta, "gamma": gamma, "moving_mean": mean, "moving_variance": variance}
-    return kernel, norm, tf.nn.relu(normalised)
+    return kernel, norm, np.maximum(normalised, np.float32(0))
 
 
 def draw_softmax(rng: np.random.Generator, features: int, classes: int) -> tuple[Floats, Floats]:

@@ -127,7 +127,8 @@ def test_help_says_what_agreeing_means_and_stored_sides_need_no_tensorflow(here)
     assert "--tolerance (default: 0.0001)" in text
     watched = (
         "import sys\nfrom retrain_tools import compare_features\ntry:\n"
-        "    compare_features.script()\nexcept SystemExit:\n    print('tensorflow' in sys.modules)"
+        "    compare_features.script()\nexcept SystemExit:\n"
+        "    print('tensorflow.python.tf2' in sys.modules)"
     )
     command = [sys.executable, "-c", watched, "pool.npz", "bottlenecks"]
     done = subprocess.run(command, cwd=here, capture_output=True, text=True, check=True)

@@ -8,7 +8,7 @@ from sklearn.linear_model import Ridge
 from sklearn.preprocessing import StandardScaler
 
 from retrain_tools.comparing.differences import comparable, differences
-from retrain_tools.explaining.similarity import as_vectors, cka, nearest_agreement, probe
+from retrain_tools.explaining.similarity import as_vectors, cka, probe
 
 RNG = np.random.default_rng(0)
 A = RNG.normal(size=(12, 7)).astype(np.float32)
@@ -88,15 +88,6 @@ def test_a_value_for_each_image_is_a_vector_of_one() -> None:
     found = differences(A[:, 0], A[:, 0] + 1)
     assert found.mean == pytest.approx(1)
     assert len(found.by_channel) == 1
-
-
-def test_nearest_images() -> None:
-    a = np.array([[0.0], [1], [3], [7], [20]], np.float32)
-    b = np.array([[0.0], [1], [3], [3.5], [2.9]], np.float32)
-    # Of A: 1 0 1 2 3; of B: 1 0 4 2 2.
-    assert nearest_agreement(a, b) == 3 / 5
-    assert nearest_agreement(a, -5 * a + 2) == 1
-    assert nearest_agreement(a[:2], a[:2]) is None
 
 
 def u_centred(values: np.ndarray) -> np.ndarray:

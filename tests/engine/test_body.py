@@ -119,7 +119,7 @@ def test_no_batch_of_one_and_no_size_but_those_that_were_seen_to_agree(tmp_path,
             [rows] = body.run(images[:count])
             assert rows.tobytes() == all_rows[:count].tobytes()
         assert sizes == [4, 2, 2, 4]
-        assert (body.batch_size, body.shapes) == (4, [(4,)])
+        assert (body.batch_size, body.shapes) == (4, ((4,),))
 
 
 def bits_of_small_batches_differ(pooled, images):
@@ -158,7 +158,7 @@ def test_values_that_depend_on_the_place_are_computed_one_by_one(tmp_path):
 
 
 def test_the_sizes_are_what_the_docstring_says():
-    assert (module._BATCH_SIZE, module._SMALL_BATCH_SIZE) == (4, 2)
+    assert (module._USUAL_SIZE, module._SMALL_SIZE) == (4, 2)
 
 
 def test_a_failure_is_told_in_one_line(tmp_path):

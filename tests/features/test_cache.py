@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
-from google.protobuf import text_format
 from hypothesis import given, strategies as st
 
 from retrain_tools.errors import InputError
@@ -16,15 +14,10 @@ from retrain_tools.features.cache import (
     Cache,
     DamagedBottleneckError,
     find_suffix,
-    fingerprint,
     format_bottleneck,
     parse_bottleneck,
 )
 from retrain_tools.images.folders import ImageFile
-from retrain_tools.quiet_tensorflow import tf
-from tests.opening import load_graph
-
-from . import tiny
 
 floats = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
@@ -99,6 +92,34 @@ def test_texts_of_the_old_tools(text, values):
 def test_damaged_texts(text, reason):
     with pytest.raises(DamagedBottleneckError, match=f"^{reason}$"):
         parse_bottleneck(text)
+
+
+def carefully(text):
+    """The same by another way: NumPy's conversion of each text between commas."""
+    with np.errstate(over="ignore"):
+        return np.array(text.split(b","), np.float32)
+
+
+NUMBERS = st.text("0123456789.,-+eE \t\n\r\v\f\0naifNx_", max_size=20).map(str.encode)
+PLAIN = st.lists(
+    st.one_of(floats.map(repr), floats.map(np.float32).map(str), st.integers().map(str)),
+    max_size=6,
+).map(lambda parts: ",".join(parts).encode())
+
+
+@given(st.one_of(NUMBERS, PLAIN, st.tuples(PLAIN, NUMBERS).map(b"".join)))
+def test_every_text_is_read_or_refused_as_its_parts_are_one_by_one(text):
+    try:
+        expected = carefully(text)
+    except ValueError:
+        with pytest.raises(DamagedBottleneckError, match=r"^not comma-separated numbers$"):
+            parse_bottleneck(text)
+        return
+    if np.isfinite(expected).all():
+        assert parse_bottleneck(text).tobytes() == expected.tobytes()
+    else:
+        with pytest.raises(DamagedBottleneckError, match=r"^a value that is not a finite number$"):
+            parse_bottleneck(text)
 
 
 @given(st.binary(max_size=60))
@@ -179,43 +200,3 @@ def test_a_naming_is_found_in_the_last_class_too(tmp_path):
     images += [image(f"z/{n:04}.jpg") for n in range(2000)]
     write(tmp_path, *(f"z/{n:04}.jpg_m.txt" for n in range(2000)))
     assert find_suffix(tmp_path, images, "") == "_m"
-
-
-# --- fingerprints ---
-
-
-def changed(path: Path, target: Path, name: str) -> Path:
-    """Write a copy of a graph in which one constant is different."""
-    graph_def = tf.compat.v1.GraphDef.FromString(path.read_bytes())
-    tensor = next(node for node in graph_def.node if node.name == name).attr["value"].tensor
-    array = tf.make_ndarray(tensor)
-    tensor.CopyFrom(tf.make_tensor_proto(array + np.ones_like(array)))
-    target.write_bytes(graph_def.SerializeToString())
-    return target
-
-
-def test_a_fingerprint_is_of_the_nodes_before_the_tensor_only(graph_2015, tmp_path):
-    def of(path, tensor=tiny.BOTTLENECK_2015):
-        return fingerprint(load_graph(str(path)), tensor)
-
-    original = of(graph_2015)
-    assert original != of(graph_2015, "conv/relu:0")
-    graph_def = tf.compat.v1.GraphDef.FromString(graph_2015.read_bytes())
-    [head] = [n.input[1] for n in graph_def.node if n.name == "softmax/logits/MatMul"]
-    assert of(changed(graph_2015, tmp_path / "head.pb", head)) == original
-    mean = "conv/batchnorm/moving_mean"
-    assert of(changed(graph_2015, tmp_path / "body.pb", mean)) != original
-
-
-def test_a_fingerprint_is_the_same_for_text_and_any_order_of_nodes(graph_2015, tmp_path):
-    original = fingerprint(load_graph(str(graph_2015)), tiny.BOTTLENECK_2015)
-    graph_def = tf.compat.v1.GraphDef.FromString(graph_2015.read_bytes())
-    text = tmp_path / "graph.pbtxt"
-    text.write_text(text_format.MessageToString(graph_def))
-    assert fingerprint(load_graph(str(text)), tiny.BOTTLENECK_2015) == original
-    nodes = list(graph_def.node)
-    del graph_def.node[:]
-    graph_def.node.extend(reversed(nodes))
-    turned = tmp_path / "reversed.pb"
-    turned.write_bytes(graph_def.SerializeToString())
-    assert fingerprint(load_graph(str(turned)), tiny.BOTTLENECK_2015) == original

@@ -9,9 +9,11 @@ import time
 import numpy as np
 import pytest
 
+from retrain_tools.engine.session import session_on
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor
 from retrain_tools.features.image_side import ImagePreparation
+from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.quiet_tensorflow import tf
 
 from . import tiny
@@ -148,3 +150,48 @@ def test_a_bug_in_a_worker_is_not_an_image_s_fault(pixel_extractor, photos, monk
 
 def test_no_images(pixel_extractor):
     assert results_of(pixel_extractor, []) == {}
+
+
+@pytest.mark.parametrize("cores", [1, 3])
+def test_every_core_decodes_one_image_at_a_time_and_no_more(
+    pixel_graph, photos, monkeypatch, cores
+):
+    """Of 12 megapixels each takes 36 MB: as many are in memory as there are workers."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    prepare, lock, under_way, seen = ImagePreparation.prepare, threading.Lock(), [], []
+
+    def counted(self, image):
+        with lock:
+            under_way.append(image)
+            seen.append(len(under_way))
+        time.sleep(0.02)
+        pixels = prepare(self, image)
+        with lock:
+            under_way.remove(image)
+        return pixels
+
+    monkeypatch.setattr(ImagePreparation, "prepare", counted)
+    paths = sorted(map(str, photos.rglob("*.jpg"))) * 2
+    with open_pixels(pixel_graph) as extractor:
+        assert len(list(extractor.extract(paths))) == len(paths)
+    assert max(seen) == cores
+
+
+def test_an_image_side_that_runs_never_makes_float32_of_a_whole_image(
+    graph_2015, pixel_graph, monkeypatch
+):
+    """Its only Casts would be those; what is exported keeps them."""
+    ops = []
+
+    def noted(graph):
+        ops.append({node.type for node in graph.get_operations()})
+        return session_on(graph)
+
+    monkeypatch.setattr("retrain_tools.features.image_side.session_on", noted)
+    for path, fetch in ((graph_2015, tiny.BOTTLENECK_2015), (pixel_graph, tiny.BOTTLENECK_PIXELS)):
+        frozen = tiny.opened(path, fetch)
+        with ImagePreparation(frozen):
+            assert "ResizeBilinear" in ops[-1]
+            assert "Cast" not in ops[-1]
+        side = image_side(frozen.graph_def, frozen.spec)
+        assert "Cast" in {node.op for node in side.graph_def.node}

@@ -71,7 +71,7 @@ def test_pooling_makes_vectors(frozen, graph_2015, paths, output):
 def test_rows_are_in_the_order_of_the_images_whatever_finishes_first(
     frozen, graph_2015, paths, output, monkeypatch
 ):
-    monkeypatch.setattr("retrain_tools.engine.body._BATCH_SIZE", 2)
+    monkeypatch.setattr("retrain_tools.engine.body._USUAL_SIZE", 2)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(4)))
     finished = []
     prepare = ImagePreparation.prepare

@@ -110,12 +110,12 @@ def test_any_names(frozen, photos, tmp_path, folder):
     assert {f"{name}.txt" for name in NAMES} <= set(texts(folder))
 
 
-def test_keep_gets_every_image_once_in_the_thread_that_asked(frozen, images, folder, monkeypatch):
+def test_the_vectors_are_those_of_the_images_in_their_order(frozen, images, folder, monkeypatch):
     """Also with more threads than cores, and with half of the images cached already."""
     run(frozen, images[:6], folder)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
-    monkeypatch.setattr("retrain_tools.engine.body._BATCH_SIZE", 2)
-    prepared_in, kept = set(), {}
+    monkeypatch.setattr("retrain_tools.engine.body._USUAL_SIZE", 2)
+    prepared_in = set()
     prepare = ImagePreparation.prepare
 
     def slowly(self, image):
@@ -123,17 +123,12 @@ def test_keep_gets_every_image_once_in_the_thread_that_asked(frozen, images, fol
         time.sleep(0.01)
         return prepare(self, image)
 
-    def keep(image, vector):
-        assert threading.current_thread() is threading.main_thread()
-        assert image not in kept
-        kept[image] = vector
-
     monkeypatch.setattr(ImagePreparation, "prepare", slowly)
-    report = fill_cache(frozen, images, CacheOptions(str(folder)), keep)
+    report = fill_cache(frozen, images, CacheOptions(str(folder)), with_vectors=True)
     assert counts(report) == (6, 6, 0, 0)
     assert len(prepared_in) == 3, "a worker for each batch, and 8 are allowed"
-    assert list(kept) == images
-    for image, vector in kept.items():
+    assert report.vectors.shape == (12, 256)
+    for image, vector in zip(images, report.vectors, strict=True):
         np.testing.assert_array_equal(report.cache.read(image), vector)
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import pkgutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import get_type_hints
 
@@ -71,6 +74,66 @@ def test_compute_keeps_the_good_and_names_the_bad(extractor, photos):
     for bad in (paths[2], paths[4]):
         with pytest.raises(InputError, match=rf"^{bad} is (empty|not wanted)\.$"):
             compute(extractor, [paths[0], bad, paths[1]], keep, "fail")
+
+
+class Given:
+    """What computes results: here they are given."""
+
+    def __init__(self, *results, then=None):
+        self.results, self.then, self.yielded = results, then, threading.Event()
+
+    def extract(self, paths):
+        for path, result in zip(paths, self.results, strict=False):
+            yield path, result
+            self.yielded.set()
+        if self.then is not None:
+            raise self.then
+
+
+def test_keeping_does_not_hold_up_computing():
+    given = Given([1], [2])
+    threads = []
+
+    def keep(path, values):
+        threads.append(threading.current_thread())
+        assert given.yielded.wait(30), "the next image was asked for meanwhile"
+
+    assert compute(given, ["a", "b"], keep, "skip").computed == 2
+    assert len(set(threads)) == 1
+    assert threads[0] is not threading.current_thread()
+
+
+def test_what_stops_the_keeping_ends_the_job_as_it_is():
+    kept, full = [], OSError(28, "No space left on device", "f")
+
+    def keep(path, values):
+        if path == "b":
+            raise full
+        kept.append(path)
+
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: 'f'$") as error:
+        compute(Given(*([0] for _ in range(100))), [*"abc", *"d" * 97], keep, "skip")
+    assert error.value is full
+    assert kept == ["a"]
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, RuntimeError])
+def test_whatever_ends_the_job_what_is_computed_is_kept_before_it_is_counted(
+    stop, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    kept = []
+
+    def keep(path, values):
+        time.sleep(0.02)
+        kept.append(path)
+
+    with pytest.raises(stop):
+        compute(Given([0], [0], [0], [0], then=stop()), list("abcdef"), keep, "skip")
+    assert kept == list("abcd")
+    said = ["stopped after 4 of 6 images; run again to go on"] if stop is KeyboardInterrupt else []
+    assert caplog.messages == said
 
 
 def test_nothing_to_compute(extractor):
@@ -146,7 +209,7 @@ for name in sys.argv[1:]:
 from retrain_tools.features import fetch, fill
 fill.check_options(fill.CacheOptions("/tmp/new"))
 fetch.check_options(fetch.FetchOptions("/tmp/new.npz"))
-assert "tensorflow" not in sys.modules
+assert "tensorflow.python.tf2" not in sys.modules
 """
 
 

@@ -108,8 +108,8 @@ def test_damaged_files_are_named_and_move_no_other_into_their_place(tmp_path):
     assert {f"{name}.txt": why for name, why in read.failed.items()} == {
         name: why for name, (_, why) in DAMAGED.items()
     }
-    assert {f"{image.relative}.txt" for image in read.vectors} == set(good)
-    for image, vector in read.vectors.items():
+    assert [f"{image.relative}.txt" for image in read.images] == sorted(good)
+    for image, vector in zip(read.images, read.vectors, strict=True):
         number = float(Path(image.relative).stem)
         assert np.array_equal(vector, np.array([number, number + 0.5, -1e-05], np.float32))
     assert read.lengths == {3: 6, 2: 1, 4: 1}
@@ -119,7 +119,7 @@ def test_the_length_that_is_asked_for_counts_and_not_the_usual_one(tmp_path):
     write(tmp_path, **{"a/1.jpg.txt": "1,2", "a/2.jpg.txt": "1,2", "a/3.jpg.txt": "1,2,3"})
     images = find_bottlenecks(tmp_path)[""]
     read = read_sound_files(Cache(tmp_path, "", 3), images)
-    assert [image.relative for image in read.vectors] == ["a/3.jpg"]
+    assert [image.relative for image in read.images] == ["a/3.jpg"]
     assert set(read.failed.values()) == {"2 values instead of 3"}
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 import dataclasses
 import logging
 
+import numpy as np
 import pytest
 
+from retrain_tools.engine.settings import DEFAULTS
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.fill import CacheOptions, identity_of
 from retrain_tools.features.manifest import Manifest, write_manifest
+from retrain_tools.features.matrix_cache import MatrixCache
 from retrain_tools.features.read_cache import find_bottlenecks
 from retrain_tools.head.bottlenecks_alone import read_dataset
+from retrain_tools.images.folders import ImageFile
 
 from .graphs import DEPTH
 
@@ -33,9 +37,44 @@ def read(frozen, folder):
 
 
 @pytest.mark.parametrize("with_graph", [True, False])
+def test_a_matrix_gives_what_text_files_give(old, folder, tmp_path, with_graph):
+    text, told, _ = read(old if with_graph else None, folder)
+    cache = MatrixCache(tmp_path / "npy", "", DEPTH)
+    for image, vector in zip(text.images, text.vectors, strict=True):
+        cache.write(image, vector)
+    data, outcome, _ = read(old if with_graph else None, tmp_path / "npy")
+    assert data.images == text.images
+    assert data.vectors.tobytes() == text.vectors.tobytes()
+    assert (outcome, len(data.images)) == (told, 10)
+    for split, rows in text.rows.items():
+        assert [row.tolist() for row in data.rows[split]] == [row.tolist() for row in rows]
+
+
+@pytest.mark.parametrize("with_graph", [True, False])
+def test_a_damaged_row_of_a_matrix_is_named_and_left_out(
+    old, tmp_path, with_graph, caplog, monkeypatch
+):
+    monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
+    cache = MatrixCache(tmp_path / "npy", "", DEPTH)
+    for label in "ab":
+        for number in range(5):
+            image = ImageFile("", f"{label}/{number}.jpg")
+            cache.write(image, np.full(DEPTH, number, np.float32))
+    data = bytearray(cache.path.read_bytes())
+    data[-1] ^= 1  # of b/4.jpg
+    cache.path.write_bytes(data)
+    found, outcome, _ = read(old if with_graph else None, tmp_path / "npy")
+    assert len(found.images) == outcome.reused == 9
+    line = f"b/4.jpg in {cache.path} cannot be used: not the values that were written"
+    assert line in caplog.messages
+    for image, vector in zip(found.images, found.vectors, strict=True):
+        assert vector.tolist() == [int(image.relative[2])] * DEPTH
+
+
+@pytest.mark.parametrize("with_graph", [True, False])
 def test_what_another_graph_computed_is_left_out(old, folder, with_graph, caplog, monkeypatch):
     monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
-    own = identity_of(old, "avg")
+    own = identity_of(old, "avg", DEFAULTS)
     other = dataclasses.replace(own, fingerprint="another")
     manifest = Manifest(own, DEPTH, "graph.pb").with_computed(own, "graph.pb", ["a/0.jpg"])
     mixed = Manifest(None, DEPTH, "other.pb").with_computed(

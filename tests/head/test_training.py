@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,7 @@ import tensorflow as tf
 from retrain_tools.errors import InputError
 from retrain_tools.head.training import (
     Head,
+    Sampler,
     TrainingSettings,
     accuracy,
     cross_entropy,
@@ -86,6 +89,70 @@ def test_several_steps_are_those_of_tensorflows_gradient_descent():
         np.testing.assert_allclose(our_biases, biases.numpy(), atol=2e-6)
 
 
+@pytest.mark.parametrize("classes", [2, 3, 20, 200])
+def test_the_figures_and_weights_of_many_steps_are_those_of_the_formulas_in_double(classes):
+    rng = np.random.default_rng(0)
+    start = make_head(64, classes)
+    known = [
+        (rng.normal(0, 1, (100, 64)).astype(np.float32), rng.integers(classes, size=100))
+        for _ in range(50)
+    ]
+    seen, waiting = [], iter(known)
+    settings = TrainingSettings(how_many_training_steps=50, learning_rate=0.1)
+    after = train(start, settings, lambda: next(waiting), lambda: known[0], seen.append)
+    weights, biases = start.weights.astype(np.float64), start.biases.astype(np.float64)
+    for (vectors, truth), step in zip(known, seen, strict=True):
+        logits = vectors @ weights + biases
+        scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        assert step.batch_accuracy == np.mean(logits.argmax(axis=1) == truth)
+        loss = -np.log(scores[np.arange(100), truth]).mean()
+        assert step.batch_cross_entropy == pytest.approx(loss, rel=1e-5)
+        scores[np.arange(100), truth] -= 1
+        weights -= 0.1 * vectors.T.astype(np.float64) @ scores / 100
+        biases -= 0.1 * scores.mean(axis=0)
+    np.testing.assert_allclose(after.weights, weights, atol=1e-5)
+    np.testing.assert_allclose(after.biases, biases, atol=1e-5)
+    assert after.weights.flags.c_contiguous
+
+
+def test_a_training_in_threads_is_the_same_to_the_bit():
+    found = []
+    for in_threads in (False, True):
+        rng, seen = np.random.default_rng(0), []
+        rows = [np.arange(10), np.arange(10, 17)]
+        vectors, classes = batch(3, size=17, classes=2)
+        sampler = Sampler(rows)
+
+        def drawn(rng=rng, sampler=sampler, vectors=vectors, classes=classes):
+            rows = sampler.draw(rng, 6)
+            return vectors[rows], classes[rows]
+
+        settings = TrainingSettings(how_many_training_steps=25)
+        head = train(make_head(5, 2), settings, drawn, drawn, seen.append, in_threads)
+        told = [(s.batch_cross_entropy, s.batch_accuracy, s.evaluation) for s in seen]
+        found.append((head.weights.tobytes(), told, rng.bit_generator.state))
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("by", ["batch", "step"])
+def test_what_fails_in_a_thread_ends_the_training_and_its_thread(by):
+    waiting = iter([batch(0)] * 3)
+
+    def drawn():
+        if (one := next(waiting, None)) is None:
+            raise InputError("no more")
+        return one
+
+    def on_step(step):
+        if by == "step" and step.number == 1:
+            raise InputError("no more")
+
+    before = threading.active_count()
+    with pytest.raises(InputError, match="no more"):
+        train(make_head(5), TrainingSettings(), drawn, no_validation, on_step, in_threads=True)
+    assert threading.active_count() == before
+
+
 def test_training_leaves_the_start_as_it_was():
     start = make_head(5)
     before = start.weights.copy(), start.biases.copy()
@@ -135,6 +202,25 @@ def test_the_same_seed_gives_the_same_initial_head_and_another_another():
     first, again, other = (initial_head(np.random.default_rng(s), 9, 4).weights for s in (1, 1, 2))
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def drawn_one_by_one(rng, rows_per_class, count):
+    """retrain.py's draws, image by image, as version 0.1.0 made them."""
+    classes = [rows for rows in rows_per_class if len(rows)]
+    chosen = rng.integers(len(classes), size=count)
+    index = rng.integers(2**27, size=count)
+    return [classes[c][i % len(classes[c])] for c, i in zip(chosen, index, strict=True)]
+
+
+@pytest.mark.parametrize("lengths", [(3, 0, 300, 20), (1,), (0, 7), (5,) * 200])
+def test_a_sampler_draws_what_drawing_one_by_one_does_and_leaves_the_generator_there(lengths):
+    rng = np.random.default_rng(7)
+    rows = [rng.permutation(10_000)[:length] for length in lengths]
+    ours, plain = np.random.default_rng(5), np.random.default_rng(5)
+    sampler = Sampler(rows)
+    for count in (100, 1, 37, 100):
+        assert sampler.draw(ours, count).tolist() == drawn_one_by_one(plain, rows, count)
+    assert ours.bit_generator.state == plain.bit_generator.state
 
 
 def test_rare_and_common_classes_are_drawn_equally_often():

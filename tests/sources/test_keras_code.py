@@ -177,7 +177,7 @@ def test_no_keras_is_imported_for_a_refusal(version: str, tmp_path: Path) -> Non
         "import sys\n"
         "from retrain_tools import freeze_graph\n"
         "import atexit\n"
-        "names = {'keras', 'tf_keras', 'tensorflow'}\n"
+        "names = {'keras', 'tf_keras', 'tensorflow.python.tf2'}\n"
         "atexit.register(lambda: print(sorted(names & set(sys.modules))))\n"
         "freeze_graph.script()\n"
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError
-from retrain_tools.quiet_tensorflow import stderr_held_back, tf
+from retrain_tools.quiet_tensorflow import import_tensorflow, stderr_held_back, tf
 from retrain_tools.sources.kinds import Place
 from retrain_tools.sources.readers.keras_config import objects
 
@@ -87,7 +87,7 @@ def keras_3(where: str) -> Any:
     Raises:
         InputError: it is not on TensorFlow; `where` is what is to be opened with it.
     """
-    tf.__version__  # noqa: B018  imports TensorFlow quietly; Keras imports it as well
+    import_tensorflow()
     keras = importlib.import_module("keras")
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"{where} is opened with Keras on TensorFlow; unset KERAS_BACKEND.")
@@ -96,7 +96,7 @@ def keras_3(where: str) -> Any:
 
 def _tf_keras(place: Place, version: str) -> Any:
     """Import Keras 2, whose releases each go with one of TensorFlow."""
-    release = ".".join(tf.__version__.split(".")[:2])
+    release = ".".join(tf.version.VERSION.split(".")[:2])
     reason: Exception | None = None
     try:
         with stderr_held_back(), _quiet_log():

@@ -1,0 +1,111 @@
+"""An untouched graph run on one image, by which a plan is checked.
+
+TensorFlow rewrites nothing of it, either. A large graph is run in a process of its own, so that its
+memory, some ten times its size, is not the job's: that process is this module, run as a script.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.engine.importing import import_light
+from retrain_tools.engine.session import EngineError, naming, run
+from retrain_tools.errors import InputError
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
+from retrain_tools.graphdef.save import write_graph
+from retrain_tools.quiet_tensorflow import tf
+
+Feeds = Mapping[str, bytes | npt.NDArray[np.float32]]
+"""What is fed: an encoded image, or prepared pixels."""
+
+_LARGE = 1 << 20  # bytes of constants
+_GRAPH, _JOB, _VALUES = "graph.pb", "job.json", "values.npz"
+
+
+def run_untouched(
+    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str
+) -> list[npt.NDArray[np.float32]]:
+    """Run a graph on one image, as it is, and return the values of tensors as float32.
+
+    Args:
+        graph_def: a graph without variables.
+        tensors: full names.
+        feeds: what to feed, by full name.
+        where: the graph's file, for error messages.
+
+    Raises:
+        InputError: TensorFlow refuses the graph.
+        EngineError: the graph fails, or the process that ran it.
+    """
+    wanted = upstream(nodes_by_name(graph_def), [*tensors, *feeds])
+    part = copy_nodes(graph_def, lambda node: node.name in wanted)
+    size = sum(node.ByteSize() for node in part.node if node.op == "Const")
+    if size < _LARGE:
+        return _run_here(part, tensors, feeds, where)
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        write_graph(str(place / _GRAPH), part)
+        fed = {}
+        for number, (name, value) in enumerate(feeds.items()):
+            file = f"{number}.npy" if isinstance(value, np.ndarray) else f"{number}.image"
+            fed[name] = file
+            if isinstance(value, np.ndarray):
+                np.save(place / file, value)
+            else:
+                (place / file).write_bytes(value)
+        job = {"tensors": list(tensors), "feeds": fed, "where": where}
+        (place / _JOB).write_text(json.dumps(job))
+        del part
+        command = [sys.executable, "-m", __name__, folder]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]
+            raise EngineError(lines[-1])
+        with np.load(place / _VALUES, allow_pickle=False) as held:
+            return [held[str(number)] for number in range(len(tensors))]
+
+
+def _run_here(
+    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str
+) -> list[npt.NDArray[np.float32]]:
+    graph = tf.Graph()
+    with graph.as_default(), naming(where):
+        found = import_light(graph_def, {}, [*feeds, *tensors])
+    config = tf.compat.v1.ConfigProto()
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    try:
+        feeding = dict(zip(found, feeds.values(), strict=False))
+        values = run(session, found[len(feeds) :], feeding)
+    finally:
+        session.close()
+    return [np.asarray(value, np.float32) for value in values]
+
+
+def _main(folder: str) -> None:
+    place = Path(folder)
+    job = json.loads((place / _JOB).read_text())
+    graph_def = schema.GraphDef.FromString((place / _GRAPH).read_bytes())
+    feeds = {
+        name: np.load(place / file) if file.endswith(".npy") else (place / file).read_bytes()
+        for name, file in job["feeds"].items()
+    }
+    values = _run_here(graph_def, job["tensors"], feeds, job["where"])
+    np.savez(place / _VALUES, **{str(number): value for number, value in enumerate(values)})  # type: ignore[arg-type]
+
+
+if __name__ == "__main__":
+    try:
+        _main(sys.argv[1])
+    except (InputError, EngineError) as error:
+        sys.exit(str(error))
