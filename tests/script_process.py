@@ -69,10 +69,13 @@ class ScriptProcess:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, arguments: tuple[object, ...], folder: Path) -> Finished:
+    def run(self, arguments: tuple[object, ...], folder: Path | str) -> Finished:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        folder = Path(folder).absolute()
         asked = [[*map(str, arguments)], str(folder), dict(os.environ)]
         print(json.dumps(asked), file=self._process.stdin)
         self._process.stdin.flush()
-        return Finished(*json.loads(self._process.stdout.readline()))
+        answer = self._process.stdout.readline()
+        assert answer, f"the process ended with {self._process.wait()}"
+        return Finished(*json.loads(answer))
