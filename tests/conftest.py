@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.head.scripts import Finished
+from tests.listing_script import Runner
 from tests.script_process import RunScript, ScriptProcess
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ def run_commands(run_script: RunScript) -> Callable[..., list[Finished]]:
         return [run_script(module, *command, cwd=cwd) for command in commands]
 
     return run
+
+
+@pytest.fixture(scope="module")
+def script(run_script: RunScript) -> Runner:
+    """`list_tensors`, in one process for a test file."""
+    return Runner(run_script)
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
