@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.head.scripts import Finished
+from tests.listing_script import Runner
 from tests.script_process import RunScript, ScriptProcess
 
 if TYPE_CHECKING:
@@ -43,6 +44,22 @@ def run_script() -> Iterator[RunScript]:
             return processes[module].run(arguments, cwd)
 
         yield run
+
+
+@pytest.fixture(scope="module")
+def run_commands(run_script: RunScript) -> Callable[..., list[Finished]]:
+    """`run_commands(module, commands, cwd=)`: the script once per list of arguments."""
+
+    def run(module: str, commands: list[list[object]], cwd: Path) -> list[Finished]:
+        return [run_script(module, *command, cwd=cwd) for command in commands]
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def script(run_script: RunScript) -> Runner:
+    """`list_tensors`, in one process for a test file."""
+    return Runner(run_script)
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,10 +23,16 @@ from absl.testing import flagsaver
 asked, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 module = importlib.import_module(sys.argv[1])
+before = {}
 for line in asked:
-    sys.argv[1:], folder = json.loads(line)
+    sys.argv[1:], folder, environment = json.loads(line)
     os.chdir(folder)
-    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, flagsaver.flagsaver():
+    for name in before.keys() - environment:
+        os.environ.pop(name, None)
+    os.environ.update(environment)
+    before = environment
+    flags = flagsaver.save_flag_values()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
         try:
@@ -39,6 +46,8 @@ for line in asked:
         sys.stdout.flush()
         sys.stderr.flush()
         texts = [os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0) for file in (out, err)]
+    # Those that an import has defined stay: it will not define them again.
+    flagsaver.restore_flag_values(flagsaver.save_flag_values() | flags)
     print(json.dumps([status, *(text.decode() for text in texts)]), file=answers, flush=True)
 """
 
@@ -60,9 +69,13 @@ class ScriptProcess:
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
 
-    def run(self, arguments: tuple[object, ...], folder: Path) -> Finished:
+    def run(self, arguments: tuple[object, ...], folder: Path | str) -> Finished:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps([[*map(str, arguments)], str(folder)]), file=self._process.stdin)
+        folder = Path(folder).absolute()
+        asked = [[*map(str, arguments)], str(folder), dict(os.environ)]
+        print(json.dumps(asked), file=self._process.stdin)
         self._process.stdin.flush()
-        return Finished(*json.loads(self._process.stdout.readline()))
+        answer = self._process.stdout.readline()
+        assert answer, f"the process ended with {self._process.wait()}"
+        return Finished(*json.loads(answer))

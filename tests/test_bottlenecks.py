@@ -1,4 +1,4 @@
-"""The command line of `bottlenecks`, in processes of its own, also on real networks."""
+"""The command line of `bottlenecks`, in a process of its own, also on real networks."""
 
 from __future__ import annotations
 
@@ -24,20 +24,28 @@ needs_real_data = pytest.mark.skipif(
 )
 
 
-def bottlenecks(*arguments, **options):
-    command = [sys.executable, "-m", "retrain_tools.bottlenecks", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, **options)
+@pytest.fixture(scope="module")
+def bottlenecks(run_script):
+    def bottlenecks(*arguments, cwd="."):
+        return run_script("retrain_tools.bottlenecks", *arguments, cwd=cwd)
+
+    return bottlenecks
 
 
-def error_of(*arguments, **options):
-    """Run what must fail: one `error:` line, nothing on stdout, exit status 2."""
-    result = bottlenecks(*arguments, **options)
-    assert result.returncode == 2, result.stderr
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
-    assert result.stderr.endswith(f"{line}\n")
-    return line.removeprefix("error: ")
+@pytest.fixture(scope="module")
+def error_of(bottlenecks):
+    """Runs what must fail: one `error:` line, nothing on stdout, exit status 2."""
+
+    def error_of(*arguments):
+        result = bottlenecks(*arguments)
+        assert result.status == 2, result.err
+        assert result.out == ""
+        assert "Traceback" not in result.err
+        [line] = [line for line in result.err.splitlines() if line.startswith("error: ")]
+        assert result.err.endswith(f"{line}\n")
+        return line.removeprefix("error: ")
+
+    return error_of
 
 
 @pytest.fixture(scope="module")
@@ -67,45 +75,40 @@ def photos(tmp_path):
 SCALING = ("--input_mean=127.5", "--input_std=127.5")
 
 
-def test_help_lists_every_flag():
+def test_help_lists_every_flag(bottlenecks):
     result = bottlenecks("--help")
-    assert result.returncode == 0
-    assert result.stderr == ""
-    assert result.stdout.startswith("Cache the bottleneck of every image in a folder")
-    flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", result.stdout, re.MULTILINE))
+    assert result.status == 0
+    assert result.err == ""
+    assert result.out.startswith("Cache the bottleneck of every image in a folder")
+    flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", result.out, re.MULTILINE))
     assert flags == {
         *("graph", "image_dir", "bottleneck_dir", "bottleneck_tensor", "pooling"),
         *("bottleneck_suffix", "trust_cache", "cache_format", "on_error"),
-        *(
-            "max_image_pixels",
-            "model_dir",
-            "tags",
-            "signature",
-            "output_node_names",
-            "preprocess",
-            "feed",
-        ),
+        *("precision", "batch_size", "threads", "self_check", "max_image_pixels", "model_dir"),
+        *("tags", "signature", "output_node_names", "preprocess", "feed"),
         *("weights", "weights_seed", "include_top", "resize"),
         *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
     }
-    assert "<avg|max|flatten|none>" in " ".join(result.stdout.split())
+    assert "<avg|max|flatten|none>" in " ".join(result.out.split())
 
 
-def test_a_first_and_a_second_run_and_one_with_another_scaling(graph, photos, tmp_path):
+def test_a_first_and_a_second_run_and_one_with_another_scaling(
+    bottlenecks, error_of, graph, photos, tmp_path
+):
     folder = tmp_path / "cache"
     arguments = (f"--graph={graph}", f"--image_dir={photos}", f"--bottleneck_dir={folder}")
     first = bottlenecks(*arguments, *SCALING)
-    assert first.returncode == 0, first.stderr
+    assert first.status == 0, first.err
     assert re.fullmatch(
-        rf"5 computed, 0 reused, 0 repaired, 0 failed \([\d.]+ images/s\): {folder}\n", first.stdout
+        rf"5 computed, 0 reused, 0 repaired, 0 failed \([\d.]+ images/s\): {folder}\n", first.out
     )
-    assert first.stderr == ""
+    assert first.err == ""
     text = (folder / "red/0.png.txt").read_text()
     colour = (np.array([255, 127, 0]) - 127.5) / 127.5
     expected = [*colour, *(2 * colour)]
     np.testing.assert_allclose([float(v) for v in text.split(",")], expected, atol=1e-5)
     second = bottlenecks(*arguments, *SCALING)
-    assert second.stdout == f"0 computed, 5 reused, 0 repaired, 0 failed: {folder}\n"
+    assert second.out == f"0 computed, 5 reused, 0 repaired, 0 failed: {folder}\n"
     message = error_of(*arguments, "--input_mean=0", "--input_std=255")
     assert f"The bottlenecks in {folder} were made by another graph or in another way" in message
     assert '"mean": 127.5' in message
@@ -129,21 +132,23 @@ def test_where_everything_is_cached_no_tensorflow_is_imported(graph, photos, tmp
     assert said == [("5 computed, 0", "True"), ("0 computed, 5", "False")]
 
 
-def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(graph, photos, tmp_path):
+def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(
+    bottlenecks, graph, photos, tmp_path
+):
     (photos / "red/1.png").write_bytes(b"no image")
     result = bottlenecks(f"--graph={graph}", "--image_dir=photos", cwd=tmp_path)
-    assert result.returncode == 0
+    assert result.status == 0
     assert re.fullmatch(
         r"4 computed, 0 reused, 0 repaired, 1 failed \([\d.]+ images/s\): bottlenecks\n",
-        result.stdout,
+        result.out,
     )
-    guess, failure = result.stderr.splitlines()
+    guess, failure = result.err.splitlines()
     assert guess.startswith(f"warning: {graph} is not in the catalogue")
     assert failure == "warning: photos/red/1.png is not a JPEG, PNG, GIF, BMP or WebP image"
     assert (tmp_path / "bottlenecks/red/4.png.txt").exists()
 
 
-def test_on_error_fail_stops(graph, photos, tmp_path):
+def test_on_error_fail_stops(error_of, graph, photos, tmp_path):
     (photos / "red/1.png").write_bytes(b"")
     message = error_of(
         *(f"--graph={graph}", f"--image_dir={photos}", f"--bottleneck_dir={tmp_path / 'cache'}"),
@@ -152,17 +157,17 @@ def test_on_error_fail_stops(graph, photos, tmp_path):
     assert message == f"{photos}/red/1.png is empty."
 
 
-def test_flags_that_must_be_given(graph):
+def test_flags_that_must_be_given(error_of, graph):
     assert error_of() == "--graph and --image_dir must be given; see --help."
     assert error_of(f"--graph={graph}") == "--image_dir must be given; see --help."
 
 
-def test_flags_that_are_wrong(graph):
+def test_flags_that_are_wrong(error_of, graph):
     assert "--pooling=average" in error_of("--pooling=average")
     assert "Did you mean: image_dir" in error_of("--image_dirs=x")
 
 
-def test_a_missing_folder_and_a_file_for_a_folder(graph, tmp_path):
+def test_a_missing_folder_and_a_file_for_a_folder(error_of, graph, tmp_path):
     gone = tmp_path / "gone"
     message = error_of(f"--graph={graph}", f"--image_dir={gone}")
     assert message == f"No such folder: {gone} (--image_dir)"
@@ -170,7 +175,7 @@ def test_a_missing_folder_and_a_file_for_a_folder(graph, tmp_path):
     assert message == f"{graph} is a file; --image_dir takes a folder of images."
 
 
-def test_a_wrong_tensor_gets_the_nearest_name(graph, photos):
+def test_a_wrong_tensor_gets_the_nearest_name(error_of, graph, photos):
     message = error_of(
         f"--graph={graph}", f"--image_dir={photos}", "--bottleneck_tensor=mean_color"
     )
@@ -178,13 +183,13 @@ def test_a_wrong_tensor_gets_the_nearest_name(graph, photos):
     assert "Did you mean 'mean_colour:0'? List them: list_tensors --graph=" in message
 
 
-def test_something_that_is_no_graph(photos, tmp_path):
+def test_something_that_is_no_graph(error_of, photos, tmp_path):
     path = tmp_path / "graph.pb"
     path.write_bytes(b"\x89PNG\r\n\x1a\n and so on")
     assert f"{path} is an image" in error_of(f"--graph={path}", f"--image_dir={photos}")
 
 
-def test_a_folder_that_cannot_be_made(graph, photos):
+def test_a_folder_that_cannot_be_made(error_of, graph, photos):
     message = error_of(
         f"--graph={graph}", f"--image_dir={photos}", f"--bottleneck_dir={graph}/cache", *SCALING
     )
@@ -217,14 +222,14 @@ def cached(folder, root, photo):
 
 
 @needs_real_data
-def test_mobilenet_gives_what_the_published_graph_gives(tmp_path):
+def test_mobilenet_gives_what_the_published_graph_gives(bottlenecks, tmp_path):
     root, folder = tmp_path / "orchids", tmp_path / "cache"
     photos = some_orchids(root, 3)
     assert len(photos) == 21
     result = bottlenecks(
         f"--graph={MOBILENET}", f"--image_dir={root}", f"--bottleneck_dir={folder}"
     )
-    assert result.stdout.startswith("21 computed, 0 reused, 0 repaired, 0 failed"), result.stderr
+    assert result.out.startswith("21 computed, 0 reused, 0 repaired, 0 failed"), result.err
     inputs = []
     for photo in photos:
         image = tf.cast(tf.io.decode_jpeg(photo.read_bytes(), channels=3), tf.float32)
@@ -238,13 +243,15 @@ def test_mobilenet_gives_what_the_published_graph_gives(tmp_path):
 
 
 @needs_real_data
-def test_the_2015_network_gives_what_its_graph_and_nearly_what_retrain_py_gave(tmp_path):
+def test_the_2015_network_gives_what_its_graph_and_nearly_what_retrain_py_gave(
+    bottlenecks, tmp_path
+):
     root, folder = tmp_path / "orchids", tmp_path / "cache"
     photos = some_orchids(root, 1)[::2]
     result = bottlenecks(
         f"--graph={NEAR_REAL}", f"--image_dir={root}", f"--bottleneck_dir={folder}"
     )
-    assert result.stdout.startswith("7 computed, 0 reused, 0 repaired, 0 failed"), result.stderr
+    assert result.out.startswith("7 computed, 0 reused, 0 repaired, 0 failed"), result.err
     with untouched(NEAR_REAL) as session:
         for photo in photos:
             [expected] = session.run(

@@ -17,7 +17,7 @@ from PIL import Image
 
 from tests.features import tiny
 from tests.features.fetching import alone, check, jpegs
-from tests.head.scripts import run_commands, run_script
+from tests.head.scripts import run_script
 from tests.opening import freeze_checkpoint
 from tests.slim.golden import run
 from tests.slim.test_freezing import save
@@ -66,7 +66,7 @@ def png(path: Path, seed: int) -> Path:
     return path
 
 
-def errors(tmp_path, commands: list[list[str]]) -> list[str]:
+def errors(run_commands, tmp_path, commands: list[list[str]]) -> list[str]:
     """Run what must fail: nothing on stdout, one `error:` line at the end, exit status 2."""
     found = []
     for done in run_commands(MODULE, commands, tmp_path):
@@ -78,7 +78,7 @@ def errors(tmp_path, commands: list[list[str]]) -> list[str]:
     return found
 
 
-def test_first_second_and_other_runs(graph, photos, tmp_path):
+def test_first_second_and_other_runs(run_commands, graph, photos, tmp_path):
     (photos / "b/7.jpg").write_bytes(b"<html>404</html>")
     flags = [f"--graph={graph}", "--image_dir=photos", "--output=out/f.npz"]
     flags.append("--tensors=pool/_reshape:0, conv/relu")
@@ -109,7 +109,9 @@ def test_first_second_and_other_runs(graph, photos, tmp_path):
         np.testing.assert_allclose(value, alone(graph, "pool/_reshape:0", path), atol=1e-4)
 
 
-def test_images_from_a_folder_a_list_and_the_command_line(graph, photos, tmp_path, monkeypatch):
+def test_images_from_a_folder_a_list_and_the_command_line(
+    run_commands, graph, photos, tmp_path, monkeypatch
+):
     (tmp_path / "list.txt").write_bytes(b"photos/b/5.jpg\r\n\r\nphotos/a/4.jpg\r\nphotos/b/5.jpg")
     paths = [str(path.relative_to(tmp_path)) for path in map(Path, jpegs(photos / "a"))]
     flags = [f"--graph={graph}", "--tensors=softmax", "--output=f.npz"]
@@ -128,7 +130,7 @@ def test_images_from_a_folder_a_list_and_the_command_line(graph, photos, tmp_pat
 
 
 def test_a_second_run_for_one_image_keeps_the_others_and_their_labels(
-    run_script, graph, photos, tmp_path
+    run_commands, run_script, graph, photos, tmp_path
 ):
     """Ten rows became one without a word."""
     (photos / "notes.txt").write_text("")
@@ -187,7 +189,9 @@ def test_raw_pixels_are_fed_as_they_are(run_script, pixel_graph, photos, tmp_pat
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-4)
 
 
-def test_end_points_of_a_checkpoint_and_of_the_graph_frozen_from_it(checkpoint, tmp_path):
+def test_end_points_of_a_checkpoint_and_of_the_graph_frozen_from_it(
+    run_commands, checkpoint, tmp_path
+):
     paths = [str(png(tmp_path / "photos" / f"{n}.png", n)) for n in range(5)]
     names = ["Conv2d_5_pointwise", "AvgPool_1a", "MobilenetV1/Logits/SpatialSqueeze:0"]
     common = [f"--tensors={','.join(names)}", *paths]
@@ -220,7 +224,7 @@ def test_end_points_of_a_checkpoint_and_of_the_graph_frozen_from_it(checkpoint, 
                     np.testing.assert_allclose(ours[name][row], expected[name][0], atol=1e-4)
 
 
-def test_errors(graph, checkpoint, photos, tmp_path):
+def test_errors(run_commands, graph, checkpoint, photos, tmp_path):
     (tmp_path / "empty.txt").write_text("\n")
     (tmp_path / "theirs.npz").write_text("")
     use = [f"--graph={graph}", "--output=f.npz"]
@@ -259,7 +263,7 @@ def test_errors(graph, checkpoint, photos, tmp_path):
         ([f"--graph={graph}", "--output=photos/a/0.jpg/f.npz", one],
          r"^photos/a/0\.jpg is a file; results cannot be written to"),
     ]  # fmt: skip
-    found = errors(tmp_path, [*wanted.values(), *(command for command, _ in several)])
+    found = errors(run_commands, tmp_path, [*wanted.values(), *(command for command, _ in several)])
     assert found[: len(wanted)] == list(wanted)
     for text, (_, pattern) in zip(found[len(wanted) :], several, strict=True):
         assert re.search(pattern, text), text
@@ -283,7 +287,7 @@ def test_names_of_any_bytes_and_a_bad_image_among_them(graph, photos, tmp_path):
     assert failures == b"image,reason\nphotos/a/\xfe.jpg,is empty\n"
 
 
-def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(graph, photos, tmp_path):
+def test_ctrl_c_stops_with_130_and_the_next_run_goes_on(run_script, graph, photos, tmp_path):
     """The last image is a pipe, where the script waits until we have pressed Ctrl-C."""
     os.mkfifo(photos / "z.jpg")
     command = [sys.executable, "-m", MODULE, f"--graph={graph}", "--output=f.npz"]

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from head.graphs import drawn_image, graph_2015, jpeg, read_graph, run
-from head.scripts import run_commands, run_script
 
 from retrain_tools.graphdef.note import write_labels
 
@@ -85,7 +84,7 @@ def files_in(root: Path) -> set[Path]:
     return {path for path in root.rglob("*") if path.is_file()}
 
 
-def test_labels_of_the_note_win_over_files_and_files_need_no_flag(root):
+def test_labels_of_the_note_win_over_files_and_files_need_no_flag(run_commands, root):
     photo = "photos/Daisy/0.jpg"
     noted, plain = run_commands(
         SCRIPT, [[*GRAPH, "--top_k=5", photo], ["--graph=plain.pb", photo]], cwd=root
@@ -100,7 +99,7 @@ def test_labels_of_the_note_win_over_files_and_files_need_no_flag(root):
 
 
 @pytest.mark.parametrize("ending", ["csv", "json"])
-def test_an_output_file_has_what_is_printed_without_it(root, tmp_path, ending):
+def test_an_output_file_has_what_is_printed_without_it(run_commands, root, tmp_path, ending):
     output = tmp_path / "new" / f"labels.{ending}"
     before = files_in(root)
     written, printed = run_commands(
@@ -123,7 +122,7 @@ def test_an_output_file_has_what_is_printed_without_it(root, tmp_path, ending):
         ]
 
 
-def test_an_output_file_stays_as_it_was_where_the_job_ends_early(root, tmp_path):
+def test_an_output_file_stays_as_it_was_where_the_job_ends_early(run_script, root, tmp_path):
     output = tmp_path / "labels.csv"
     output.write_text("earlier")
     result = run_script(SCRIPT, *GRAPH, f"--output={output}", "--on_error=fail", "photos", cwd=root)
@@ -133,7 +132,7 @@ def test_an_output_file_stays_as_it_was_where_the_job_ends_early(root, tmp_path)
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_folders_of_classes_give_the_figures_of_the_graph(root, tmp_path):
+def test_folders_of_classes_give_the_figures_of_the_graph(run_commands, root, tmp_path):
     before = files_in(root)
     metrics, output = tmp_path / "metrics.json", tmp_path / "rows.csv"
     text, as_json = run_commands(
@@ -167,7 +166,9 @@ def test_folders_of_classes_give_the_figures_of_the_graph(root, tmp_path):
     assert len(list(csv.DictReader(output.open()))) == 12 * 5 + 1
 
 
-def test_figures_go_into_metrics_json_unless_another_file_or_none_is_named(root, tmp_path):
+def test_figures_go_into_metrics_json_unless_another_file_or_none_is_named(
+    run_commands, root, tmp_path
+):
     graph, photos = root / "noted.pb", root / "photos"
     command = [f"--graph={graph}", f"--image_dir={photos}", "--evaluate", "--format=json"]
     before = files_in(root)
@@ -181,7 +182,7 @@ def test_figures_go_into_metrics_json_unless_another_file_or_none_is_named(root,
 
 
 @pytest.fixture(scope="module")
-def wrong(root):
+def wrong(run_commands, root):
     commands = [command for command, _ in WRONG.values()]
     return dict(zip(WRONG, run_commands(SCRIPT, commands, cwd=root), strict=True))
 
@@ -194,7 +195,7 @@ def test_a_wrong_command_says_what_is_wrong(wrong, name):
 
 
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no {DATA}")
-def test_the_published_mobilenet_finds_the_label_file_of_its_1001_classes():
+def test_the_published_mobilenet_finds_the_label_file_of_its_1001_classes(run_commands):
     folder = DATA / "mobilenet_v1_0.25_128"  # with retrained_labels.txt, of six classes
     photo = next((DATA / "orchids" / "images").glob("*/*.jpg"))
     graph = f"--graph={folder / 'frozen_graph.pb'}"

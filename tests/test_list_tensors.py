@@ -12,78 +12,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pytest
 
 from retrain_tools.quiet_tensorflow import tf
+from tests.listing_script import ROOT, Ended, Runner
 
-ROOT = Path(__file__).resolve().parents[1]
 MOBILENET = ROOT / "../shared/data/mobilenet_v1_0.25_128"
-SERVER = """
-import contextlib, io, json, os, sys
-from absl.testing import flagsaver
-from retrain_tools import list_tensors
-
-for line in sys.stdin:
-    sys.argv[1:], environment = json.loads(line)
-    os.environ.update(environment)
-    out, err = io.StringIO(), io.StringIO()
-    with flagsaver.flagsaver(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            list_tensors.script()
-        except SystemExit as exit:
-            status = exit.code
-    for name in environment:
-        del os.environ[name]
-    print(json.dumps([status, out.getvalue(), err.getvalue()]), flush=True)
-"""
-
-
-class Ended(NamedTuple):
-    status: int
-    stdout: str
-    stderr: str
-
-
-class Runner:
-    """Runs the script again and again in another process."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-
-    def run(self, *arguments: object, **environment: str) -> Ended:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        print(json.dumps([[str(a) for a in arguments], environment]), file=self.process.stdin)
-        self.process.stdin.flush()
-        return Ended(*json.loads(self.process.stdout.readline()))
-
-    def listed(self, *arguments: object, **environment: str) -> tuple[str, str]:
-        """What a run that succeeds prints on stdout and on stderr."""
-        status, stdout, stderr = self.run(*arguments, **environment)
-        assert status == 0, stderr
-        return stdout, stderr
-
-    def error_of(self, *arguments: object) -> str:
-        status, stdout, stderr = self.run(*arguments)
-        assert (status, stdout) == (2, "")
-        assert stderr.startswith("error: ")
-        assert stderr.count("\n") == 1
-        return stderr.removeprefix("error: ").removesuffix("\n")
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[Runner]:
-    command = [sys.executable, "-c", SERVER]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        yield Runner(process)
-        process.communicate(timeout=30)
 
 
 def run_alone(*arguments: object) -> Ended:

@@ -8,7 +8,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +17,10 @@ import pytest
 
 from retrain_tools.graphdef import schema
 from retrain_tools.quiet_tensorflow import tf
+from tests.listing_script import ROOT, Runner
 from tests.sources.corpus import SIZE, Written
-from tests.test_list_tensors import ROOT, SERVER, Runner
 
 GRAPHLESS = ("keras weights", "tflite")
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[Runner]:
-    command = [sys.executable, "-c", SERVER]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        yield Runner(process)
-        process.communicate(timeout=30)
 
 
 def embedded(page: Path) -> dict[str, Any]:

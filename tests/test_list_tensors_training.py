@@ -5,28 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from retrain_tools.quiet_tensorflow import tf
 from tests.graphdef.tiny_graphs import real
-from tests.test_list_tensors import ROOT, SERVER, Runner
+from tests.listing_script import Runner
 
 v1 = tf.compat.v1
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[Runner]:
-    command = [sys.executable, "-c", SERVER]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        yield Runner(process)
-        process.communicate(timeout=30)
 
 
 @pytest.fixture(scope="module")

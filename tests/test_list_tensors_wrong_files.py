@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pickle
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,19 +11,9 @@ import pytest
 import retrain_tools
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
-from tests.test_list_tensors import ROOT, SERVER, Runner
+from tests.listing_script import ROOT, Runner
 
 LOOKS = ([], ["--summary"], ["--variables"], ["--signatures"], ["--html=never.html"])
-
-
-@pytest.fixture(scope="module")
-def script() -> Iterator[Runner]:
-    command = [sys.executable, "-c", SERVER]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        yield Runner(process)
-        process.communicate(timeout=30)
 
 
 def refusal(script: Runner, path: object) -> str:

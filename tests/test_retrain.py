@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from head.graphs import graph_2015, prepared, read_graph, run
 from head.photos import COLOURS, write_photos
-from head.scripts import run_commands, run_script
+from head.scripts import run_script
 
 from retrain_tools.sources.hub_handles import cache_folder
 
@@ -160,7 +160,7 @@ class TestTheOldCommand:
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_distortions_run_end_to_end_and_the_defaults_go_to_the_output_folder(tmp_path):
+def test_distortions_run_end_to_end_and_the_defaults_go_to_the_output_folder(run_script, tmp_path):
     write_photos(tmp_path / "photos", count=8)
     (tmp_path / "graph.pb").write_bytes(graph_2015().SerializeToString())
     done = run_script(
@@ -267,7 +267,7 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def refusals(tmp_path_factory):
+def refusals(run_commands, tmp_path_factory):
     """The folder, what every wrong command gave, and the files before and after."""
     root = tmp_path_factory.mktemp("errors")
     write_photos(root / "photos", count=4)

@@ -13,7 +13,7 @@ import pytest
 import tensorflow as tf
 from head.graphs import DEPTH, drawn_image, graph_2015, jpeg, pixel_graph, read_graph, run
 from head.photos import write_photos
-from head.scripts import run_commands, run_script
+from head.scripts import run_script
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 SCRIPT = "retrain_tools.retrain"
@@ -262,7 +262,7 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def refusals(home, tmp_path_factory):
+def refusals(run_commands, home, tmp_path_factory):
     root = tmp_path_factory.mktemp("refused")
     for name in ("cache", "photos"):
         (root / name).symlink_to(home / name)

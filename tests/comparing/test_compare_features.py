@@ -9,13 +9,13 @@ import sys
 
 import numpy as np
 
-from tests.head.scripts import run_commands, run_script
+from tests.head.scripts import run_script
 
 MODULE = "retrain_tools.compare_features"
 PHOTOS = "--image_dir=photos"
 
 
-def test_what_agrees_what_differs_and_what_is_wrong(here) -> None:
+def test_what_agrees_what_differs_and_what_is_wrong(run_commands, here) -> None:
     """Exit status 0, 1 and 2; the result on stdout, and errors in one line on stderr."""
     pooled = ["--tensor_a=conv_1/relu", "graph.pb", "bottlenecks", PHOTOS]
     (here / "list.txt").write_text("photos/a/0.jpg\nphotos/b/1.jpg\n")
@@ -55,7 +55,7 @@ def test_what_agrees_what_differs_and_what_is_wrong(here) -> None:
     assert (here / "pages/why.html").read_text().startswith("<!DOCTYPE html>")
 
 
-def test_a_network_of_keras_beside_a_graph(here) -> None:
+def test_a_network_of_keras_beside_a_graph(run_script, here) -> None:
     """Its flags are for the side that it is; the depths differ, so values are not compared."""
     done = run_script(
         MODULE, "keras:MobileNetV2", "graph.pb", "--weights=none", PHOTOS, "--max_images=4",
@@ -71,7 +71,7 @@ def test_a_network_of_keras_beside_a_graph(here) -> None:
     assert told["explanation"]["causes"] == []
 
 
-def test_errors(here) -> None:
+def test_errors(run_commands, here) -> None:
     np.savez("strange.npz", pool=np.zeros((2, 3)), images=["x.jpg", "y.jpg"])
     (here / "bad.pkl").write_bytes(b"cos\nsystem\n(S'touch ran'\ntR.")
     (here / "cut.npy").write_bytes(b"\x93NUMPY")
