@@ -19,7 +19,6 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
@@ -158,7 +157,7 @@ class _PartIsImportedError(Exception):
     """Ends the import of a stand-in: Python then forgets it, and can import the package later."""
 
 
-class _StandIn(Loader):
+class _StandIn:
     """Finds and loads a module `tensorflow` that has the package's place and nothing else.
 
     A module inside the package can be imported as long as there is one. Another thread that
@@ -172,9 +171,13 @@ class _StandIn(Loader):
         """Return the stand-in's spec."""
         if name != "tensorflow" or threading.get_ident() != self._thread:
             return None
-        spec = ModuleSpec(name, self, origin=self._package.origin, is_package=True)
+        loader: Any = self
+        spec = ModuleSpec(name, loader, origin=self._package.origin, is_package=True)
         spec.submodule_search_locations = self._package.submodule_search_locations
         return spec
+
+    def create_module(self, _: ModuleSpec) -> None:
+        """Let Python make the module."""
 
     def exec_module(self, module: ModuleType) -> None:
         """Import the part, after what the package does before and after all imports."""
@@ -188,7 +191,9 @@ class _StandIn(Loader):
             if kernels.exists():  # until TensorFlow 2.18
                 library = importlib.import_module("tensorflow.python.framework.load_library")
                 library.load_library(str(kernels))
-            importlib.import_module("tensorflow.python.ops.array_ops")  # takes NumPy's arrays
+            importlib.import_module(
+                "tensorflow.python.ops.math_ops"
+            )  # registers tensors' operators
             importlib.import_module(self._part)
         finally:
             _folders.hide()
@@ -203,7 +208,7 @@ def _of_the_package(stand_in: ModuleType, name: str) -> Any:
     return getattr(package, name)
 
 
-class _Folders(Loader):
+class _Folders:
     """Keeps the packages inside TensorFlow out of Python's sight, and gives them back.
 
     Without them, an import of any other module inside TensorFlow begins with TensorFlow's own
@@ -225,7 +230,8 @@ class _Folders(Loader):
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         """Return a spec by which Python gets a package back."""
-        return ModuleSpec(name, self, is_package=True) if name in self._hidden else None
+        loader: Any = self
+        return ModuleSpec(name, loader, is_package=True) if name in self._hidden else None
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
         """Return the package itself."""

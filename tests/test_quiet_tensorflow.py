@@ -10,9 +10,14 @@ import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from retrain_tools import quiet_tensorflow
+from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.build import new_constant, new_node
+from retrain_tools.graphdef.dtypes import FLOAT32
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., str]
@@ -78,6 +83,42 @@ def run(tmp_path: Path) -> Run:
         return done.stderr
 
     return run
+
+
+SCRIPTS = {
+    "bottlenecks": "--image_dir=photos --bottleneck_dir=TIME --bottleneck_tensor=features:0",
+    "fetch_tensors": "--tensors=features:0 --output=TIME.npz photos/red/0.png",
+    "label_image": "--labels=labels.txt --output_layer=scores:0 photos/red/0.png",
+}
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_scripts_run_a_network_without_the_package(run: Run, tmp_path: Path, script: str) -> None:
+    graph = schema.GraphDef()
+    graph.node.extend(
+        [
+            new_node("input", "Placeholder", dtype=FLOAT32, shape=(None, 8, 8, 3)),
+            new_constant("axes", np.array([1, 2], np.int32)),
+            new_node("features", "Mean", ["input", "axes"], T=FLOAT32),
+            new_node("scores", "Softmax", ["features"], T=FLOAT32),
+        ]
+    )
+    (tmp_path / "graph.pb").write_bytes(graph.SerializeToString())
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
+    (tmp_path / "photos/red").mkdir(parents=True)
+    Image.new("RGB", (9, 7), (255, 0, 0)).save(tmp_path / "photos/red/0.png")
+    for time in ("first", "second"):  # without and with the plan that is kept
+        flags = SCRIPTS[script].replace("TIME", time).split()
+        lines = f"""
+        import sys
+        from retrain_tools import {script} as script
+        sys.argv[1:] = ["--graph=graph.pb", "--input_mean=0", "--input_std=255", *{flags}]
+        try:
+            script.script()
+        except SystemExit as end:
+            assert not end.code
+        """
+        run(lines, ALONE, XDG_CACHE_HOME=str(tmp_path / "kept"))
 
 
 def used_names(path: Path) -> Iterator[str]:
@@ -204,6 +245,38 @@ def test_models_are_saved_and_converted_after_graphs_were_run(run: Run) -> None:
     assert interpreter.get_tensor(output["index"]).tolist() == [6.0]
     """
     run(GRAPH, ALONE, lines)
+
+
+def test_an_op_of_a_library_that_the_package_loads_is_found(run: Run) -> None:
+    lines = """
+    from retrain_tools.engine.importing import import_light
+    from retrain_tools.graphdef import schema
+    from retrain_tools.graphdef.build import new_node
+
+    light = schema.GraphDef()
+    light.node.append(new_node("audio", "Placeholder", dtype=tf.int16.as_datatype_enum))
+    light.node.append(new_node("features", "AudioMicrofrontend", ["audio"]))
+    with tf.Graph().as_default():
+        [features] = import_light(light, {}, ["features:0"])
+    assert features.shape.rank == 2
+    """
+    names = """
+    import sys
+    from retrain_tools import quiet_tensorflow
+    quiet_tensorflow._MODULES["int16"] = "tensorflow.python.framework.dtypes"
+    from retrain_tools.quiet_tensorflow import tf
+    tf.compat.v1.import_graph_def
+    """
+    run(names, ALONE, lines, WHOLE)
+
+
+def test_operators_of_tensors_work(run: Run) -> None:
+    lines = """
+    from retrain_tools.quiet_tensorflow import tf
+    assert ((tf.constant([1.0, 2.0]) - 1) / 2).numpy().tolist() == [0.0, 0.5]
+    assert tf.constant([1, 2])[1].numpy() == 2
+    """
+    run(lines)
 
 
 def test_a_package_that_is_imported_already_is_used(run: Run) -> None:

@@ -35,8 +35,8 @@ from absl import flags
 from benchmarks import bars
 from benchmarks.chart import write_chart
 from benchmarks.machine import machine, machine_line
-from benchmarks.records import Record, table
-from benchmarks.setting import Setting
+from benchmarks.records import LeftOut, Record, table
+from benchmarks.setting import PRECISIONS, Setting
 from benchmarks.subjects import NETWORKS
 
 from retrain_tools import command_line, files
@@ -46,13 +46,20 @@ SECTIONS = ("limits", "extraction", "start", "training", "explorer", "memory", "
 INPUTS = ("alone", "small", "large")
 PEERS = ("original", "keras", "openvino", "onnx", "xla")
 _CLOCKS = {"wall": "the clock", "cpu": "CPU time"}
-_CHOICES = {"sections": SECTIONS, "networks": NETWORKS, "inputs": INPUTS, "against": PEERS}
+_CHOICES = {
+    "sections": SECTIONS,
+    "networks": NETWORKS,
+    "inputs": INPUTS,
+    "against": PEERS,
+    "precisions": PRECISIONS,
+}
 
 flags.DEFINE_string("graph", None, "Graph with an encoded image input: inception-2015-12-05.")
 flags.DEFINE_string("image_dir", None, "Folder of JPEG images in class folders.")
 flags.DEFINE_list("sections", list(SECTIONS), "What to measure.")
 flags.DEFINE_list("networks", list(NETWORKS), "Networks of extraction; slim's get random weights.")
 flags.DEFINE_list("inputs", list(INPUTS), "Of extraction: prepared pixels, small or large photos.")
+flags.DEFINE_list("precisions", list(PRECISIONS), "Of extraction and memory.")
 flags.DEFINE_list("against", list(PEERS), "Whom extraction is compared with.")
 flags.DEFINE_integer("rounds", 3, "Times each is measured, in turns; odd.", lower_bound=1)
 flags.DEFINE_integer("images", 200, "Small photos of a measurement.", lower_bound=5)
@@ -86,9 +93,12 @@ def main(_: list[str]) -> None:
         measured = []
         for name in FLAGS.sections:
             section = importlib.import_module(f"benchmarks.{name}")
-            for records in section.sections(setting):
-                measured += records
-                _write(output / "benchmark.json", about, measured)
+            try:
+                for records in section.sections(setting):
+                    measured += records
+                    _write(output / "benchmark.json", about, measured)
+            except LeftOut as reason:  # of what is needed before anything is compared
+                raise InputError(f"The section {name} cannot be measured: {reason}.") from reason
     records = _read(output / "benchmark.json")
     text = "\n".join(
         [
@@ -102,7 +112,7 @@ def main(_: list[str]) -> None:
     print(f"\n{text}", end="")
     files.write_text(output / "benchmark.txt", text)
     try:
-        title = machine_line(about).splitlines()[0]
+        title = f"{machine_line(about).splitlines()[0]}; medians by {_CLOCKS[FLAGS.clock]}"
         write_chart(records, title, FLAGS.clock, output / "benchmark.png")
     except InputError as error:
         print(f"no chart: {error}")

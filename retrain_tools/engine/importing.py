@@ -23,11 +23,11 @@ def import_light(light: Any, tensors: Mapping[str, Any], fetches: Sequence[str] 
         The tensors that `fetches` name; in a graph with other nodes their names may differ.
 
     Raises:
-        ValueError: TensorFlow does not accept the graph.
+        ValueError, OpError: TensorFlow does not accept the graph.
     """
     try:
         return _import(light, tensors, fetches)
-    except ValueError as error:
+    except (ValueError, tf.errors.OpError) as error:
         # A few of TensorFlow's ops lie in libraries that only the package itself loads.
         if "Op type not registered" not in str(error) or "tensorflow" in sys.modules:
             raise

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
+from retrain_tools.features.decimals import shortest_decimals
 from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import ImageFile
 
@@ -27,7 +28,7 @@ IMAGE_ENDS = "|".join(map(re.escape, EXTENSIONS))
 """A pattern for the ends of the names of images."""
 
 _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
-_COMMA = ord(",")
+_COMMA, _SPACE = ord(","), ord(" ")
 
 
 class DamagedBottleneckError(Exception):
@@ -127,7 +128,7 @@ def of_depth(vector: Vector, depth: int) -> Vector:
 
 def format_bottleneck(vector: Vector) -> str:
     """Return the shortest decimals that read back to the same float32 values, comma-separated."""
-    return ",".join(map(str, vector))
+    return shortest_decimals(np.ascontiguousarray(vector, np.float32))
 
 
 def parse_bottleneck(text: bytes) -> Vector:
@@ -136,15 +137,16 @@ def parse_bottleneck(text: bytes) -> Vector:
     Raises:
         DamagedBottleneckError: something is not a number, or not a finite one.
     """
+    characters = np.frombuffer(text, np.uint8)
+    if characters.min(initial=255) <= _SPACE:  # fromstring takes more of these than it should
+        return _parse_carefully(text)
     try:
         # The number behind tells whether all was read: where something is odd, reading ends early.
-        read = np.fromstring(text + b",0", np.float32, sep=",")
+        vector = np.fromstring(text + b",0", np.float32, sep=",")[:-1]
     except (ValueError, DeprecationWarning):  # older NumPy warns
         return _parse_carefully(text)
-    vector = read[:-1]
-    commas = np.count_nonzero(np.frombuffer(text, np.uint8) == _COMMA)
-    is_plain = len(vector) == commas + 1 and np.isfinite(vector).all()
-    return vector if is_plain else _parse_carefully(text)
+    is_plain = len(vector) == np.count_nonzero(characters == _COMMA) + 1
+    return vector if is_plain and np.isfinite(vector).all() else _parse_carefully(text)
 
 
 def _parse_carefully(text: bytes) -> Vector:

@@ -84,6 +84,17 @@ def test_what_was_found_by_running_is_there_the_next_time(
         assert (again.known, again.batch_size) == (known, 2)
 
 
+def test_the_size_of_batches_that_is_asked_for_counts_more_than_the_fastest(
+    standin: FrozenGraph, tmp_path: Path
+) -> None:
+    running = RunSettings(model_dir=str(tmp_path))
+    with Body(standin, [BOTTLENECK], running) as body:
+        body.learn(fastest=4)
+    with Body(standin, [BOTTLENECK], dataclasses.replace(running, batch_size=3)) as body:
+        assert body.batch_size == 3
+        assert len(body.run(np.zeros((3, *standin.spec.image_size, 3), np.float32))[0]) == 3
+
+
 def test_values_of_a_plan_that_was_read_are_those_of_the_one_that_was_made(
     standin: FrozenGraph, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ import time
 import numpy as np
 import pytest
 
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.errors import InputError
 from retrain_tools.features.cache import parse_bottleneck
 from retrain_tools.features.fill import CacheOptions, fill_cache
@@ -124,7 +125,8 @@ def test_the_vectors_are_those_of_the_images_in_their_order(frozen, images, fold
         return prepare(self, image)
 
     monkeypatch.setattr(ImagePreparation, "prepare", slowly)
-    report = fill_cache(frozen, images, CacheOptions(str(folder)), with_vectors=True)
+    options = CacheOptions(str(folder), running=RunSettings(self_check=False))  # it prepares, too
+    report = fill_cache(frozen, images, options, with_vectors=True)
     assert counts(report) == (6, 6, 0, 0)
     assert len(prepared_in) == 3, "a worker for each batch, and 8 are allowed"
     assert report.vectors.shape == (12, 256)

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from retrain_tools.engine.shapes import infer_tensors, tensor_shapes
+from retrain_tools.engine import shapes
+from retrain_tools.engine.shapes import infer_tensors, tensor_shape, tensor_shapes
 from retrain_tools.graphdef.tensors import (
     Tensor,
     consumers_by_tensor,
@@ -150,6 +151,25 @@ def test_newer_and_missing_attributes_are_tolerated() -> None:
             node.attr["_made_by_a_later_version"].b = True
         node.attr.pop("Tshape", None)
     assert tensor_shapes(graph_def)["pool_3/_reshape:0"] == (1, 28)
+
+
+def test_one_shape_is_found_by_the_rules_or_by_tensorflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph_def = inception_like()
+    add_constant(graph_def, "square", np.eye(3, dtype=np.float32))
+    add(graph_def, "inverse", "MatrixInverse", ["square"], T=tf.float32)
+    assert "inverse:0" in {t.name for t in list_tensors(graph_def) if t.shape is None}
+    assert tensor_shape(graph_def, "inverse:0") == (3, 3)
+    assert tensor_shape(graph_def, "no_such_node:0") is None
+    wanted = tensor_shapes(graph_def)
+
+    def no_tensorflow(_: Any) -> Any:
+        raise AssertionError("TensorFlow is asked")
+
+    monkeypatch.setattr(shapes, "tensor_shapes", no_tensorflow)
+    known = [tensor.name for tensor in list_tensors(graph_def) if tensor.shape is not None]
+    assert "pool_3/_reshape:0" in known
+    for name in known:
+        assert tensor_shape(graph_def, name) == wanted[name], name
 
 
 @BOTH_WAYS

@@ -219,6 +219,7 @@ def test_a_whole_run_prints_its_tables_and_writes_figures_and_chart(tmp_path: Pa
         f"--graph={graph}", f"--image_dir={tmp_path / 'photos'}", f"--output_dir={output}",
         f"--work_dir={tmp_path / 'work'}", "--sections=extraction", "--networks=inception_2015",
         "--inputs=small", "--against=original", "--images=8", "--rounds=1",
+        "--precisions=float32",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads((output / "benchmark.json").read_text())
@@ -253,3 +254,16 @@ def test_a_whole_run_prints_its_tables_and_writes_figures_and_chart(tmp_path: Pa
 def test_wrong_flags_are_one_line(flag: str, message: str, tmp_path: Path) -> None:
     done = _run("--graph=graph.pb", "--image_dir=photos", f"--output_dir={tmp_path}", flag)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {message}\n")
+
+
+def test_a_section_that_cannot_begin_says_why(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    done = _run(
+        "--graph=nowhere.pb", f"--image_dir={photos}", f"--output_dir={tmp_path}",
+        f"--work_dir={tmp_path / 'work'}", "--sections=memory",
+    )  # fmt: skip
+    assert done.returncode == 2
+    start = "error: The section memory cannot be measured: failed: "
+    assert done.stderr.startswith(start), done.stderr
+    assert "No such file: " in done.stderr

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.peer_keras import NETWORKS as KERAS
 from benchmarks.processes import measured
 from benchmarks.records import LeftOut, Record
-from benchmarks.setting import PRECISIONS, Setting
+from benchmarks.setting import Setting
 from benchmarks.subjects import large_photos, network, small_photos
 
 ORIGINAL = "retrain.py's way"
@@ -46,10 +46,10 @@ def _alone(setting: Setting, folder: Path) -> dict[str, Callable[[], Any]]:
         OURS(precision): partial(
             measured, "ours.alone", setting.kept, precision=precision, **common
         )
-        for precision in PRECISIONS
+        for precision in setting.precisions
     }
     if "openvino" in setting.against:
-        for precision in PRECISIONS:
+        for precision in setting.precisions:
             ways[OPENVINO(precision)] = partial(
                 measured, "peer_openvino.alone", setting.kept, precision=precision, **common
             )
@@ -67,7 +67,7 @@ def _to_cache(
     ways: dict[str, Callable[[], Any]] = {}
     if "original" in setting.against:
         ways[ORIGINAL] = partial(measured, "ours.one_per_call", **common)
-    for precision in PRECISIONS:
+    for precision in setting.precisions:
         ways[OURS(precision)] = partial(
             measured, "ours.to_cache", setting.kept, precision=precision, **common
         )

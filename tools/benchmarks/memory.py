@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.ours import run_settings
 from benchmarks.processes import script, whole
 from benchmarks.records import LeftOut, Record
-from benchmarks.setting import PRECISIONS, Setting
+from benchmarks.setting import Setting
 from benchmarks.subjects import OWN, network, small_photos
 
 WAY = "{:,} images".format
@@ -19,7 +19,7 @@ WAY = "{:,} images".format
 def sections(setting: Setting) -> Iterator[list[Record]]:
     """Measure the 2015 graph in both precisions."""
     graph = network(setting, OWN) / "graph.pb"
-    for precision in PRECISIONS:
+    for precision in setting.precisions:
         ways = {
             WAY(count): partial(_peak, setting, str(graph), precision, count)
             for count in setting.memory_images

@@ -25,6 +25,7 @@ class Setting:
     networks: Sequence[str] = ()
     against: Sequence[str] = ()
     inputs: Sequence[str] = ()
+    precisions: Sequence[str] = PRECISIONS
     steps: int = 4000
     vectors: int = 10_000
     memory_images: Sequence[int] = (500, 8000)

@@ -42,8 +42,8 @@ def write_network(folder: str, name: str, graph: str) -> bool:
     """
     from retrain_tools.engine.plan import plan_body
     from retrain_tools.features.extractor import Extractor
+    from retrain_tools.graphdef.build import new_constant
     from retrain_tools.graphdef.save import write_graph
-    from retrain_tools.quiet_tensorflow import tf
     from retrain_tools.sources.open import open_model
 
     to = Path(folder)
@@ -56,15 +56,10 @@ def write_network(folder: str, name: str, graph: str) -> bool:
     frozen = open_model(str(to / "graph.pb")).frozen()
     spec = frozen.spec
     light, weights = plan_body(frozen.graph_def, spec, [spec.bottleneck])
-    body = tf.compat.v1.GraphDef.FromString(light.SerializeToString())
-    for node in body.node:
+    for node in light.node:
         if node.name in weights:
-            constant, value = node.name, tf.make_tensor_proto(weights[node.name])
-            node.Clear()
-            node.name, node.op = constant, "Const"
-            node.attr["dtype"].type = value.dtype
-            node.attr["value"].tensor.CopyFrom(value)
-    (to / "body.pb").write_bytes(body.SerializeToString())
+            node.CopyFrom(new_constant(node.name, weights[node.name]))
+    write_graph(str(to / "body.pb"), light)
     size = (_PROBES, *spec.image_size, spec.channels)
     drawn = np.random.default_rng(0).integers(0, 256, size, np.uint8)
     mean = np.broadcast_to(np.float32(0 if spec.mean is None else spec.mean), spec.channels)
