@@ -183,20 +183,12 @@ def retrain(
         >>> result.labels, result.head.biases.shape
         (['disc', 'square'], (2,))
     """
-    cache = CacheOptions(
-        bottleneck_dir=str(bottleneck_dir or Path(output_dir) / "bottlenecks"),
-        pooling=pooling,
-        running=running,
-    )
+    place = str(bottleneck_dir or Path(output_dir) / "bottlenecks")
     settings = settings_in(
         str(output_dir),
         image_dir=str(image_dir),
-        cache=cache,
-        training=TrainingSettings(
-            how_many_training_steps=how_many_training_steps,
-            learning_rate=learning_rate,
-            seed=seed,
-        ),
+        cache=CacheOptions(place, pooling=pooling, running=running),
+        training=TrainingSettings(how_many_training_steps, learning_rate, seed=seed),
         testing_percentage=testing_percentage,
         validation_percentage=validation_percentage,
         keep_folder_names=keep_folder_names,
