@@ -192,11 +192,7 @@ def retrain(
         str(output_dir),
         image_dir=str(image_dir),
         cache=cache,
-        training=TrainingSettings(
-            how_many_training_steps=how_many_training_steps,
-            learning_rate=learning_rate,
-            seed=seed,
-        ),
+        training=TrainingSettings(how_many_training_steps, learning_rate, seed=seed),
         testing_percentage=testing_percentage,
         validation_percentage=validation_percentage,
         keep_folder_names=keep_folder_names,
