@@ -1,6 +1,6 @@
 """The shortest decimals that read back to the same float32 values, for many at once.
 
-What is written is what `str` of each NumPy float32 gives, in a third of the time.
+What is written is what `str` of each NumPy float32 gives, in half of the time or less.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ _SMALLEST, _LARGEST = 1e-4, 8192.0
 _MOST, _FEWEST = 9, 6  # digits: 9 always suffice; with fewer than 6 they end in zeros
 _POWERS = 10.0 ** np.arange(13)
 _INTEGER_POWERS = 10 ** np.arange(13)
-_OF_FOUR = np.frombuffer(b"".join(b"%04d" % number for number in range(10000)), np.uint32)
+_DIGITS = np.arange(10000)[:, np.newaxis] // (1000, 100, 10, 1) % 10 + ord("0")
+_OF_FOUR = _DIGITS.astype(np.uint8).view(np.uint32)[:, 0].copy()
 _SIGN, _POINT, _COMMA = np.frombuffer(b"-   .   ,   ", np.uint32)
 _MANTISSA = (1 << 23) - 1
 _WORD = 4  # characters

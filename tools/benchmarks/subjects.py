@@ -25,7 +25,8 @@ def network(setting: Setting, name: str) -> Path:
     folder = setting.work_dir / "networks" / name
     if not (folder / "facts.json").exists():
         graph = str(Path(setting.graph).resolve()) if name == OWN else ""
-        measured("subjects.write_network", folder=str(folder), name=name, graph=graph)
+        arguments = {"folder": str(folder), "name": name, "graph": graph}
+        measured("subjects.write_network", setting.kept, **arguments)
     return folder
 
 
