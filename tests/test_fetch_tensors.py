@@ -326,6 +326,7 @@ def test_help_lists_every_flag_and_kind_of_file():
     flags = set(re.findall(r"^  --(?:\[no\])?(\w+)", done.out, re.MULTILINE))
     assert flags == {
         *("graph", "tensors", "output", "image_dir", "image_list", "pooling", "preprocess"),
+        *("precision", "batch_size", "threads", "self_check"),
         *("overwrite", "max_image_pixels", "model_dir", "on_error", "tags", "signature"),
         *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
         *("output_node_names", "feed", "weights", "weights_seed", "include_top", "resize"),

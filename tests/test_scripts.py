@@ -20,6 +20,7 @@ GRAPH_FLAGS = {
     *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
 }
 IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
+IMAGE_FLAGS |= {"precision", "batch_size", "threads", "self_check"}
 OPENING = tuple(name for name in SCRIPTS if name != "demo")
 LOOSE = ("fetch_tensors", "label_image", "compare_features")
 # Runs a script, and says at its end whether TensorFlow was imported.
