@@ -24,7 +24,7 @@ import ml_dtypes
 import numpy as np
 
 from retrain_tools import __version__, catalog, files
-from retrain_tools.engine import plan as planning
+from retrain_tools.engine import onednn, plan as planning
 from retrain_tools.engine.cpu import cpu_name, usable_cores
 from retrain_tools.graphdef import schema, transforms
 from retrain_tools.graphdef.dtypes import BFLOAT16
@@ -183,9 +183,9 @@ def _key(frozen: FrozenGraph, fetches: Sequence[str], precision: str) -> str:
 @functools.cache
 def _code() -> str:
     """Return what stands for the code that makes plans, TensorFlow included."""
-    folders = [Path(planning.__file__), *sorted(Path(transforms.__file__).parent.glob("*.py"))]
+    rooms = [Path(planning.__file__), Path(onednn.__file__)]
     digest = hashlib.sha256()
-    for path in folders:
+    for path in (*rooms, *sorted(Path(transforms.__file__).parent.glob("*.py"))):
         digest.update(path.read_bytes())
     return f"{__version__} {importlib.metadata.version('tensorflow')} {digest.hexdigest()}"
 

@@ -5,7 +5,8 @@ re-orders them for every batch unless it is told that they are constants; and co
 cost TensorFlow 1 GB and 3 s for the 2015 graph, because it copies them a dozen times. So kernels
 are held in variables, and convolutions become the nodes that TensorFlow's own rewriting makes of
 them (`mkl_layout_pass.cc`), which carry `is_filter_const`. What follows a convolution is fused into
-it as Grappler's remapper does it: BiasAdd, the addition of a shortcut, an activation.
+it as Grappler's remapper does it: BiasAdd and an activation. Adding a shortcut in the same kernel,
+as that does too, was measured and is no faster.
 
 These nodes are TensorFlow's own business and may change with a version of it: where it refuses
 them, the graph runs as it is.
@@ -23,11 +24,9 @@ from retrain_tools.graphdef.navigate import (
     attribute,
     constant_node,
     copy_nodes,
-    full_name,
     node_name,
     nodes_by_name,
 )
-from retrain_tools.graphdef.tensors import list_tensors
 from retrain_tools.graphdef.walks import Successors, consumers
 from retrain_tools.graphdef.weights import Weights
 
@@ -53,14 +52,14 @@ def with_onednn_kernels(light: Any, weights: Weights, keep: Collection[str]) -> 
     """
     result = copy_nodes(light, lambda _: True)
     nodes, used_by = nodes_by_name(result), consumers(result)
-    shapes = {tensor.name: tensor.shape for tensor in list_tensors(light)}
     gone: set[str] = set()
     for node in list(result.node):
         if not _is_taken(node, weights):
             continue
-        chain = _fused_with(node, nodes, used_by, shapes, keep)
+        chain = _fused_with(node, nodes, used_by, keep)
         fused = _one_node(node, chain)
-        gone.update(one.name for one in [node, *chain[:-1]] if chain)
+        if chain:
+            gone.update(one.name for one in [node, *chain[:-1]])
         (chain[-1] if chain else node).CopyFrom(fused)
     return copy_nodes(result, lambda node: node.name not in gone)
 
@@ -77,37 +76,22 @@ def _is_taken(node: Any, weights: Weights) -> bool:
 
 
 def _fused_with(
-    node: Any,
-    nodes: Mapping[str, Any],
-    used_by: Successors,
-    shapes: Mapping[str, Any],
-    keep: Collection[str],
+    node: Any, nodes: Mapping[str, Any], used_by: Successors, keep: Collection[str]
 ) -> list[Any]:
     """Return the nodes after a convolution that its kernel can do as well, in order."""
-    chain: list[Any] = []
 
-    def after() -> Any | None:
-        last = chain[-1] if chain else node
+    def after(last: Any) -> Any | None:
         names = used_by.get(last.name, ())
-        is_alone = len(names) == 1 and last.name not in keep
-        return nodes[names[0]] if is_alone and names[0] in nodes else None
+        return nodes[names[0]] if len(names) == 1 and last.name not in keep else None
 
-    following = after()
-    if following is None or following.op != "BiasAdd" or node_name(following.input[0]) != node.name:
+    bias = after(node)
+    if bias is None or bias.op != "BiasAdd" or node_name(bias.input[0]) != node.name:
         return []
-    if constant_node(nodes, following.input[1]) is None and not _is_placeholder(nodes, following):
+    if constant_node(nodes, bias.input[1]) is None and not _is_placeholder(nodes, bias):
         return []
-    chain.append(following)
-    following = after()
-    if node.op == "Conv2D" and following is not None and following.op in ("Add", "AddV2"):
-        both = [shapes.get(full_name(name)) for name in following.input]
-        is_sum = len(set(following.input)) == 2 and both[0] == both[1]
-        if is_sum and both[0] is not None and None not in both[0][1:]:
-            chain.append(following)
-            following = after()
-    if following is not None and following.op in _ACTIVATIONS:
-        chain.append(following)
-    return chain
+    activation = after(bias)
+    is_fused = activation is not None and activation.op in _ACTIVATIONS
+    return [bias, activation] if is_fused else [bias]
 
 
 def _is_placeholder(nodes: Mapping[str, Any], bias: Any) -> bool:
@@ -127,16 +111,11 @@ def _one_node(node: Any, chain: Sequence[Any]) -> Any:
     made.attr["_kernel"].s = _KERNEL_LABEL
     if not chain:
         return made
-    last = node.name
-    for one in chain:
-        made.input.extend(name for name in one.input if node_name(name) != last)
-        last = one.name
-    count = len(made.input) - 2
-    made.attr["num_args"].i = count
+    made.input.append(chain[0].input[1])
+    made.attr["num_args"].i = 1
     if node.op == "Conv2D":
-        made.attr["TArgs"].list.type.extend([node.attr["T"].type] * count)
-    names = ["Add" if one.op == "AddV2" else one.op for one in chain]
-    made.attr["fused_ops"].list.s.extend(name.encode() for name in names)
+        made.attr["TArgs"].list.type.append(node.attr["T"].type)
+    made.attr["fused_ops"].list.s.extend(one.op.encode() for one in chain)
     if chain[-1].op == "LeakyRelu":
         alpha = chain[-1].attr["alpha"].f if "alpha" in chain[-1].attr else 0.2  # nn_ops.cc
         made.attr["leakyrelu_alpha"].f = alpha
