@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -60,6 +60,16 @@ def run_commands(run_script: RunScript) -> Callable[..., list[Finished]]:
 def script(run_script: RunScript) -> Runner:
     """`list_tensors`, in one process for a test file."""
     return Runner(run_script)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Let what a test printed go from one process to another: names of files may be no text."""
+    report = yield
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
+    ]
+    return report
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:

@@ -158,8 +158,7 @@ def _train(
 ) -> Head:
     """Train on the cached bottlenecks, or on those of distorted images where these are wanted."""
     size = settings.training.train_batch_size
-    is_cached = distorted is None or not settings.distortions.any
-    if distorted is not None and not is_cached:
+    if distorted is not None and settings.distortions.any:
         of_images, sampler = distorted.bottlenecks, Sampler(dataset.rows["training"])
 
         def training_batch() -> Batch:
@@ -172,7 +171,7 @@ def _train(
     count = settings.training.validation_batch_size
     validation_batch = dataset.batches(rng, "validation", count)
     start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
-    return train(start, settings.training, training_batch, validation_batch, on_step, is_cached)
+    return train(start, settings.training, training_batch, validation_batch, on_step)
 
 
 def _write_intermediate(

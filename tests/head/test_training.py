@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -113,44 +111,6 @@ def test_the_figures_and_weights_of_many_steps_are_those_of_the_formulas_in_doub
     np.testing.assert_allclose(after.weights, weights, atol=1e-5)
     np.testing.assert_allclose(after.biases, biases, atol=1e-5)
     assert after.weights.flags.c_contiguous
-
-
-def test_a_training_in_threads_is_the_same_to_the_bit():
-    found = []
-    for in_threads in (False, True):
-        rng, seen = np.random.default_rng(0), []
-        rows = [np.arange(10), np.arange(10, 17)]
-        vectors, classes = batch(3, size=17, classes=2)
-        sampler = Sampler(rows)
-
-        def drawn(rng=rng, sampler=sampler, vectors=vectors, classes=classes):
-            rows = sampler.draw(rng, 6)
-            return vectors[rows], classes[rows]
-
-        settings = TrainingSettings(how_many_training_steps=25)
-        head = train(make_head(5, 2), settings, drawn, drawn, seen.append, in_threads)
-        told = [(s.batch_cross_entropy, s.batch_accuracy, s.evaluation) for s in seen]
-        found.append((head.weights.tobytes(), told, rng.bit_generator.state))
-    assert found[0] == found[1]
-
-
-@pytest.mark.parametrize("by", ["batch", "step"])
-def test_what_fails_in_a_thread_ends_the_training_and_its_thread(by):
-    waiting = iter([batch(0)] * 3)
-
-    def drawn():
-        if (one := next(waiting, None)) is None:
-            raise InputError("no more")
-        return one
-
-    def on_step(step):
-        if by == "step" and step.number == 1:
-            raise InputError("no more")
-
-    before = threading.active_count()
-    with pytest.raises(InputError, match="no more"):
-        train(make_head(5), TrainingSettings(), drawn, no_validation, on_step, in_threads=True)
-    assert threading.active_count() == before
 
 
 def test_training_leaves_the_start_as_it_was():

@@ -193,7 +193,7 @@ def _train(data: Any, steps: int, curves: bool = True) -> Any:
     batches = [data.batches(rng, split, 100) for split in ("training", "validation")]
 
     def trained(on_step: Callable[[Any], None]) -> Any:
-        return train(start, settings, *batches, on_step, in_threads=True)
+        return train(start, settings, *batches, on_step)
 
     if not curves:
         return trained(lambda _: None)
