@@ -7,12 +7,12 @@
 3. All else stays float32: what prepares the pixels, and what follows the last convolution, such as
    the pooling of the last feature map and the classifier.
 4. Where a value passes from one type into the other, a Cast is put, one for each tensor.
-5. Weights that bfloat16 nodes take become bfloat16 themselves, of half the size.
+5. Constants that bfloat16 nodes take become bfloat16 weights, of half the size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import ml_dtypes
@@ -20,7 +20,7 @@ import ml_dtypes
 from retrain_tools.graphdef.build import new_node
 from retrain_tools.graphdef.dtypes import BFLOAT16, FLOAT32
 from retrain_tools.graphdef.navigate import (
-    attribute,
+    constant_value,
     copy_nodes,
     full_name,
     node_name,
@@ -60,7 +60,7 @@ def to_bfloat16(light: Any, weights: Weights, keep: Collection[str] = ()) -> tup
             if is_low and index in _indexes(node):
                 continue
             if (full_name(name), is_low) not in casts:
-                cast = _cast(unique_name(f"{source}/cast", nodes), name, weights, is_low)
+                cast = _cast(unique_name(f"{source}/cast", nodes), name, nodes, weights, is_low)
                 nodes[cast.name] = cast
                 result.node.append(cast)
                 casts[full_name(name), is_low] = cast.name
@@ -103,7 +103,7 @@ def _low_nodes(light: Any, weights: Weights) -> set[str]:
 
 
 def _is_float(node: Any) -> bool:
-    return bool(attribute(node, "T").type == FLOAT32)
+    return "T" not in node.attr or bool(node.attr["T"].type == FLOAT32)  # MaxPool's default
 
 
 def _is_constant(node: Any, weights: Weights) -> bool:
@@ -117,10 +117,11 @@ def _indexes(node: Any) -> tuple[int, ...]:
     return _INDEXES.get(node.op, ())
 
 
-def _cast(name: str, source: str, weights: Weights, to_low: bool) -> Any:
-    """Return a node that gives a value in the other type; of a weight, another weight."""
-    if to_low and node_name(source) in weights:
-        weights[name] = weights[node_name(source)].astype(ml_dtypes.bfloat16)
+def _cast(name: str, source: str, nodes: Mapping[str, Any], weights: Weights, to_low: bool) -> Any:
+    """Return a node that gives a value in the other type; of a constant, a weight."""
+    constant = constant_value(nodes, source, weights) if to_low else None
+    if constant is not None:
+        weights[name] = constant.astype(ml_dtypes.bfloat16)
         return stand_in(name, weights[name])
     types = (FLOAT32, BFLOAT16) if to_low else (BFLOAT16, FLOAT32)
     return new_node(name, "Cast", [source], SrcT=types[0], DstT=types[1])

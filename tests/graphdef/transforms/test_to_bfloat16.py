@@ -19,7 +19,10 @@ STRIDES = [1, 1, 1, 1]
 
 
 def network() -> Any:
-    """Two convolutions with a pooling between them, a sum with a shortcut, and a classifier."""
+    """Two convolutions with a pooling between them, a sum with a shortcut, and a classifier.
+
+    The pooling says no type, as files do that leave out defaults.
+    """
     graph_def, rng = empty_graph(21), np.random.default_rng(5)
     add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 8, 8, 3]))
     add_constant(graph_def, "scale", np.float32(0.5))
@@ -37,7 +40,7 @@ def network() -> Any:
         add(graph_def, f"a{number}", "BiasAdd", [f"c{number}", f"b{number}"], T=tf.float32)
         add(graph_def, f"r{number}", "Relu", [f"a{number}"], T=tf.float32)
         if number == 1:
-            pool = {"T": tf.float32, "ksize": [1, 3, 3, 1], "strides": STRIDES, "padding": "SAME"}
+            pool = {"ksize": [1, 3, 3, 1], "strides": STRIDES, "padding": "SAME"}
             add(graph_def, "pool", "MaxPool", ["r1"], **pool)
             previous, channels = "pool", depth
     add(graph_def, "sum", "AddV2", ["r2", "pool"], T=tf.float32)
@@ -95,3 +98,17 @@ def test_weights_that_float32_nodes_take_as_well_stay_beside_the_rounded_ones() 
     )
     np.testing.assert_array_equal(weights["b1"], large_constants(graph_def)["b1"])
     assert sum(np.array_equal(v.shape, (20,)) for v in weights.values()) == 3
+
+
+def test_small_constants_in_the_graph_become_weights_too_and_need_no_cast() -> None:
+    """Of a layer of few channels, whose bias a light graph holds itself."""
+    graph_def = empty_graph(21)
+    add(graph_def, "x", "Placeholder", dtype=tf.float32, shape=tf.TensorShape([None, 8, 8, 3]))
+    add_constant(graph_def, "k", np.ones((3, 3, 3, 8), np.float32))
+    add_constant(graph_def, "b", np.arange(8, dtype=np.float32))
+    add(graph_def, "c", "Conv2D", ["x", "k"], T=tf.float32, strides=STRIDES, padding="SAME")
+    add(graph_def, "a", "BiasAdd", ["c", "b"], T=tf.float32)
+    light, weights = to_bfloat16(light_copy(graph_def), large_constants(graph_def), ["a"])
+    [bias] = (value for value in weights.values() if value.shape == (8,))
+    np.testing.assert_array_equal(bias.astype(np.float32), np.arange(8))
+    assert [node.op for node in light.node].count("Cast") == 1, "of the pixels"
