@@ -8,7 +8,7 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -137,38 +137,39 @@ class Body(contextlib.AbstractContextManager["Body"]):
             self._keep(self.known)
 
     def try_sizes(self, images: int) -> None:
-        """Find the fastest size of batches on the first of many images, if that is not known.
+        """Find the fastest size of batches on the first half of many images, if that is not known.
 
-        Tried are those that give the same bits as the usual one. Nothing is done for a job that is
-        too small, or where the size was asked for.
+        Tried are larger sizes than before, which give the same bits as the usual one. Nothing is
+        done for a job that is too small, or where the size was asked for.
         """
-        usual = self.batch_size
-        if self._asked or self.known.fastest or usual < _USUAL_SIZE:
+        usual, known = self.batch_size, self.known
+        if self._asked or usual < _USUAL_SIZE:
             return
-        if images < Trial([usual, 2 * usual], self.threads).images:
-            return
-        sizes = self._larger_sizes()
-        self.known = dataclasses.replace(self.known, sizes=(*self.known.sizes, *sizes))
-        self._trial = Trial([usual, *sizes], self.threads)
-
-    def _larger_sizes(self) -> list[int]:
-        """Return the sizes above the usual one that give the same bits and take little memory."""
         pixels = max(_MOST_PIXELS, self._gpu_memory // _GPU_BYTES_PER_PIXEL)
         most = pixels // int(np.prod(self._image_shape[:2]))
-        sizes = [size for size in _LARGER_SIZES if size <= most]
+        sizes = [size for size in _LARGER_SIZES if known.tried < size <= most]
+        while sizes and Trial([usual, *sizes], self.threads).images > images // 2:
+            sizes.pop()
         if not sizes:
-            return []
-        images = self._random_images(sizes[-1])
+            return
+        same = list(itertools.takewhile(self._is_exact_in(sizes[-1]), sizes))
+        if not same:
+            self.learn(tried=sizes[-1])
+            return
+        found = dataclasses.replace(known, sizes=(*known.sizes, *same), tried=sizes[-1])
+        self.known = found  # which is kept when the trial has ended
+        self._trial = Trial([usual, *same], self.threads)
+
+    def _is_exact_in(self, most: int) -> Callable[[int], bool]:
+        """Return what tells whether batches of a size give the same bits as usual ones."""
+        images = self._random_images(most)
         wanted = self._run_exactly(images[:_USUAL_SIZE])
 
-        def same(size: int) -> bool:
-            found = [
-                value[-_USUAL_SIZE:]
-                for value in self._attempt(np.roll(images[:size], -_USUAL_SIZE, 0))
-            ]
-            return _agree(found, wanted, 0)
+        def is_exact(size: int) -> bool:
+            turned = np.roll(images[:size], -_USUAL_SIZE, 0)
+            return _agree([value[-_USUAL_SIZE:] for value in self._attempt(turned)], wanted, 0)
 
-        return list(itertools.takewhile(same, sizes))
+        return is_exact
 
     def _find_out(self, plan: Plan, frozen: FrozenGraph, fetches: Sequence[str]) -> Known:
         """Open the plan for the first time, with oneDNN's nodes if it can be, and run it."""

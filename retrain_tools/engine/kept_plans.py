@@ -50,6 +50,7 @@ class Known:
         sizes: of batches that give the same bits for an image, in ascending order.
         by_onednn: whether it runs with oneDNN's nodes.
         fastest: the size that was found to be fastest; None where that was not measured.
+        tried: the largest size that was looked at for that; 0 where none was.
         checked: how far the values of one image are from those of the untouched graph, relative to
             the largest of them; None where that was not looked at.
         differences: of features from those of the exact way, where this one is not; by their names,
@@ -60,6 +61,7 @@ class Known:
     sizes: tuple[int, ...]
     by_onednn: bool
     fastest: int | None = None
+    tried: int = 0
     checked: float | None = None
     differences: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 

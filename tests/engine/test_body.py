@@ -157,6 +157,53 @@ def test_values_that_depend_on_the_place_are_computed_one_by_one(tmp_path):
         assert body.batch_size == 1
 
 
+def run_until_known(body):
+    """Run batches of the sizes that are asked for; return them, and the first row of each."""
+    sizes, rows = [], []
+    while body.known.fastest is None:
+        sizes.append(body.next_size())
+        rows.append(body.run(pixels(64)[: sizes[-1]])[0][:1])
+        assert len(sizes) < 200
+    return sizes, rows
+
+
+def test_larger_sizes_are_tried_on_the_first_half_of_a_large_job_and_remembered(tmp_path):
+    with opened(tmp_path) as body:
+        body.try_sizes(100)
+        assert body.next_size() == 4, "the job is too small to try any"
+        body.try_sizes(4000)
+        sizes, rows = run_until_known(body)
+        assert set(sizes) == {4, 8, 16, 32, 64}
+        assert sum(sizes) <= 2000
+        assert len({row.tobytes() for row in rows}) == 1, "the same bits in each"
+        assert body.known.fastest in sizes
+        assert body.next_size() == body.batch_size == body.known.fastest
+        assert body.known.tried == 64
+        body.try_sizes(4000)
+        assert body.next_size() == body.batch_size, "nothing is left to try"
+
+
+def test_a_job_tries_no_more_sizes_than_it_has_images_for_and_a_larger_one_the_rest(tmp_path):
+    with opened(tmp_path) as body:
+        body.try_sizes(300)
+        sizes, _ = run_until_known(body)
+        assert set(sizes) == {4, 8}
+        assert body.known.tried == 8
+        body.learn(fastest=8)
+        body.try_sizes(4000)
+        assert {body.next_size() for _ in range(8)} == {8, 16, 32, 64}
+
+
+def test_a_size_whose_bits_differ_is_not_tried(tmp_path):
+    def large_batches_differ(pooled, images):
+        return pooled * tf.where(tf.shape(images)[0] > 8, 1 + 1e-6, 1.0)
+
+    with opened(tmp_path, large_batches_differ) as body:
+        body.try_sizes(4000)
+        assert {body.next_size() for _ in range(8)} == {4, 8}
+        assert body.known.tried == 64
+
+
 def test_the_sizes_are_what_the_docstring_says():
     assert (module._USUAL_SIZE, module._SMALL_SIZE) == (4, 2)
 
