@@ -156,7 +156,8 @@ class Body(contextlib.AbstractContextManager["Body"]):
         if not same:
             self.learn(tried=sizes[-1])
             return
-        found = dataclasses.replace(known, sizes=(*known.sizes, *same), tried=sizes[-1])
+        both = tuple(sorted({*known.sizes, *same}))
+        found = dataclasses.replace(known, sizes=both, tried=sizes[-1])
         self.known = found  # which is kept when the trial has ended
         self._trial = Trial([usual, *same], self.threads)
 
