@@ -20,6 +20,8 @@ from benchmarks.stopwatch import per_second
 ORIGINAL = "retrain.py's way, 100 text files a step"
 OURS, OURS_LOADED = "retrain_tools", "retrain_tools, with loading of the cache"
 OURS_ALONE = "retrain_tools, without curves"
+# Seconds: files that changed a moment ago are not believed to be the same later.
+_SETTLING = 3
 COLD, PACKED = "retrain_tools, first time", "retrain_tools, again"
 LOADED_DEPTH = 1001
 _DEPTH, _CLASSES = 2048, 10
@@ -63,6 +65,7 @@ def _loading(setting: Setting) -> list[Record]:
     def first_time() -> Any:
         shutil.rmtree(texts, ignore_errors=True)
         shutil.copytree(made, texts)
+        time.sleep(_SETTLING)
         return measured("training.load", setting.kept, cache=str(texts))
 
     ways = {
