@@ -137,7 +137,7 @@ def read_rows(file: BinaryIO, start: int, rows: Numbers, into: Vector, places: N
 
 def _read_into(file: BinaryIO, piece: Vector) -> int:
     """Fill an array from a file and return how many bytes there were."""
-    view, done = memoryview(piece).cast("B"), 0
+    view, done = piece.data.cast("B"), 0
     while done < len(view) and (count := file.readinto(view[done:])):  # type: ignore[attr-defined]
         done += count
     return done
@@ -145,7 +145,7 @@ def _read_into(file: BinaryIO, piece: Vector) -> int:
 
 def checksum(vector: Vector) -> int:
     """Return the CRC-32 of a vector's bytes."""
-    return zlib.crc32(np.ascontiguousarray(vector, "<f4"))
+    return zlib.crc32(np.ascontiguousarray(vector, "<f4").data)
 
 
 def sound(vectors: Vector, places: Numbers, checksums: Numbers) -> Flags:
