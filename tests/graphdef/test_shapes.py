@@ -66,7 +66,7 @@ def test_random_nodes(family: Callable[[Maker], None]) -> None:
     seen = []
 
     @settings(
-        max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
+        max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
     )
     @given(graphs(family))
     def check(graph_def: Any) -> None:
@@ -83,7 +83,7 @@ def test_random_nodes(family: Callable[[Maker], None]) -> None:
                 seen.append(said.shape == tensor.shape)
 
     check()
-    assert sum(seen) > 0.4 * len(seen) > 0  # and we do say something, most of the time half of it
+    assert sum(seen) > 0.5 * len(seen) > 0  # and we do say something
 
 
 @pytest.mark.parametrize("file", [NEAR_REAL, MOBILENET, MOBILENET_RETRAINED, MOBILENET_QUANTIZED])
