@@ -162,7 +162,8 @@ def _make_room(newest: Path) -> None:
     for path in kept:
         total += path.stat().st_size
         if total > _MOST_KEPT and path != newest:
-            path.unlink(missing_ok=True)
+            for file in path.parent.glob(f"{path.stem}.*"):  # with what is known of it
+                file.unlink(missing_ok=True)
 
 
 def _read_known(file: Path) -> Known | None:

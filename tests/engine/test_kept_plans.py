@@ -167,6 +167,7 @@ def test_plans_that_were_not_used_for_longest_make_room(
     folder.mkdir()
     for age, name in enumerate(("new", "old", "oldest")):
         (folder / f"{name}.npz").write_bytes(b"0" * 1000)
+        (folder / f"{name}.0.json").write_text("{}")
         os.utime(folder / f"{name}.npz", (1e9 - age, 1e9 - age))
     open_plan(standin, [BOTTLENECK], "float32", str(tmp_path))
     [own] = (path for path in folder.glob("*.npz") if len(path.stem) > 10)
@@ -174,6 +175,7 @@ def test_plans_that_were_not_used_for_longest_make_room(
     own.unlink()
     open_plan(standin, [BOTTLENECK], "float32", str(tmp_path))
     assert {path.stem for path in folder.glob("*.npz")} == {own.stem, "new", "old"}
+    assert {path.name for path in folder.glob("*.0.json")} == {"new.0.json", "old.0.json"}
 
 
 def test_plans_of_small_graphs_are_not_kept(tmp_path: Path) -> None:
