@@ -31,7 +31,7 @@ from retrain_tools.graphdef.dtypes import BFLOAT16
 from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.graphdef.weights import Weights
+from retrain_tools.graphdef.weights import Weights, size_of_constants
 
 log = logging.getLogger(__name__)
 
@@ -101,8 +101,7 @@ def open_plan(
     def make() -> tuple[Any, Weights]:
         return planning.plan_body(frozen.graph_def, frozen.spec, fetches, precision)
 
-    size = sum(node.ByteSize() for node in frozen.graph_def.node if node.op == "Const")
-    if size < _WORTH_KEEPING:
+    if size_of_constants(frozen.graph_def) < _WORTH_KEEPING:
         return Plan(*make())
     folder = catalog.model_folder(model_dir) / "plans"
     key = _key(frozen, fetches, precision)

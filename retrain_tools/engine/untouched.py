@@ -23,6 +23,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
 from retrain_tools.graphdef.save import write_graph
+from retrain_tools.graphdef.weights import size_of_constants
 from retrain_tools.quiet_tensorflow import tf
 
 Feeds = Mapping[str, bytes | npt.NDArray[np.float32]]
@@ -49,8 +50,7 @@ def run_untouched(
     """
     wanted = upstream(nodes_by_name(graph_def), [*tensors, *feeds])
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
-    size = sum(node.ByteSize() for node in part.node if node.op == "Const")
-    if size < _LARGE:
+    if size_of_constants(part) < _LARGE:
         return _run_here(part, tensors, feeds, where)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)

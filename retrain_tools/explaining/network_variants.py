@@ -23,11 +23,10 @@ from retrain_tools.graphdef.navigate import (
     node_name,
     nodes_by_name,
 )
-from retrain_tools.graphdef.op_sets import FLOAT_LAYERS, OLD_BATCH_NORM
+from retrain_tools.graphdef.op_sets import FLOAT_LAYERS, FUSED_BATCH_NORMS, OLD_BATCH_NORM
 from retrain_tools.graphdef.walks import consumers
 
-_FUSED = ("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3")
-_EPSILON = {OLD_BATCH_NORM: "variance_epsilon", **dict.fromkeys(_FUSED, "epsilon")}
+_EPSILON = {OLD_BATCH_NORM: "variance_epsilon", **dict.fromkeys(FUSED_BATCH_NORMS, "epsilon")}
 # What rounds its result in mixed precision, as Keras has it: batch norms are computed in float32.
 _ROUNDED = (
     *(*FLOAT_LAYERS, *_EPSILON, "BiasAdd", "Relu", "Relu6", "Add", "AddV2"),
@@ -143,7 +142,7 @@ def _use_batch_statistics(graph_def: Any) -> None:
     for node in graph_def.node:
         if node.op == OLD_BATCH_NORM:
             node.input[1], node.input[2] = statistics(node.name, node.input[0])
-        elif node.op in _FUSED:
+        elif node.op in FUSED_BATCH_NORMS:
             node.input[3], node.input[4] = statistics(node.name, node.input[0])
     graph_def.node.extend(made)
 

@@ -48,6 +48,11 @@ def large_constants(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: Tr
     }
 
 
+def size_of_constants(graph_def: Any) -> int:
+    """Return the bytes that a graph's constants take in its file, which is nearly all of it."""
+    return sum(node.ByteSize() for node in graph_def.node if node.op == "Const")
+
+
 def stand_in(name: str, weight: npt.NDArray[Any]) -> Any:
     """Return the placeholder that stands in a light graph for the constant `weight`."""
     return new_node(name, "Placeholder", dtype=number_of(weight.dtype), shape=weight.shape)
