@@ -6,6 +6,7 @@ import collections
 import contextlib
 import dataclasses
 import logging
+import operator
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -81,7 +82,8 @@ def find_bottlenecks(folder: Path) -> ByNaming:
             log.warning("of naming %r, of which there is a matrix, and left out: %s in %s",
                         suffix, there, folder)  # fmt: skip
         by_suffix[suffix] = MatrixCache(folder, suffix, 0).images()
-    found = {suffix: sorted(images) for suffix, images in by_suffix.items() if images}
+    by_path = operator.attrgetter("path")
+    found = {suffix: sorted(i, key=by_path) for suffix, i in by_suffix.items() if i}
     if not found:
         raise InputError(f"No bottlenecks in {folder}: no file is called like IMAGE.jpg.txt.")
     if others:

@@ -26,6 +26,7 @@ from retrain_tools.quiet_tensorflow import tf
 _FILE_VERSION = b"brain.Event:2"  # what every event file begins with
 _BUCKETS = 30
 _EDGES = np.arange(_BUCKETS + 1, dtype=np.float32)
+_SORTED_SOONER = 5000  # values; more are counted edge by edge in a quarter of the time
 
 # Field numbers of Event, Summary, Summary.Value and HistogramProto.
 _WALL_TIME, _STEP, _VERSION, _GRAPH_DEF, _SUMMARY = 1, 2, 3, 4, 5
@@ -111,17 +112,23 @@ def spread_of(values: npt.NDArray[np.float32]) -> Spread:
     Counts and edges are those of `np.histogram(values, bins=30)`, which takes six times as long. It
     refuses values that are no numbers, as a training has that diverges; their counts mean nothing.
     """
-    ordered = np.sort(values.ravel(order="K"))
-    low, high = ordered[0], ordered[-1]
+    flat = values.ravel(order="K")
+    low, high = flat.min(), flat.max()
     first, last = (low, high) if low != high else (low - 0.5, high + 0.5)
     edges = _EDGES * ((last - first) / _BUCKETS) + first
     edges[-1] = last
-    below = ordered.searchsorted(edges)
-    below[0], below[-1] = 0, len(ordered)
-    doubles = ordered.astype(np.float64)
+    below = np.array([0, *_below(flat, edges[1:-1]), len(flat)])
+    doubles = flat.astype(np.float64)
     total, squares = float(doubles.sum()), float(np.dot(doubles, doubles))
     counts = below[1:] - below[:-1]
-    return Spread(len(ordered), float(low), float(high), total, squares, edges, counts)
+    return Spread(len(flat), float(low), float(high), total, squares, edges, counts)
+
+
+def _below(values: npt.NDArray[np.float32], edges: npt.NDArray[np.float32]) -> Sequence[int]:
+    """Return how many values are below each edge, whichever way is faster for as many."""
+    if len(values) < _SORTED_SOONER:
+        return np.sort(values).searchsorted(edges).tolist()
+    return [int(np.count_nonzero(values < edge)) for edge in edges]
 
 
 def histogram(tag: str, spread: Spread) -> bytes:

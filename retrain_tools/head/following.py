@@ -37,8 +37,6 @@ def follow(settings: TrainingSettings, curves: Mapping[str, Any]) -> Callable[[S
     About twenty steps are told of in a line each. retrain.py told of each evaluation in three;
     these lines, as they were, are for level DEBUG.
     """
-    steps, every = settings.how_many_training_steps, settings.eval_step_interval
-    lines_every = max(every, steps // _LINES_ABOUT_TRAINING // every * every)
 
     def on_step(step: Step) -> None:
         curves["steps"]["accuracy"].append(step.batch_accuracy)
@@ -51,7 +49,7 @@ def follow(settings: TrainingSettings, curves: Mapping[str, Any]) -> Callable[[S
         if log.isEnabledFor(logging.DEBUG):
             for line in _lines_of_retrain_py(step):
                 log.debug(line)
-        if step.number % lines_every == 0 or step.number + 1 == steps:
+        if settings.is_one_of(_LINES_ABOUT_TRAINING, step.number):
             log.info(_line(step))
 
     return on_step

@@ -24,7 +24,7 @@ from retrain_tools.head.evaluation import Evaluation, evaluate
 from retrain_tools.head.following import describe, follow
 from retrain_tools.head.results import figures_of, light_output_graph, output_graph, write_results
 from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes
-from retrain_tools.head.summaries import SummaryWriter
+from retrain_tools.head.summaries import STEPS_IN_DETAIL, SummaryWriter
 from retrain_tools.head.training import (
     Batch,
     Head,
@@ -127,7 +127,7 @@ def _train_and_write(
         tell = follow(settings.training, curves)
 
         def on_step(step: Step) -> None:
-            summaries.add(step)
+            summaries.add(step, settings.training.is_one_of(STEPS_IN_DETAIL, step.number))
             tell(step)
             if frozen is not None:
                 _write_intermediate(frozen, settings, step, dataset.labels)

@@ -33,6 +33,9 @@ class Tags:
     min: str
 
 
+STEPS_IN_DETAIL = 100
+"""Of a training: about as many have histograms in its curves."""
+
 TAGS_OF_TENSORFLOW = Tags("final_training_ops", "mean", "stddev_1", "max", "min")
 """Of the retrain.py in TensorFlow's own repository."""
 TAGS_OF_HUB = Tags("final_retrain_ops", "mean_1", "stddev_1", "max_1", "min_1")
@@ -64,16 +67,22 @@ class SummaryWriter(contextlib.AbstractContextManager["SummaryWriter"]):
         self._train.close()
         self._validation.close()
 
-    def add(self, step: Step) -> None:
-        """Record a step: its batch's figures always, everything else where it was evaluated."""
+    def add(self, step: Step, in_detail: bool = True) -> None:
+        """Record a step: its batch's figures always, those of the validation where it has one.
+
+        `in_detail` also gives figures and histograms of the layer, if the step was evaluated. They
+        cost as much as some steps; TensorBoard's page draws 51 of them (`SAMPLE_SIZE` in its
+        plugins/histogram/histograms_plugin.py).
+        """
         values = _figures(step.batch_cross_entropy, step.batch_accuracy)
         if step.evaluation is not None:
-            weights = self._statistics(step.head)
-            values += weights + self._activations(step.batch_logits)
+            weights = self._statistics(step.head) if in_detail else []
+            values += weights
+            values += self._activations(step.batch_logits) if in_detail else []
             _, _, validation_accuracy, validation_cross_entropy, _ = step.evaluation
             if validation_accuracy is not None and validation_cross_entropy is not None:
-                checked = _figures(validation_cross_entropy, validation_accuracy)
-                checked += weights + self._activations(step.validation_logits)
+                checked = _figures(validation_cross_entropy, validation_accuracy) + weights
+                checked += self._activations(step.validation_logits) if in_detail else []
                 self._validation.add(step.number, checked)
         self._train.add(step.number, values)
 

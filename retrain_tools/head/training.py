@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.errors import InputError, argument
+from retrain_tools.head.products import product, product_of_transposed
 
 Vectors = npt.NDArray[np.float32]
 Classes = npt.NDArray[np.int64]
@@ -34,7 +35,7 @@ class Head:
 
     def logits(self, vectors: Vectors) -> Vectors:
         """Return the input of the softmax for bottlenecks [N, depth]: float32 [N, classes]."""
-        return vectors @ self.weights + self.biases
+        return product(vectors, self.weights) + self.biases
 
     def scores(self, vectors: Vectors) -> Vectors:
         """Return the softmax of the layer for bottlenecks [N, depth]: float32 [N, classes]."""
@@ -71,6 +72,12 @@ class TrainingSettings:
             raise InputError(
                 f"{argument('learning_rate')}={self.learning_rate} must be a number above 0."
             )
+
+    def is_one_of(self, count: int, step: int) -> bool:
+        """Tell whether an evaluated step is one of about `count`, the first and the last too."""
+        every = self.eval_step_interval
+        apart = max(every, self.how_many_training_steps // count // every * every)
+        return step % apart == 0 or step + 1 == self.how_many_training_steps
 
 
 def check_batch_size(name: str, size: int) -> None:
@@ -214,7 +221,7 @@ def _step(number: int, head: Head, batch: Batch, learning_rate: float) -> Step:
     error = np.divide(powers, sums[:, np.newaxis], out=powers)
     error[np.arange(len(classes)), classes] -= 1
     error *= np.float32(learning_rate) / np.float32(len(classes))
-    weights = head.weights - (error.T @ vectors).T
+    weights = head.weights - product_of_transposed(error, vectors).T
     after = Head(weights, head.biases - error.sum(axis=0))
     return Step(number, after, loss, share, None, logits, logits[:0])
 

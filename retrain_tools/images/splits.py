@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 
 from retrain_tools.errors import InputError, argument
@@ -29,9 +28,9 @@ def split_percentage(key: str) -> float:
     The key is the path as typed (historical), or the file name. Everything from `_nohash_` on is
     cut off first, so that variants of one image stay together.
     """
-    hashed = re.sub(r"_nohash_.*$", "", key, flags=re.DOTALL)
-    digest = hashlib.sha1(hashed.encode("utf-8", "surrogateescape"), usedforsecurity=False)
-    return (int(digest.hexdigest(), 16) % _HASH_RANGE) * (100.0 / (_HASH_RANGE - 1))
+    hashed = key.partition("_nohash_")[0].encode("utf-8", "surrogateescape")
+    digest = hashlib.sha1(hashed, usedforsecurity=False).digest()
+    return (int.from_bytes(digest[-4:]) % _HASH_RANGE) * (100.0 / (_HASH_RANGE - 1))
 
 
 def check_percentages(testing_percentage: int, validation_percentage: int) -> None:

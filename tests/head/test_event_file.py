@@ -14,6 +14,7 @@ VALUES = {
     "weights": np.random.default_rng(0).normal(0, 0.01, (2048, 20)).astype(np.float32),
     "weights, class by class": np.random.default_rng(1).normal(0, 1, (3, 500)).T.astype(np.float32),
     "many on edges": (np.arange(600) % 31).astype(np.float32),
+    "very many on edges": (np.arange(60_000) % 31).astype(np.float32),
     "far from zero": np.random.default_rng(2).normal(1e4, 10, 999).astype(np.float32),
     "scores": np.random.default_rng(3).dirichlet([0.1] * 5, 100).astype(np.float32),
     "tiny": np.array([1e-40, 3e-40, 2e-39], np.float32),

@@ -152,6 +152,17 @@ def retrain_py_tags(scope):
     return by_kind
 
 
+def test_a_step_not_in_detail_has_the_figures_and_no_histograms(tmp_path):
+    with SummaryWriter(str(tmp_path)) as summaries:
+        step = Step(0, make_head(5), 1.5, 0.25, (0.75, 0.5, 0.625, 0.875, 8), LOGITS, CHECKED)
+        summaries.add(step, in_detail=False)
+    for writer, accuracy in (("train", 0.25), ("validation", 0.625)):
+        events = read(tmp_path / writer)
+        assert scalars(events, "accuracy_1") == [(0, accuracy)]
+        assert set(events.Tags()["scalars"]) == {"accuracy_1", "cross_entropy_1"}
+        assert events.Tags()["histograms"] == []
+
+
 @pytest.mark.parametrize("writer", ["train", "validation"])
 def test_the_tags_of_hub_are_those_of_the_same_graph_in_tensorflow(tmp_path, writer):
     events = read(write(tmp_path, make_head(5), tags=TAGS_OF_HUB) / writer)

@@ -296,3 +296,23 @@ def test_the_defaults_are_retrain_pys():
     assert (settings.how_many_training_steps, settings.learning_rate) == (4000, 0.01)
     assert (settings.train_batch_size, settings.validation_batch_size) == (100, 100)
     assert settings.eval_step_interval == 10
+
+
+@pytest.mark.parametrize(
+    ("steps", "interval", "count", "first", "found"),
+    [
+        (4000, 10, 100, [0, 40, 80], 101),  # and the last step, 3999
+        (4000, 30, 100, [0, 30, 60], 135),
+        (25, 10, 100, [0, 10, 20, 24], 4),
+        (7, 1, 2, [0, 3, 6], 3),
+    ],
+)
+def test_about_so_many_evaluated_steps_are_spread_over_a_training(
+    steps, interval, count, first, found
+):
+    settings = TrainingSettings(how_many_training_steps=steps, eval_step_interval=interval)
+    evaluated = [step for step in range(steps) if step % interval == 0 or step == steps - 1]
+    chosen = [step for step in evaluated if settings.is_one_of(count, step)]
+    assert chosen[: len(first)] == first
+    assert chosen[-1] == steps - 1
+    assert len(chosen) == found

@@ -25,7 +25,6 @@ _SETTLING = 3
 COLD, PACKED = "retrain_tools, first time", "retrain_tools, again"
 LOADED_DEPTH = 1001
 _DEPTH, _CLASSES = 2048, 10
-_OLD_STEPS = 60  # its speed does not change with the step
 _SPLIT = (10, 10, "path")
 
 
@@ -33,7 +32,7 @@ def sections(setting: Setting) -> Iterator[list[Record]]:
     """Measure steps, other ways to train the layer, and loading."""
     cache = str(cache_of(setting, _DEPTH, _CLASSES))
     ways: dict[str, Callable[[], Any]] = {
-        ORIGINAL: partial(measured, "training.original", cache=cache),
+        ORIGINAL: partial(measured, "peer_retrain.original", cache=cache),
         OURS: partial(measured, "training.ours", setting.kept, cache=cache, steps=setting.steps),
         OURS_LOADED: partial(
             measured, "training.ours", setting.kept, cache=cache, steps=setting.steps, load=True
@@ -105,30 +104,14 @@ def write_cache(folder: str, count: int, depth: int, classes: int) -> bool:
     return True
 
 
-def original(cache: str) -> dict[str, float]:
-    """Train with every bottleneck read from its text file whenever a batch has it."""
-    from retrain_tools.head.training import TrainingSettings, initial_head, train
-
-    rng = np.random.default_rng(0)
-    folders = [folder for folder in sorted(Path(cache).iterdir()) if folder.is_dir()]
-    by_class = [sorted(folder.glob("*.txt")) for folder in folders]
-
-    def batch() -> Any:
-        vectors, classes = [], []
-        for _ in range(100):
-            label = int(rng.integers(len(by_class)))
-            file = by_class[label][int(rng.integers(2**27)) % len(by_class[label])]
-            vectors.append([float(value) for value in file.read_text().split(",")])
-            classes.append(label)
-        return np.array(vectors, np.float32), np.array(classes)
-
-    start = initial_head(rng, batch()[0].shape[1], len(by_class))
-    settings = TrainingSettings(how_many_training_steps=_OLD_STEPS)
-    return per_second(_OLD_STEPS, lambda: train(start, settings, batch, batch, lambda _: None))
-
-
 def ours(cache: str, steps: int, load: bool = False, curves: bool = True) -> dict[str, float]:
-    """Train, with summaries and curves or without; with `load`, from the cache on."""
+    """Train, with summaries and curves or without; with `load`, from the cache on.
+
+    TensorFlow's import, for the files of the curves, is a matter of the start: it is not counted.
+    """
+    import retrain_tools.head.event_file as event_file
+
+    event_file.tf.io.TFRecordWriter  # noqa: B018 - loads it
     data = None if load else _dataset(cache)
     return per_second(steps, lambda: _train(data or _dataset(cache), steps, curves))
 
@@ -186,7 +169,7 @@ def _of(data: Any, split: str) -> Any:
 
 def _train(data: Any, steps: int, curves: bool = True) -> Any:
     from retrain_tools.head.following import follow
-    from retrain_tools.head.summaries import SummaryWriter
+    from retrain_tools.head.summaries import STEPS_IN_DETAIL, SummaryWriter
     from retrain_tools.head.training import TrainingSettings, initial_head, train
 
     rng = np.random.default_rng(0)
@@ -203,7 +186,7 @@ def _train(data: Any, steps: int, curves: bool = True) -> Any:
     with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as summaries:
 
         def on_step(step: Any) -> None:
-            summaries.add(step)
+            summaries.add(step, settings.is_one_of(STEPS_IN_DETAIL, step.number))
             tell(step)
 
         return trained(on_step)
