@@ -21,6 +21,7 @@ from absl import flags
 
 from retrain_tools import __version__
 from retrain_tools.errors import InputError
+from retrain_tools.text_tables import printable, printable_text
 
 SCRIPTS = (
     "list_tensors",
@@ -48,10 +49,18 @@ class _PlainFormatter(logging.Formatter):
     """Messages as they are; warnings and errors say that they are one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = printable(record.getMessage())
         if record.levelno >= logging.WARNING:
             return f"{record.levelname.lower()}: {message}"
         return message
+
+
+class _Terminal(io.TextIOWrapper):
+    """Text for a terminal, which obeys none of the commands in strangers' names."""
+
+    def write(self, text: str) -> int:
+        super().write(printable_text(text))
+        return len(text)
 
 
 def set_log_level(level: str) -> None:
@@ -99,6 +108,9 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
     # A file name that is no text in this encoding must not end a job that has done its work.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.isatty():
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = _Terminal(sys.stdout.detach(), encoding, errors, line_buffering=True)
     try:
         if _HELP_FLAGS.intersection(sys.argv[1:]):
             print(describe_flags(main))
@@ -133,7 +145,7 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
 
 
 def _exit_with(message: str, status: int) -> NoReturn:
-    print(" ".join(message.splitlines()), file=sys.stderr)
+    print(printable(" ".join(message.split("\n"))), file=sys.stderr)
     sys.exit(status)
 
 

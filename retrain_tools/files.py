@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -49,6 +51,30 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def read_regular(path: str | Path, most: int | None = None) -> bytes:
+    """Return what a file holds; only that of a regular one, which ends and does not wait.
+
+    Raises:
+        OSError: it cannot be read, is a pipe, socket or device, or larger than `most`.
+    """
+    found = Path(path).stat()
+    for is_one, what in _NOT_REGULAR.items():
+        if is_one(found.st_mode):
+            raise OSError(errno.EINVAL, f"it is {what}", str(path))
+    if most is not None and found.st_size > most:
+        size = f"it has {found.st_size:,} bytes, and {most:,} are the most"
+        raise OSError(errno.EFBIG, size, str(path))
+    return Path(path).read_bytes()
+
+
+_NOT_REGULAR = {
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 
 
 def write_text(path: str | Path, text: str) -> None:

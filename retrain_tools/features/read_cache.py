@@ -30,6 +30,7 @@ from retrain_tools.features.cache_formats import AnyCache, open_cache
 from retrain_tools.features.manifest import manifest_path, read_manifest
 from retrain_tools.features.matrix_cache import MatrixCache, matrix_namings
 from retrain_tools.features.packed import Loaded, load_texts, pack
+from retrain_tools.files import read_regular
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.text_tables import counted
 
@@ -301,7 +302,7 @@ def _read(cache: Cache, image: ImageFile) -> Vector:
         DamagedBottleneckError: it is not, cannot be read, or is not `depth` finite numbers.
     """
     try:
-        text = cache.path(image).read_bytes()
+        text = read_regular(cache.path(image))
     except OSError as error:
         raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
     if not text.strip():
