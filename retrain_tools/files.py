@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from retrain_tools.errors import InputError
+from retrain_tools.leftovers import clean_once, owned_prefix
 
 # mkstemp makes private files whatever the umask says. Reading the umask takes setting it, which is
 # only safe while there is one thread: at import.
@@ -31,8 +32,9 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        clean_once(path.parent)
         # Not named after `path`, whose name may be as long as the file system allows already.
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=owned_prefix(), suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
