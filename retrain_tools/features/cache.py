@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import dataclasses
 import errno
+import functools
 import logging
 import os
 import re
@@ -17,6 +18,12 @@ import numpy.typing as npt
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
+from retrain_tools.features.checksums import (
+    add_checksum,
+    checksum,
+    checksums_path,
+    read_checksums,
+)
 from retrain_tools.features.decimals import shortest_decimals
 from retrain_tools.images.decode import EXTENSIONS, ImageError
 from retrain_tools.images.folders import ImageFile
@@ -104,7 +111,15 @@ class Cache:
             if error.errno == errno.ENAMETOOLONG:
                 return None
             raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
+        if not text.strip():
+            raise DamagedBottleneckError("an empty file")
+        if self._checksums.get(image.relative, checksum(text)) != checksum(text):
+            raise DamagedBottleneckError("changed since it was written: its checksum is another")
         return of_depth(parse_bottleneck(text), self.depth)
+
+    @functools.cached_property
+    def _checksums(self) -> dict[str, int]:
+        return read_checksums(checksums_path(self.folder, self.suffix))
 
     def holds_other_images(self, images: Sequence[ImageFile]) -> bool:
         """Whether there are files of this naming for other images than these."""
@@ -117,7 +132,10 @@ class Cache:
         """Write the image's bottleneck file in one step."""
         log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         try:
-            files.write_text(self.path(image), format_bottleneck(vector))
+            text = format_bottleneck(vector)
+            files.write_text(self.path(image), text)
+            number = self._checksums[image.relative] = checksum(text.encode())
+            add_checksum(checksums_path(self.folder, self.suffix), image.relative, number)
         except OSError as error:
             if error.errno not in _OF_THIS_FILE:
                 raise

@@ -22,15 +22,12 @@ from retrain_tools.features.cache import (
     DamagedBottleneckError,
     Identity,
     Vector,
-    of_depth,
-    parse_bottleneck,
     the_naming,
 )
 from retrain_tools.features.cache_formats import AnyCache, open_cache
 from retrain_tools.features.manifest import manifest_path, read_manifest
 from retrain_tools.features.matrix_cache import MatrixCache, matrix_namings
 from retrain_tools.features.packed import Loaded, load_texts, pack
-from retrain_tools.files import read_regular
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.text_tables import counted
 
@@ -301,10 +298,7 @@ def _read(cache: Cache, image: ImageFile) -> Vector:
     Raises:
         DamagedBottleneckError: it is not, cannot be read, or is not `depth` finite numbers.
     """
-    try:
-        text = read_regular(cache.path(image))
-    except OSError as error:
-        raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
-    if not text.strip():
-        raise DamagedBottleneckError("an empty file")
-    return of_depth(parse_bottleneck(text), cache.depth)
+    vector = cache.read(image)
+    if vector is None:
+        raise DamagedBottleneckError("cannot be read: it is not there any more")
+    return vector
