@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.build import fill_constant, new_node
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.dtypes import array_dtype, dtype_of, number_of
 from retrain_tools.graphdef.navigate import attribute, copy_nodes
@@ -33,10 +33,35 @@ def light_copy(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -
         if not _is_large_constant(node):
             light.node.add().CopyFrom(node)
             continue
-        stand_in = light.node.add(name=node.name, op="Placeholder")
-        stand_in.attr["dtype"].CopyFrom(node.attr["dtype"])
+        stand_in = light.node.add(name=node.name, op="Placeholder", device=node.device)
+        for key in node.attr:
+            if key != "value":
+                stand_in.attr[key].CopyFrom(node.attr[key])
         stand_in.attr["shape"].shape.CopyFrom(node.attr["value"].tensor.tensor_shape)
     return light
+
+
+def whole_graph(light: Any, weights: Weights) -> Any:
+    """Return the GraphDef that a light graph and its weights stand for.
+
+    Example:
+        >>> from retrain_tools.graphdef import schema
+        >>> from retrain_tools.graphdef.build import new_constant
+        >>> graph_def = schema.GraphDef(node=[new_constant("c", np.zeros((3, 100)))])
+        >>> whole_graph(light_copy(graph_def), large_constants(graph_def)) == graph_def
+        True
+    """
+    result = copy_nodes(light, lambda _: False)
+    for node in light.node:
+        if node.name not in weights:
+            result.node.add().CopyFrom(node)
+            continue
+        constant = result.node.add(input=node.input, device=node.device)
+        fill_constant(constant, node.name, weights[node.name])
+        for key in node.attr:
+            if key not in ("dtype", "shape"):
+                constant.attr[key].CopyFrom(node.attr[key])
+    return result
 
 
 def large_constants(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -> Weights:

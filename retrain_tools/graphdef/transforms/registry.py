@@ -1,0 +1,90 @@
+"""The transforms by their names, those of TensorFlow 1's Graph Transform Tool first, and recipes.
+
+Each line says where a transform lives; its module is imported when it is asked for. What a function
+takes and does is told by itself: its arguments are keywords with annotations (`int`, `float`,
+`str`, `bool`, `Sequence[str]`, or one of them or None), its first sentence is its help.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from retrain_tools.errors import InputError, did_you_mean
+
+_PACKAGE = "retrain_tools.graphdef.transforms"
+
+_PLACES = {
+    "fold_batch_norms": "fold_batch_norms:fold_batch_norms",
+    "fold_constants": "fold_constants:fold_constants",
+    "remove_device": "devices:remove_device",
+    "strip_unused_nodes": "strip_unused_nodes:strip_unused_nodes",
+}
+"""For each transform its module in this folder, and its function there."""
+
+_OLD_SPELLINGS = {"obsfucate_names": "obfuscate_names"}  # the Graph Transform Tool's README
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A named list of transforms.
+
+    Attributes:
+        text: the list, as --transforms takes it.
+        help: what it is for.
+    """
+
+    text: str
+    help: str
+
+
+RECIPES = {
+    "deploy": Recipe(
+        "strip_unused_nodes fold_constants(ignore_errors=true) fold_batch_norms",
+        "what only computes the outputs, batch norms folded into the layers before",
+    ),
+}
+
+
+def transform_names() -> list[str]:
+    """Return the names of all transforms, sorted."""
+    return sorted(_PLACES)
+
+
+def transform_named(name: str) -> Callable[..., Any]:
+    """Return the function of the transform with this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    name = _OLD_SPELLINGS.get(name, name)
+    if name not in _PLACES:
+        raise InputError(
+            f"No transform {name!r}.{did_you_mean(name, _PLACES)} "
+            f"There are: {', '.join(transform_names())}."
+        )
+    module, _, function = _PLACES[name].partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(f"{_PACKAGE}.{module}"), function)
+    return found
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return the recipe with this name.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in RECIPES:
+        raise InputError(
+            f"No recipe {name!r}.{did_you_mean(name, RECIPES)} There are: {', '.join(RECIPES)}."
+        )
+    return RECIPES[name]
+
+
+def help_of(function: Callable[..., Any]) -> str:
+    """Return the first sentence of a transform's docstring, in one line."""
+    paragraph = (inspect.getdoc(function) or "").partition("\n\n")[0]
+    return " ".join(paragraph.split()).partition(";")[0].removesuffix(".")
