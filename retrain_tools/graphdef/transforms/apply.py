@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.constants import UnreadableConstantError
 from retrain_tools.graphdef.navigate import full_name, node_name
 from retrain_tools.graphdef.transforms.arguments import bound, ignores_errors
 from retrain_tools.graphdef.transforms.parse import Call
@@ -64,7 +65,10 @@ def apply_transforms(
     ignored = [ignores_errors(call) for call in calls]
     for call, function in zip(calls, functions, strict=True):
         bound(call, function, inputs, outputs)
-    light, weights = light_copy(graph_def), large_constants(graph_def)
+    try:
+        light, weights = light_copy(graph_def), large_constants(graph_def)
+    except UnreadableConstantError as error:
+        raise InputError(f"A constant of the graph cannot be read: {error}.") from error
     inputs, outputs = tuple(map(full_name, inputs)), tuple(map(full_name, outputs))
     steps = []
     for call, function, is_ignored in zip(calls, functions, ignored, strict=True):
@@ -77,5 +81,14 @@ def apply_transforms(
             if not is_ignored:
                 raise InputError(f"{call.name}: {error}") from error
             failure = str(error)
+        else:
+            if call.name == "rename_node":
+                inputs, outputs = (_followed(names, keywords) for names in (inputs, outputs))
         steps.append(Step(call, len(light.node), failure))
     return Transformed(whole_graph(light, weights), inputs, outputs, tuple(steps))
+
+
+def _followed(names: Sequence[str], renamed: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the tensors that the graph is run by after rename_node with these arguments."""
+    old, new = renamed["old_node_name"], renamed["new_node_name"]
+    return tuple(new + name.removeprefix(old) if node_name(name) == old else name for name in names)

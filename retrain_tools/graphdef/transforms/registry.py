@@ -18,9 +18,21 @@ from retrain_tools.errors import InputError, did_you_mean
 _PACKAGE = "retrain_tools.graphdef.transforms"
 
 _PLACES = {
+    "add_default_attributes": "node_attributes:add_default_attributes",
     "fold_batch_norms": "fold_batch_norms:fold_batch_norms",
     "fold_constants": "fold_constants:fold_constants",
+    "insert_logging": "insert_logging:insert_logging",
+    "merge_duplicate_nodes": "merge_duplicate_nodes:merge_duplicate_nodes",
+    "obfuscate_names": "renaming:obfuscate_names",
+    "remove_attribute": "node_attributes:remove_attribute",
+    "remove_control_dependencies": "control_dependencies:remove_control_dependencies",
     "remove_device": "devices:remove_device",
+    "remove_nodes": "remove_nodes:remove_nodes",
+    "rename_attribute": "node_attributes:rename_attribute",
+    "rename_node": "renaming:rename_node",
+    "rename_op": "rename_op:rename_op",
+    "set_device": "devices:set_device",
+    "sort_by_execution_order": "sort_by_execution_order:sort_by_execution_order",
     "strip_unused_nodes": "strip_unused_nodes:strip_unused_nodes",
 }
 """For each transform its module in this folder, and its function there."""

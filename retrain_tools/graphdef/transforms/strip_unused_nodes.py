@@ -25,8 +25,8 @@ from retrain_tools.graphdef.navigate import (
     nodes_by_name,
     upstream,
 )
+from retrain_tools.graphdef.note import move_note
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
-from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
 from retrain_tools.graphdef.transforms.called_functions import remove_unused_functions
 from retrain_tools.graphdef.transforms.typed_text import shape_of_text, type_number
@@ -132,7 +132,7 @@ def _make_placeholder(node: Any, tensor: Tensor, type_said: int | None) -> None:
     number = dtype_number(tensor.dtype.removesuffix("_ref")) if type_said is None else type_said
     if number is None or (tensor.dtype == UNKNOWN and type_said is None):
         raise InputError(f"The type of {tensor.name!r} is not known: say it, with type=float.")
-    known: Shape | None = tensor.shape
-    device = node.device
-    node.CopyFrom(new_node(node.name, "Placeholder", dtype=number, shape=known))
-    node.device = device
+    placeholder = new_node(node.name, "Placeholder", dtype=number, shape=tensor.shape)
+    placeholder.device = node.device
+    move_note(node, placeholder)
+    node.CopyFrom(placeholder)
