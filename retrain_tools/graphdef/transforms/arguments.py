@@ -75,7 +75,7 @@ def described(name: str, function: Callable[..., Any]) -> str:
         if key in _TENSORS:
             texts.append(f"{key}=--{key}")
         elif kind is tuple:
-            texts.append(f"{key}=…, {key}=…")
+            texts.append(f"{key}=…[, {key}=…]")
         elif default is inspect.Parameter.empty or default is None:
             texts.append(f"{key}=…")
         else:

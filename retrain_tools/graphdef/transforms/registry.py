@@ -13,7 +13,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from retrain_tools.errors import InputError, did_you_mean
+from retrain_tools.errors import InputError, argument, did_you_mean
+from retrain_tools.graphdef.transforms.parse import Call, parse_transforms
 
 _PACKAGE = "retrain_tools.graphdef.transforms"
 
@@ -94,6 +95,22 @@ def recipe_named(name: str) -> Recipe:
             f"No recipe {name!r}.{did_you_mean(name, RECIPES)} There are: {', '.join(RECIPES)}."
         )
     return RECIPES[name]
+
+
+def named_calls(recipe: str | None, transforms: str | None) -> list[Call]:
+    """Return the transforms of a recipe, then those of a text; see `parse_transforms`.
+
+    Raises:
+        InputError: neither is given, or one cannot be read.
+    """
+    if recipe is None and transforms is None:
+        raise InputError(
+            f"Say what to do, with {argument('transforms')} or {argument('recipe')}; the script's "
+            "--list lists both."
+        )
+    texts = [] if recipe is None else [recipe_named(recipe).text]
+    texts += [] if transforms is None else [transforms]
+    return [call for text in texts for call in parse_transforms(text)]
 
 
 def help_of(function: Callable[..., Any]) -> str:
