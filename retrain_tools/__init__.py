@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         read_bottlenecks as read_bottlenecks,
         retrain as retrain,
         run as run,
+        transform_graph as transform_graph,
     )
     from retrain_tools.comparing.comparison import compare as compare
     from retrain_tools.engine.settings import RunSettings as RunSettings
@@ -35,7 +36,8 @@ __version__ = "0.1.0"
 
 _PLACES = {
     **dict.fromkeys(
-        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
+        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run", "transform_graph"),
+        "retrain_tools.api",
     ),
     "compare": "retrain_tools.comparing.comparison",
     "load": "retrain_tools.sources.open",

@@ -33,6 +33,7 @@ SCRIPTS = (
     "label_image",
     "classify_image",
     "freeze_graph",
+    "transform_graph",
     "compare_features",
     "demo",
 )

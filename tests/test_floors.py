@@ -30,6 +30,7 @@ FLOORS = (
         "label_image",
         "classify_image",
         "freeze_graph",
+        "transform_graph",
         "compare_features",
         "demo",
         "api",
