@@ -32,6 +32,7 @@ from retrain_tools.graphdef.navigate import (
     unique_name,
 )
 from retrain_tools.graphdef.op_sets import FLOAT_CONVOLUTIONS
+from retrain_tools.graphdef.transforms.freed import drop_freed
 from retrain_tools.graphdef.walks import Successors, successors
 from retrain_tools.graphdef.weights import LARGEST_VALUE_KEPT, Weights, stand_in
 
@@ -81,12 +82,7 @@ def flatten_atrous_conv(
         flat.attr["padding"].s = padding
         node.CopyFrom(flat)
     result = copy_nodes(result, lambda node: node.name not in gone)
-    used = successors(result)
-    unused = {name for name in freed if name not in used and name not in keep}
-    return (
-        copy_nodes(result, lambda node: node.name not in unused),
-        {name: array for name, array in weights.items() if name not in unused},
-    )
+    return drop_freed(result, weights, freed, keep)
 
 
 def with_holes(kernel: npt.NDArray[Any], block: tuple[int, int]) -> npt.NDArray[Any]:
