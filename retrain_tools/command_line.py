@@ -35,6 +35,7 @@ SCRIPTS = (
     "freeze_graph",
     "transform_graph",
     "compare_features",
+    "scan",
     "demo",
 )
 """The scripts, each a module of this package."""
