@@ -19,6 +19,7 @@ from retrain_tools.images.folders import find_images
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=False)
 graph_flags.define_run_flags()
+graph_flags.define_job_flags()
 graph_flags.define_path(
     "bottleneck_dir", "bottlenecks", "Folder of the cache: BOTTLENECK_DIR/LABEL/IMAGE<suffix>.txt."
 )
@@ -53,7 +54,7 @@ flags.DEFINE_enum(
 FLAGS = flags.FLAGS
 
 
-def main(_: list[str]) -> None:
+def main(_: list[str]) -> command_line.Summary:
     """Run the script."""
     command_line.require("graph", "image_dir")
     images = find_images(FLAGS.image_dir)
@@ -64,11 +65,14 @@ def main(_: list[str]) -> None:
         trust_cache=FLAGS.trust_cache,
         cache_format=FLAGS.cache_format,
         on_error=FLAGS.on_error,
+        max_failures=FLAGS.max_failures,
         running=graph_flags.given_run_settings(),
     )
     check_options(options)
     frozen = graph_flags.given_frozen_graph(bottleneck_tensor=FLAGS.bottleneck_tensor)
-    print(fill_cache(frozen, images, options).summary())
+    filled = fill_cache(frozen, images, options)
+    print(filled.summary())
+    return command_line.Summary(len(filled.failed), filled.figures())
 
 
 def script() -> None:

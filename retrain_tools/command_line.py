@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import io
+import json
 import logging
 import os
 import signal
@@ -11,9 +12,9 @@ import subprocess
 import sys
 import textwrap
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 # Before NumPy is imported: a head is small, and OpenBLAS's threads, which wait busily for each
 # other, make its training thirty times slower on a machine that has anything else to do.
@@ -45,6 +46,7 @@ _HELP_FLAGS = frozenset({"-h", "-help", "--help", "--helpfull", "--helpshort"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """The values of retrain.py's --logging_verbosity."""
 
+_EXIT_FAILURES = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _EXIT_TERMINATED = 143  # 128 + SIGTERM
@@ -56,6 +58,18 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminate(*_: object) -> NoReturn:
     raise _Terminated
+
+
+class Summary(NamedTuple):
+    """What became of a job, as --log_json prints it.
+
+    Attributes:
+        failed: how many images could not be used: the exit status is 1 if there are any.
+        figures: everything else, of JSON's types.
+    """
+
+    failed: int
+    figures: Mapping[str, Any]
 
 
 class _PlainFormatter(logging.Formatter):
@@ -85,7 +99,7 @@ def set_log_level(level: str) -> None:
     logger.propagate = False
 
 
-def describe_flags(main: Callable[[list[str]], None]) -> str:
+def describe_flags(main: Callable[[list[str]], Summary | None]) -> str:
     """Return the help text of the script that defines `main`: its docstring, then its flags."""
     module = sys.modules[main.__module__]
     flag_module = sys.argv[0] if main.__module__ == "__main__" else main.__module__
@@ -107,14 +121,15 @@ def _shown_default(flag: flags.Flag) -> str:
     return repr(flag.default) if isinstance(flag.default, str) else str(flag.default)
 
 
-def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoReturn:
+def run(main: Callable[[list[str]], Summary | None], takes_words: bool = False) -> NoReturn:
     """Parse the flags, call `main` with the words after them, and exit the process.
 
-    The exit status is 0; 2 after an error that the user can mend (one `error:` line on stderr);
-    130 after Ctrl-C, 143 after SIGTERM. Any other exception is a bug and keeps its traceback.
+    The exit status is 0; 1 where `main` tells of images that could not be used; 2 after an error
+    that the user can mend (one `error:` line on stderr); 130 after Ctrl-C, 143 after SIGTERM. Any
+    other exception is a bug and keeps its traceback.
 
     Args:
-        main: the script.
+        main: the script; what it returns is for --log_json, of scripts that have this flag.
         takes_words: whether words after the flags mean something to it.
     """
     set_log_level("INFO")
@@ -135,7 +150,12 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
             words = flags.FLAGS(sys.argv)[1:]
             if words and not takes_words:
                 raise InputError(_unexpected(words[0]))
-            main(words)
+            summary = main(words)
+            sys.stdout.flush()
+            if summary is not None:
+                status = _EXIT_FAILURES if summary.failed else 0
+                _log_json(status, failed=summary.failed, **summary.figures)
+                sys.exit(status)
         sys.stdout.flush()
     except InputError as error:
         text = error.with_arguments_as(lambda name: f"--{name}")
@@ -162,8 +182,16 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
 
 
 def _exit_with(message: str, status: int) -> NoReturn:
-    print(printable(" ".join(message.split("\n"))), file=sys.stderr)
+    line = printable(" ".join(message.split("\n")))
+    print(line, file=sys.stderr)
+    _log_json(status, message=line)
     sys.exit(status)
+
+
+def _log_json(status: int, **figures: Any) -> None:
+    """Write the last line of stderr with --log_json."""
+    if "log_json" in flags.FLAGS and flags.FLAGS.is_parsed() and flags.FLAGS.log_json:
+        print(json.dumps({"status": status, **figures}), file=sys.stderr)
 
 
 def _unexpected(word: str) -> str:

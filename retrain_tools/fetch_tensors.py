@@ -35,6 +35,7 @@ from retrain_tools.features.pooling import POOLINGS
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
 graph_flags.define_run_flags()
+graph_flags.define_job_flags()
 flags.DEFINE_list(
     "tensors", None, "Tensors to fetch, or slim's names of end points. Default: the bottleneck."
 )
@@ -53,7 +54,7 @@ flags.DEFINE_boolean(
 FLAGS = flags.FLAGS
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str]) -> command_line.Summary:
     """Run the script."""
     command_line.require("graph", "output")
     options = FetchOptions(
@@ -61,6 +62,7 @@ def main(words: list[str]) -> None:
         pooling=None if FLAGS.pooling == "none" else FLAGS.pooling,
         overwrite=FLAGS.overwrite,
         on_error=FLAGS.on_error,
+        max_failures=FLAGS.max_failures,
         running=graph_flags.given_run_settings(),
     )
     check_options(options)
@@ -70,7 +72,9 @@ def main(words: list[str]) -> None:
     tensors = {name: named_tensor(frozen, name) for name in names}
     labels = {image.path: image.folder for image in images if image.folder}
     paths = [image.path for image in images]
-    print(fetch_tensors(frozen, tensors, paths, options, labels).summary())
+    fetched = fetch_tensors(frozen, tensors, paths, options, labels)
+    print(fetched.summary())
+    return command_line.Summary(len(fetched.failed), fetched.figures())
 
 
 def script() -> None:

@@ -131,6 +131,20 @@ def define_image_flags(loose: bool) -> None:
     )
 
 
+def define_job_flags(may_fail: bool = True) -> None:
+    """Define the flags of jobs on many images; `may_fail` for those that bear some failures."""
+    if may_fail:
+        flags.DEFINE_string(
+            "max_failures",
+            None,
+            "End with an error once more images than this cannot be used: a number, or P% of all. "
+            "Default: any number, but not all.",
+        )
+    flags.DEFINE_boolean(
+        "log_json", False, "Write a summary as JSON, in one line, as the last one of stderr."
+    )
+
+
 def given_run_settings() -> RunSettings:
     """Return how the flags say that graphs are run."""
     from retrain_tools.engine.settings import RunSettings  # with Pillow and NumPy

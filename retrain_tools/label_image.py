@@ -34,6 +34,7 @@ from retrain_tools.listing.labelled_text import FORMS
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=True)
 graph_flags.define_run_flags()
+graph_flags.define_job_flags(may_fail=False)
 graph_flags.define_path(
     "labels",
     None,
@@ -54,7 +55,7 @@ flags.DEFINE_string("output_layer", None, "Tensor that gives the scores. Default
 FLAGS = flags.FLAGS
 
 
-def main(words: list[str]) -> None:
+def main(words: list[str]) -> command_line.Summary:
     """Run the script."""
     command_line.require("graph")
     _check_flags(words)
@@ -75,6 +76,7 @@ def main(words: list[str]) -> None:
         print(f"warning: {result.image} {result.error}", file=sys.stderr)
     if len(failed) == len(results):
         raise InputError("No image could be labelled.")
+    return command_line.Summary(len(failed), {"labelled": len(results) - len(failed)})
 
 
 def _check_flags(words: list[str]) -> None:

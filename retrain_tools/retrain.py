@@ -82,6 +82,7 @@ _BOOLEANS = {
 graph_flags.define_graph_flags()
 graph_flags.define_image_flags(loose=False)
 graph_flags.define_run_flags()
+graph_flags.define_job_flags()
 for _name, (_default, _help) in _PATHS.items():
     graph_flags.define_path(_name, _default, _help)
 for _name, (_default, _help) in _STRINGS.items():
@@ -116,7 +117,7 @@ flags.DEFINE_enum("logging_verbosity", "INFO", command_line.LOG_LEVELS, "Which l
 FLAGS = flags.FLAGS
 
 
-def main(_: list[str]) -> None:
+def main(_: list[str]) -> command_line.Summary:
     """Run the script."""
     command_line.set_log_level(FLAGS.logging_verbosity)
     if not FLAGS.bottleneck_dir:  # which may be all there is
@@ -135,6 +136,8 @@ def main(_: list[str]) -> None:
     if result.test.accuracy is not None:
         print(f"Final test accuracy = {result.test.accuracy:.1%} (N={count})")
     print(f"Results: {', '.join(result.files)}")
+    figures = {**result.report.figures(), "accuracy": result.test.accuracy, "files": result.files}
+    return command_line.Summary(len(result.report.failed), figures)
 
 
 def _retrain_on_images() -> RetrainResult:

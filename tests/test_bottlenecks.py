@@ -84,6 +84,7 @@ def test_help_lists_every_flag(bottlenecks):
     assert flags == {
         *("graph", "image_dir", "bottleneck_dir", "bottleneck_tensor", "pooling"),
         *("bottleneck_suffix", "trust_cache", "cache_format", "on_error"),
+        *("max_failures", "log_json"),
         *("precision", "batch_size", "threads", "self_check", "max_image_pixels", "model_dir"),
         *("tags", "signature", "output_node_names", "preprocess", "feed"),
         *("weights", "weights_seed", "include_top", "resize"),
@@ -137,7 +138,7 @@ def test_warnings_go_to_stderr_and_the_default_cache_to_the_working_folder(
 ):
     (photos / "red/1.png").write_bytes(b"no image")
     result = bottlenecks(f"--graph={graph}", "--image_dir=photos", cwd=tmp_path)
-    assert result.status == 0
+    assert result.status == 1
     assert re.fullmatch(
         r"4 computed, 0 reused, 0 repaired, 1 failed \([\d.]+ images/s\): bottlenecks\n",
         result.out,

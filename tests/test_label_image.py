@@ -178,7 +178,7 @@ def test_csv_has_a_row_for_every_label_of_every_image(done, root):
 
 def test_a_broken_image_is_named_on_stderr_and_the_others_are_labelled(done, root):
     result = done["text with a broken one"]
-    assert result.status == 0
+    assert result.status == 1
     assert result.err.splitlines() == [
         "warning: broken.jpg is not a JPEG, PNG, GIF, BMP or WebP image",
         "warning: no.jpg cannot be read: No such file or directory",

@@ -107,7 +107,7 @@ def test_an_output_file_has_what_is_printed_without_it(run_commands, root, tmp_p
         [[*GRAPH, f"--output={output}", "photos"], [*GRAPH, f"--format={ending}", "photos"]],
         cwd=root,
     )
-    assert (written.status, printed.status) == (0, 0)
+    assert (written.status, printed.status) == (1, 1)
     assert output.read_text() == printed.out
     assert written.out == f"12 labelled, 1 failed: {output}\n"
     reason = "is not a JPEG, PNG, GIF, BMP or WebP image"
@@ -143,7 +143,7 @@ def test_folders_of_classes_give_the_figures_of_the_graph(run_commands, root, tm
         ],
         cwd=root,
     )  # fmt: skip
-    assert (text.status, as_json.status) == (0, 0)
+    assert (text.status, as_json.status) == (1, 1)
     assert files_in(root) == before
     assert metrics.read_text() == as_json.out
     figures = json.loads(as_json.out)
@@ -173,7 +173,7 @@ def test_figures_go_into_metrics_json_unless_another_file_or_none_is_named(
     command = [f"--graph={graph}", f"--image_dir={photos}", "--evaluate", "--format=json"]
     before = files_in(root)
     nothing, default = run_commands(SCRIPT, [[*command, "--metrics="], command], cwd=tmp_path)
-    assert (nothing.status, default.status) == (0, 0)
+    assert (nothing.status, default.status) == (1, 1)
     assert "Figures: metrics.json\n" in default.err
     assert "Figures" not in nothing.err
     assert list(tmp_path.iterdir()) == [tmp_path / "metrics.json"]

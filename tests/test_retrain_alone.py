@@ -130,7 +130,7 @@ def test_damaged_files_are_named_and_the_others_keep_their_places(run_script, ho
     for image, (text, _) in damaged.items():
         (cache / f"{image}.txt").write_text(text)
     done = run_script(SCRIPT, "--bottleneck_dir=old", STEPS, cwd=tmp_path)
-    assert done.status == 0, done.err
+    assert done.status == 1, done.err
     warned = [line for line in done.err.splitlines() if "cannot be used" in line]
     assert warned == [
         f"warning: old/{image}.txt cannot be used: {reason}"

@@ -284,7 +284,7 @@ def test_nothing_is_made_in_the_current_folder(tmp_path: Path) -> None:
     for script, flags in commands.items():
         status, _, error = run("-m", f"retrain_tools.{script}", *flags, cwd=here)
         assert "Traceback" not in error, error
-        assert status == 0 or script == "label_image", error
+        assert status == 1 or script in ("label_image", "list_tensors"), error
         assert list(here.iterdir()) == [], script
     assert (out / "f.npy.failures.csv").exists()
 

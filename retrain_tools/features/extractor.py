@@ -224,6 +224,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
                 return prepare(item)
             except ImageError as error:
                 return error
+            except MemoryError:
+                return ImageError("takes more memory than there is", "memory")
 
         prepared = [attempt(item) for item in items]
         values = iter(self._values([one for one in prepared if not isinstance(one, ImageError)]))

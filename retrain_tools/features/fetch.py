@@ -14,9 +14,10 @@ from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features import unfinished
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.extractor import Extractor, Vector
+from retrain_tools.features.failures import Budget, check_max_failures, report_failures
 from retrain_tools.features.faithfulness import Difference, of_more_images
 from retrain_tools.features.fetch_record import Record, read_record, write_record
-from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
+from retrain_tools.features.outcome import OnError, Outcome, compute
 from retrain_tools.features.rows import RowFiles, Source
 from retrain_tools.features.stores import DAMAGE, Column, Table, check_contents, store_format
 from retrain_tools.graphdef.fingerprint import fingerprint
@@ -39,6 +40,7 @@ class FetchOptions:
         overwrite: replace an output that was made in another way, and drop rows of images that are
             not asked for.
         on_error: what to do about an image that cannot be used.
+        max_failures: how many images may fail, or which part of them (`2%`), before the job ends.
         running: how the graph is run.
     """
 
@@ -46,6 +48,7 @@ class FetchOptions:
     pooling: str | None = None
     overwrite: bool = False
     on_error: OnError = "skip"
+    max_failures: str | int | None = None
     running: RunSettings = DEFAULTS
 
 
@@ -77,6 +80,7 @@ def check_options(options: FetchOptions) -> None:
         InputError: the output has no known format, is a folder, or cannot be written.
     """
     store_format(options.output)
+    check_max_failures(options.max_failures)
     files.check_file(options.output)
     files.check_writable(unfinished.folder_of(options.output))
 
@@ -190,7 +194,9 @@ def _fetch(
             _refuse_to_lose(output, [one for one in others if one not in rows], _NEVER_READ)
         known = set(there)
         new = [source for source in sources if source not in known]
-        first = _compute(extractor, rows, columns, new, options.on_error)
+        path = Path(f"{output}.failures.csv")
+        budget = Budget.of(options.max_failures, len(sources), path)
+        first = _compute(extractor, rows, columns, new, options.on_error, budget)
         again, done = Outcome(), list[Source]()
         target = [source for source in wanted if source in known or source in rows]
         if len(first.failed) < len(sources) and not _same(target, there):
@@ -199,7 +205,7 @@ def _fetch(
             if damage:
                 log.warning("the output cannot be read (%s); its images are computed again", damage)
             rest = [source for source in target if source.path in asked]
-            again = _compute(extractor, rows, columns, rest, options.on_error)
+            again = _compute(extractor, rows, columns, rest, options.on_error, budget)
             done = [source for source in target if source in rows]
             if done:
                 unfinished.mark_writing(part)
@@ -290,6 +296,7 @@ def _compute(
     columns: Sequence[Column],
     sources: Sequence[Source],
     on_error: OnError,
+    budget: Budget,
 ) -> Outcome:
     """Compute the rows that are not there."""
     waiting = {source.path: source for source in sources if source not in rows}
@@ -301,4 +308,4 @@ def _compute(
                 raise ImageError(f"{found}, not {list(shape)}")
         rows.append(waiting[path], values)
 
-    return compute(extractor, list(waiting), keep, on_error)
+    return compute(extractor, list(waiting), keep, on_error, budget)

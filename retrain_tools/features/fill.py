@@ -27,6 +27,7 @@ from retrain_tools.features.cache_formats import (
     open_cache,
 )
 from retrain_tools.features.extractor import Extractor, Vector
+from retrain_tools.features.failures import Budget, check_max_failures, report_failures
 from retrain_tools.features.manifest import (
     Manifest,
     manifest_path,
@@ -36,7 +37,7 @@ from retrain_tools.features.manifest import (
     write_manifest,
 )
 from retrain_tools.features.matrix_cache import matrix_namings
-from retrain_tools.features.outcome import OnError, Outcome, compute, report_failures
+from retrain_tools.features.outcome import OnError, Outcome, compute
 from retrain_tools.features.packed import Loaded, pack, stamp
 from retrain_tools.files import check_writable
 from retrain_tools.graphdef.feeds import check_fed
@@ -79,11 +80,11 @@ class CacheOptions:
         bottleneck_suffix: the naming; None takes what the folder has, else `preferred_suffix`.
         preferred_suffix: the naming of a new cache.
         pooling: for a tensor of rank above 2.
-        trust_cache: take bottlenecks as they are of which nobody knows what made them; the manifest
-            says that they were not checked.
+        trust_cache: take bottlenecks unchecked of which nobody knows what made them.
         cache_format: a text file for each image, or npy, one matrix; None takes what the folder
             has, else text.
         on_error: what to do about an image that cannot be used.
+        max_failures: how many images may fail, or which part of them (`2%`), before the job ends.
         running: how the graph is run.
     """
 
@@ -94,6 +95,7 @@ class CacheOptions:
     trust_cache: bool = False
     cache_format: CacheFormat | None = None
     on_error: OnError = "skip"
+    max_failures: str | int | None = None
     running: RunSettings = DEFAULTS
 
 
@@ -130,6 +132,7 @@ def check_options(options: CacheOptions) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; {argument('bottleneck_dir')} takes a folder.")
     check_writable(folder)
+    check_max_failures(options.max_failures)
     for suffix in (options.bottleneck_suffix or "", options.preferred_suffix):
         if "/" in suffix:
             raise InputError(
@@ -154,12 +157,13 @@ def fill_cache(
             one cannot and `on_error` is `fail`.
     """
     check_options(options)
-    remove_leftovers(Path(options.bottleneck_dir), below=True)
-    check_fed(frozen, [frozen.spec.bottleneck])
+    folder, tensor = Path(options.bottleneck_dir), frozen.spec.bottleneck
+    remove_leftovers(folder, below=True)
+    check_fed(frozen, [tensor])
     images = _without_repeats(images)
-    folder, suffix = Path(options.bottleneck_dir), _naming(options, images)
-    tensor, graph = frozen.spec.bottleneck, str(frozen.path)
-    identity = identity_of(frozen, options.pooling, options.running)
+    suffix = _naming(options, images)
+    budget = Budget.of(options.max_failures, len(images), folder / f"failures{suffix}.csv")
+    graph, identity = str(frozen.path), identity_of(frozen, options.pooling, options.running)
     check_format(folder, suffix, images, options.cache_format)
     before = read_manifest(folder, suffix)
     refuse_another(before, folder, suffix, identity)
@@ -186,13 +190,13 @@ def fill_cache(
         done = Outcome()
         if waiting:
             write = _writer(cache, images, waiting, found, vectors)
-            done = compute(extractor(), list(waiting), write, options.on_error)
+            done = compute(extractor(), list(waiting), write, options.on_error, budget)
             for difference in extractor().differences.values():
                 note_difference(folder, suffix, difference)
     if vectors is not None and isinstance(cache, Cache):
         pack(cache, images, vectors, found.loaded)
     _warn_of_mixture(cache, now, done.computed)
-    report_failures(done.failed, len(images), folder / f"failures{suffix}.csv")
+    report_failures(done.failed, len(images), budget.path)
     repaired = sum(image.path not in done.failed for image in found.damaged)
     computed, reused = done.computed - repaired, len(found.good)
     done = dataclasses.replace(done, computed=computed, reused=reused, repaired=repaired)
@@ -280,18 +284,18 @@ def _record(
 
 def _warn_of_mixture(cache: AnyCache, now: Manifest, computed: int) -> None:
     if computed and now.identity is None:
-        path = manifest_path(cache.folder, cache.suffix)
         log.warning(
             "%d bottlenecks were computed into %s, whose other bottlenecks were never checked; "
-            "%s lists those of this graph", computed, cache.folder, path,
+            "%s lists those of this graph",
+            computed, cache.folder, manifest_path(cache.folder, cache.suffix),
         )  # fmt: skip
 
 
 def _naming(options: CacheOptions, images: Sequence[ImageFile]) -> str:
     if options.bottleneck_suffix is not None:
         return options.bottleneck_suffix
-    folder = Path(options.bottleneck_dir)
-    return find_suffix(folder, images, options.preferred_suffix, matrix_namings(folder))
+    there = matrix_namings(folder := Path(options.bottleneck_dir))
+    return find_suffix(folder, images, options.preferred_suffix, there)
 
 
 def identity_of(frozen: FrozenGraph, pooling: str, running: RunSettings) -> Identity:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from retrain_tools import files
 from retrain_tools.errors import InputError
 from retrain_tools.features.extractor import Extractor, Result, Vector
+from retrain_tools.features.failures import Budget, Failure
 from retrain_tools.images.decode import ImageError
+from retrain_tools.text_tables import counted
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +42,13 @@ class Outcome:
     failed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
 
+    def figures(self) -> dict[str, Any]:
+        """Return the counts and the seconds, for `--log_json`."""
+        counts = {"computed": self.computed, "reused": self.reused}
+        if self.repaired is not None:
+            counts["repaired"] = self.repaired
+        return {**counts, "seconds": round(self.seconds, 3)}
+
     def closing_line(self, place: object) -> str:
         """Return the counts, the speed and where the values are, for people."""
         counts = [f"{self.computed} computed", f"{self.reused} reused"]
@@ -60,24 +65,32 @@ def compute(
     paths: list[str],
     keep: Callable[[str, list[Vector]], None],
     on_error: OnError,
+    budget: Budget | None = None,
 ) -> Outcome:
     """Compute the values of image files.
 
     The path and values of each good image go to `keep`, in their order, one at a time, in another
     thread, so that writing them does not hold up computing; it may raise ImageError, too. Whatever
-    ends the job, what is computed by then is kept first.
+    ends the job, what is computed by then is kept first. Images that failed for a reason that may
+    pass are tried once more at the end.
 
     Raises:
-        InputError: an image cannot be used, and `on_error` is `fail`.
+        InputError: an image cannot be used, and `on_error` is `fail`; or more cannot than the
+            `budget` allows.
     """
     start = time.monotonic()
     if not paths:
         return Outcome()
-    keeper = _Keeper(keep, on_error)
+    keeper = _Keeper(keep, on_error, budget)
     try:
         try:
             for path, result in extractor.extract(paths):
                 keeper.put(path, result)
+            keeper.settle()
+            if again := [path for path, why in keeper.failed.items() if why.may_pass]:
+                log.info("tried again: %s", counted(len(again), "image"))
+                for path, result in extractor.extract(again):
+                    keeper.put(path, result)
         finally:
             keeper.finish()
         keeper.check()
@@ -96,9 +109,15 @@ class _Keeper:
         failed: why others were not, by path.
     """
 
-    def __init__(self, keep: Callable[[str, list[Vector]], None], on_error: OnError) -> None:
-        self.kept, self.failed = 0, dict[str, str]()
-        self._keep, self._on_error = keep, on_error
+    def __init__(
+        self,
+        keep: Callable[[str, list[Vector]], None],
+        on_error: OnError,
+        budget: Budget | None,
+    ) -> None:
+        self.kept, self.failed = 0, dict[str, Failure]()
+        self._keep, self._on_error, self._budget = keep, on_error, budget
+        self._tries_again = True
         self._stopped_by: BaseException | None = None
         self._waiting: queue.Queue[tuple[str, Result] | None] = queue.Queue(_RESULTS_WAITING)
         # A daemon: who presses Ctrl-C once more does not wait for the disk.
@@ -115,6 +134,12 @@ class _Keeper:
         if self._stopped_by is not None:
             raise self._stopped_by
 
+    def settle(self) -> None:
+        """Wait until all that was put is kept; what fails from now on is not tried again."""
+        self._waiting.join()
+        self._tries_again = False
+        self.check()
+
     def finish(self) -> None:
         """Wait until all is kept, or nothing more can be."""
         self._waiting.put(None)
@@ -127,6 +152,7 @@ class _Keeper:
                     self._keep_one(*pair)
                 except BaseException as error:
                     self._stopped_by = error  # raised where it is waited for
+            self._waiting.task_done()
 
     def _keep_one(self, path: str, result: Result) -> None:
         try:
@@ -134,27 +160,10 @@ class _Keeper:
                 raise result
             self._keep(path, result)
             self.kept += 1
+            self.failed.pop(path, None)
         except ImageError as error:
             if self._on_error == "fail":
                 raise InputError(f"{path} {error}.") from error
-            self.failed[path] = str(error)
-
-
-def report_failures(failed: Mapping[str, str], count: int, path: Path) -> None:
-    """Name the images that failed on stderr and in a CSV file; an earlier list is replaced.
-
-    Raises:
-        InputError: all the images, of which there are `count`, failed.
-    """
-    if not failed:
-        path.unlink(missing_ok=True)
-        return
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "reason"])
-    for image, reason in sorted(failed.items()):
-        writer.writerow([image, reason])
-        log.warning("%s %s", image, reason)
-    files.write_text(path, text.getvalue())
-    if len(failed) == count:
-        raise InputError(f"None of the {count} images can be used; the reasons are in {path}.")
+            self.failed[path] = Failure.of(error)
+            if self._budget is not None:
+                self._budget.check(self.failed, self._tries_again)

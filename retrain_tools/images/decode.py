@@ -8,7 +8,7 @@ import threading
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +80,20 @@ _DAMAGE = (OSError, ValueError, SyntaxError, EOFError)  # what Pillow raises on 
 _loading = threading.Lock()
 
 
+FailureKind = Literal["image", "reading", "memory"]
+"""What failed: the image itself, reading its file, or memory; the last two may pass."""
+
+
 class ImageError(Exception):
-    """An image cannot be used; the message is the reason, for `failures.csv`."""
+    """An image cannot be used; the message is the reason, for `failures.csv`.
+
+    Attributes:
+        kind: what failed.
+    """
+
+    def __init__(self, reason: str, kind: FailureKind = "image") -> None:
+        super().__init__(reason)
+        self.kind = kind
 
 
 class EncodedImage(NamedTuple):
@@ -134,7 +146,8 @@ def read_image(
         try:
             image = read_regular(image, _BYTES_PER_PIXEL * max_pixels + _BESIDE_PIXELS)
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
-            raise ImageError(f"cannot be read: {getattr(error, 'strerror', error)}") from error
+            reason = f"cannot be read: {getattr(error, 'strerror', error)}"
+            raise ImageError(reason, "reading") from error
     if not isinstance(image, bytes):
         raise ImageError(
             f"is of type {type(image).__name__}; it takes a path, bytes, a Pillow image or a "

@@ -194,11 +194,11 @@ def test_bad_images_are_listed_and_shift_no_other_s_row(
     check(output, graph_2015, [path for path in paths if path not in bad])
     text = (output.parent / FAILURES).read_text()
     lines = text.splitlines()
-    assert lines[0] == "image,reason"
-    assert f"{paths[1]},is empty" in lines
-    assert f'{paths[5]},"is not a JPEG, PNG, GIF, BMP or WebP image"' in lines
-    assert f'"{photos}/gone,""1"".jpg",cannot be read: No such file or directory' in lines
-    assert f"{photos},cannot be read: Is a directory" in lines
+    assert lines[0] == "image,reason,kind"
+    assert f"{paths[1]},is empty,image" in lines
+    assert f'{paths[5]},"is not a JPEG, PNG, GIF, BMP or WebP image",image' in lines
+    assert f'"{photos}/gone,""1"".jpg",cannot be read: No such file or directory,reading' in lines
+    assert f"{photos},cannot be read: Is a directory,reading" in lines
     assert len(lines) == 6
     assert f"{paths[1]} is empty" in caplog.messages
 

@@ -63,7 +63,10 @@ def test_a_bad_image_does_not_make_a_second_run_write_all_again(frozen, paths, o
     before = {k: v for k, v in seen(output.parent).items() if not k.endswith("failures.csv")}
     assert counts(fetch(frozen, paths, output)) == (0, 11, 1)
     after = seen(output.parent)
-    assert after.pop(f"{output}.failures.csv")[2] == f"image,reason\n{paths[4]},is empty\n".encode()
+    assert (
+        after.pop(f"{output}.failures.csv")[2]
+        == f"image,reason,kind\n{paths[4]},is empty,image\n".encode()
+    )
     assert after == before
     Path(paths[4]).write_bytes(Path(paths[3]).read_bytes())
     fetch(frozen, paths, output)

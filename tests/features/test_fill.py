@@ -237,10 +237,10 @@ def test_failures_are_listed_and_the_list_goes_when_they_do(
     with (folder / "failures.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows == [
-        ["image", "reason"],
-        [str(photos / "a/0.jpg"), "is not a JPEG, PNG, GIF, BMP or WebP image"],
-        [str(photos / "b/1.jpg"), "is empty"],
-        [str(photos / "b/x,y.jpg"), "cannot be read: No such file or directory"],
+        ["image", "reason", "kind"],
+        [str(photos / "a/0.jpg"), "is not a JPEG, PNG, GIF, BMP or WebP image", "image"],
+        [str(photos / "b/1.jpg"), "is empty", "image"],
+        [str(photos / "b/x,y.jpg"), "cannot be read: No such file or directory", "reading"],
     ]
     assert f"{photos / 'b/1.jpg'} is empty" in caplog.text
     assert not (folder / "a/0.jpg.txt").exists()

@@ -20,8 +20,9 @@ import retrain_tools.images
 from retrain_tools.errors import InputError
 from retrain_tools.features import fetch, fill
 from retrain_tools.features.extractor import Extractor
+from retrain_tools.features.failures import report_failures
 from retrain_tools.features.in_memory import fetch_in_memory
-from retrain_tools.features.outcome import Outcome, compute, report_failures
+from retrain_tools.features.outcome import Outcome, compute
 from retrain_tools.head.labelling import label_images
 from retrain_tools.images.decode import ImageError, read_image
 
@@ -143,13 +144,13 @@ def test_nothing_to_compute(extractor):
 def test_the_list_of_failures_is_replaced_and_removed(tmp_path, caplog):
     path = tmp_path / "failures.csv"
     report_failures({"b,1.jpg": "is empty", "a.jpg": "is 'x'"}, 3, path)
-    assert path.read_text() == "image,reason\na.jpg,is 'x'\n\"b,1.jpg\",is empty\n"
+    assert path.read_text() == "image,reason,kind\na.jpg,is 'x',image\n\"b,1.jpg\",is empty,image\n"
     assert "b,1.jpg is empty" in caplog.messages
     report_failures({}, 3, path)
     assert not path.exists()
     with pytest.raises(InputError, match=r"^None of the 1 images can be used; the reasons are in"):
         report_failures({"a.jpg": "is empty"}, 1, path)
-    assert path.read_text() == "image,reason\na.jpg,is empty\n"
+    assert path.read_text() == "image,reason,kind\na.jpg,is empty,image\n"
 
 
 # --- before a graph is opened ---
