@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.session import EngineError
-from retrain_tools.engine.untouched import UntouchedGraph
+from retrain_tools.engine.untouched_graph import UntouchedGraph
 from retrain_tools.errors import InputError
 from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.features.random_values import RandomValues
