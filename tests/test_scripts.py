@@ -205,6 +205,18 @@ MISTAKES = {
         ["freeze_graph", USE[0], "--output=file/f.pb"],
         "file is a file; results cannot be written to file.",
     ),
+    "transform_graph: output": (
+        ["transform_graph", USE[0], "--recipe=deploy", "--output=file/f.pb"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "transform_graph: no transform": (
+        ["transform_graph", USE[0], "--transforms=no", "--output=f.pb"],
+        "No transform 'no'. There are: ",
+    ),
+    "transform_graph: no folder": (
+        ["transform_graph", USE[0], "--recipe=deploy", "--verify=no", "--output=f.pb"],
+        "No such folder: no (--verify)",
+    ),
     "list_tensors: output": (
         ["list_tensors", USE[0], "--html=file/f.html"],
         "file is a file; results cannot be written to file.",

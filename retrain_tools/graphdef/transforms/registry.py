@@ -54,10 +54,24 @@ class Recipe:
     help: str
 
 
+_PASSING = "remove_nodes(op=Identity, op=CheckNumerics, op=StopGradient)"
+_FOLDED = "fold_constants(ignore_errors=true) fold_batch_norms merge_duplicate_nodes"
 RECIPES = {
     "deploy": Recipe(
-        "strip_unused_nodes fold_constants(ignore_errors=true) fold_batch_norms",
-        "what only computes the outputs, batch norms folded into the layers before",
+        f"strip_unused_nodes {_PASSING} {_FOLDED}",
+        "to run as fast as it can: what computes the outputs, batch norms folded away",
+    ),
+    "serve": Recipe(
+        f"strip_unused_nodes {_PASSING} {_FOLDED} remove_device sort_by_execution_order",
+        "for a server, which has devices of its own",
+    ),
+    "mobile": Recipe(
+        f"strip_unused_nodes {_PASSING} {_FOLDED} remove_device obfuscate_names",
+        "for a phone: as deploy, and with short names",
+    ),
+    "train": Recipe(
+        "strip_unused_nodes remove_device remove_nodes(op=CheckNumerics) merge_duplicate_nodes",
+        "to be trained further: what computes the outputs, with its batch norms",
     ),
 }
 

@@ -164,9 +164,9 @@ def test_all_are_looked_at_before_the_first_starts() -> None:
     graph_def = empty_graph()
     node = add_constant(graph_def, "c", np.zeros(20, np.float32))
     node.attr["value"].tensor.tensor_content = b"123"
-    with pytest.raises(InputError, match="^No transform 'no_such'"):
+    with pytest.raises(InputError, match=r"^No transform 'no_such'"):
         transformed(graph_def, "remove_device no_such")
-    with pytest.raises(InputError, match="^set_device has no argument 'x'"):
+    with pytest.raises(InputError, match=r"^set_device has no argument 'x'"):
         transformed(graph_def, "remove_device set_device(x=1)")
     with pytest.raises(InputError) as raised:
         transformed(graph_def, "remove_device")

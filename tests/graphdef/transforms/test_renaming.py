@@ -8,6 +8,7 @@ import pytest
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import nodes_by_name
 from retrain_tools.graphdef.note import Note, read_labels, read_note, write_labels, write_note
+from retrain_tools.graphdef.transforms.apply import End
 from retrain_tools.quiet_tensorflow import tf
 
 from ..tiny_graphs import add, empty_graph, run
@@ -33,7 +34,8 @@ def test_inputs_outputs_and_weights_are_followed() -> None:
         "rename_node(old_node_name=softmax/weights, new_node_name=w)"
     )
     made = transformed(graph_def, text, inputs, outputs)
-    assert (made.inputs, made.outputs) == (("photo:0",), ("final_result:0", "pool_3:0"))
+    assert made.inputs == (End("DecodeJpeg/contents:0", "photo:0"),)
+    assert made.outputs == (End("softmax:0", "final_result:0"), End("pool_3:0", "pool_3:0"))
     [data] = feeds.values()
     np.testing.assert_array_equal(
         run(made.graph_def, "final_result:0", {"photo:0": data}),
