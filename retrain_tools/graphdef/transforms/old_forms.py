@@ -47,10 +47,10 @@ class Backward(Rewriting):
         """Add a constant of any size, under a name like `name`, and return its name."""
         name = unique_name(name, self.nodes)
         if value.size <= LARGEST_VALUE_KEPT:
-            self._append(new_constant(name, value))
+            self.put(new_constant(name, value))
         else:
             self.weights[name] = value
-            self._append(stand_in(name, value))
+            self.put(stand_in(name, value))
         return name
 
 

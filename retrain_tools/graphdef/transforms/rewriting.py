@@ -27,13 +27,13 @@ class Rewriting:
     def add(self, name: str, op: str, inputs: Sequence[str], **attributes: Any) -> str:
         """Add a node, under a name like `name`, and return its name."""
         name = unique_name(name, self.nodes)
-        self._append(new_node(name, op, inputs, **attributes))
+        self.put(new_node(name, op, inputs, **attributes))
         return name
 
     def constant(self, name: str, value: Any) -> str:
         """Add a small constant, under a name like `name`, and return its name."""
         name = unique_name(name, self.nodes)
-        self._append(new_constant(name, value))
+        self.put(new_constant(name, value))
         return name
 
     def replace(self, node: Any, op: str, inputs: Sequence[str], **attributes: Any) -> None:
@@ -52,7 +52,8 @@ class Rewriting:
         self.freed |= {name for name in node.input if name not in made.input}
         node.CopyFrom(made)
 
-    def _append(self, node: Any) -> None:
+    def put(self, node: Any) -> None:
+        """Add a node that is made already; its name is no other's."""
         self.light.node.append(node)
         self.nodes[node.name] = self.light.node[-1]
 
