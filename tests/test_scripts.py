@@ -16,7 +16,7 @@ from retrain_tools.command_line import SCRIPTS
 from tests.graphdef.tiny_graphs import inception_like, write
 
 GRAPH_FLAGS = {
-    *("graph", "model_dir", "tags", "signature", "preprocess"),
+    *("graph", "model_dir", "tags", "signature", "preprocess", "allow_unsafe_graph"),
     *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
 }
 IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}

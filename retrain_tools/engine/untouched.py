@@ -25,6 +25,7 @@ from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.weights import size_of_constants
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.safety.running import refuse_unsafe
 
 Feeds = Mapping[str, bytes | npt.NDArray[np.float32]]
 """What is fed: an encoded image, or prepared pixels."""
@@ -34,7 +35,11 @@ _GRAPH, _JOB, _VALUES = "graph.pb", "job.json", "values.npz"
 
 
 def run_untouched(
-    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str
+    graph_def: Any,
+    tensors: Sequence[str],
+    feeds: Feeds,
+    where: str,
+    allow_unsafe_graph: bool = False,
 ) -> list[npt.NDArray[np.float32]]:
     """Run a graph on one image, as it is, and return the values of tensors as float32.
 
@@ -43,15 +48,19 @@ def run_untouched(
         tensors: full names.
         feeds: what to feed, by full name.
         where: the graph's file, for error messages.
+        allow_unsafe_graph: run it whatever it does beside computing, control inputs included.
 
     Raises:
+        UnsafeGraphError: it does more than compute, and that is not allowed.
         InputError: TensorFlow refuses the graph.
         EngineError: the graph fails, or the process that ran it.
     """
     wanted = upstream(nodes_by_name(graph_def), [*tensors, *feeds])
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
+    with naming(where):
+        refuse_unsafe(part, allow_unsafe_graph)  # before it is handed to another process
     if size_of_constants(part) < _LARGE:
-        return _run_here(part, tensors, feeds, where)
+        return _run_here(part, tensors, feeds, where, allow_unsafe_graph)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_graph(str(place / _GRAPH), part)
@@ -63,7 +72,7 @@ def run_untouched(
                 np.save(place / file, value)
             else:
                 (place / file).write_bytes(value)
-        job = {"tensors": list(tensors), "feeds": fed, "where": where}
+        job = {"tensors": list(tensors), "feeds": fed, "where": where, "allow": allow_unsafe_graph}
         (place / _JOB).write_text(json.dumps(job))
         del part
         command = [sys.executable, "-m", __name__, folder]
@@ -76,11 +85,13 @@ def run_untouched(
 
 
 def _run_here(
-    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str
+    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str, allow_unsafe_graph: bool
 ) -> list[npt.NDArray[np.float32]]:
     graph = tf.Graph()
     with graph.as_default(), naming(where):
-        found = import_light(graph_def, {}, [*feeds, *tensors])
+        found = import_light(
+            graph_def, {}, [*feeds, *tensors], allow_unsafe_graph=allow_unsafe_graph
+        )
     config = tf.compat.v1.ConfigProto()
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     session = tf.compat.v1.Session(graph=graph, config=config)
@@ -100,7 +111,7 @@ def _main(folder: str) -> None:
         name: np.load(place / file) if file.endswith(".npy") else (place / file).read_bytes()
         for name, file in job["feeds"].items()
     }
-    values = _run_here(graph_def, job["tensors"], feeds, job["where"])
+    values = _run_here(graph_def, job["tensors"], feeds, job["where"], job["allow"])
     np.savez(place / _VALUES, **{str(number): value for number, value in enumerate(values)})  # type: ignore[arg-type]
 
 
