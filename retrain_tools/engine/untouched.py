@@ -17,14 +17,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.engine.importing import import_light
-from retrain_tools.engine.session import EngineError, naming, run
+from retrain_tools.engine.session import EngineError, naming
+from retrain_tools.engine.untouched_graph import UntouchedGraph
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.weights import size_of_constants
-from retrain_tools.quiet_tensorflow import tf
 from retrain_tools.safety.running import refuse_unsafe
 
 Feeds = Mapping[str, bytes | npt.NDArray[np.float32]]
@@ -87,20 +86,10 @@ def run_untouched(
 def _run_here(
     graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str, allow_unsafe_graph: bool
 ) -> list[npt.NDArray[np.float32]]:
-    graph = tf.Graph()
-    with graph.as_default(), naming(where):
-        found = import_light(
-            graph_def, {}, [*feeds, *tensors], allow_unsafe_graph=allow_unsafe_graph
-        )
-    config = tf.compat.v1.ConfigProto()
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    session = tf.compat.v1.Session(graph=graph, config=config)
-    try:
-        feeding = dict(zip(found, feeds.values(), strict=False))
-        values = run(session, found[len(feeds) :], feeding)
-    finally:
-        session.close()
-    return [np.asarray(value, np.float32) for value in values]
+    names = list(dict.fromkeys([*feeds, *tensors]))
+    with UntouchedGraph(graph_def, names, where, allow_unsafe_graph) as graph:
+        values = graph.run(list(dict.fromkeys(tensors)), feeds)
+    return [np.asarray(values[name], np.float32) for name in tensors]
 
 
 def _main(folder: str) -> None:

@@ -17,20 +17,24 @@ from retrain_tools.quiet_tensorflow import tf
 class UntouchedGraph(contextlib.AbstractContextManager["UntouchedGraph"]):
     """A graph open in a session of its own, to be run as it is, on anything. Close it after use."""
 
-    def __init__(self, graph_def: Any, tensors: Sequence[str], where: str) -> None:
+    def __init__(
+        self, graph_def: Any, tensors: Sequence[str], where: str, allow_unsafe_graph: bool = False
+    ) -> None:
         """Open a graph, which is not kept.
 
         Args:
             graph_def: a graph without variables.
-            tensors: the full names of all that will be fed or fetched.
+            tensors: the full names of all that will be fed or fetched, each once.
             where: its file, for error messages.
+            allow_unsafe_graph: run it whatever it does beside computing.
 
         Raises:
+            UnsafeGraphError: it does more than compute, and that is not allowed.
             InputError: TensorFlow refuses the graph.
         """
         graph = tf.Graph()
         with graph.as_default(), naming(where):
-            found = import_light(graph_def, {}, tensors)
+            found = import_light(graph_def, {}, tensors, allow_unsafe_graph=allow_unsafe_graph)
         self._tensors = dict(zip(tensors, found, strict=True))
         config = tf.compat.v1.ConfigProto()
         config.graph_options.rewrite_options.disable_meta_optimizer = True

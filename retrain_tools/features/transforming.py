@@ -86,8 +86,14 @@ def transform_model(
     made = apply_transforms(ends.graph_def, calls, ends.inputs, ends.outputs)
     verified = None
     if verification is not None:
-        where = str(model.path)
-        changed = Changed(ends.graph_def, made.graph_def, made.inputs, made.outputs, where)
+        changed = Changed(
+            ends.graph_def,
+            made.graph_def,
+            made.inputs,
+            made.outputs,
+            str(model.path),
+            model.overrides.allow_unsafe_graph,
+        )
         frozen = _for_images(model) if verification.images else None
         if frozen is None:
             verified = verify_on_random_values(changed, verification.seed)

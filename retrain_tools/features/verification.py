@@ -45,6 +45,7 @@ class Changed:
         before, after: the GraphDefs.
         inputs, outputs: the tensors that are fed and compared.
         where: the file of the graph before, for messages.
+        allow_unsafe_graph: run the graphs whatever they do beside computing.
     """
 
     before: Any
@@ -52,6 +53,7 @@ class Changed:
     inputs: Sequence[End]
     outputs: Sequence[End]
     where: str
+    allow_unsafe_graph: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -184,8 +186,11 @@ class _Both(contextlib.AbstractContextManager["_Both"]):
         before = dict.fromkeys([*fed, *self._fetched, *self._sources.values()])
         after = dict.fromkeys([*self._taken_by_both(fed), *needed, *self._results])
         with contextlib.ExitStack() as opened:
-            self._one = opened.enter_context(_opened(changed.before, before, changed.where))
-            self._other = opened.enter_context(_opened(changed.after, after, "The changed graph"))
+            where, allowed = changed.where, changed.allow_unsafe_graph
+            one = _opened(changed.before, before, where, allowed)
+            self._one = opened.enter_context(one)
+            other = _opened(changed.after, after, "The changed graph", allowed)
+            self._other = opened.enter_context(other)
             self._closing = opened.pop_all()
 
     def __exit__(self, *_: object) -> None:
@@ -219,10 +224,12 @@ def _names_after(changed: Changed) -> dict[str, str]:
     return {end.before: end.after for end in changed.inputs}
 
 
-def _opened(graph_def: Any, names: Iterable[str], where: str) -> UntouchedGraph:
+def _opened(
+    graph_def: Any, names: Iterable[str], where: str, allow_unsafe_graph: bool
+) -> UntouchedGraph:
     wanted = upstream(nodes_by_name(graph_def), names)
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
-    return UntouchedGraph(part, list(names), where)
+    return UntouchedGraph(part, list(names), where, allow_unsafe_graph)
 
 
 def difference(one: _Array, other: _Array) -> float:

@@ -20,11 +20,19 @@ _PACKAGE = "retrain_tools.graphdef.transforms"
 
 _PLACES = {
     "add_default_attributes": "node_attributes:add_default_attributes",
+    "backport_concatv2": "backport_concatv2:backport_concatv2",
+    "batchable": "batchable:batchable",
+    "cut": "cut:cut",
+    "flatten_atrous_conv": "flatten_atrous_conv:flatten_atrous_conv",
     "fold_batch_norms": "fold_batch_norms:fold_batch_norms",
     "fold_constants": "fold_constants:fold_constants",
+    "fold_old_batch_norms": "fold_batch_norms:fold_old_batch_norms",
     "insert_logging": "insert_logging:insert_logging",
+    "legacy": "legacy:legacy",
     "merge_duplicate_nodes": "merge_duplicate_nodes:merge_duplicate_nodes",
+    "modernize": "modernize:modernize",
     "obfuscate_names": "renaming:obfuscate_names",
+    "quantize_weights": "quantize_weights:quantize_weights",
     "remove_attribute": "node_attributes:remove_attribute",
     "remove_control_dependencies": "control_dependencies:remove_control_dependencies",
     "remove_device": "devices:remove_device",
@@ -32,8 +40,10 @@ _PLACES = {
     "rename_attribute": "node_attributes:rename_attribute",
     "rename_node": "renaming:rename_node",
     "rename_op": "rename_op:rename_op",
+    "round_weights": "round_weights:round_weights",
     "set_device": "devices:set_device",
     "sort_by_execution_order": "sort_by_execution_order:sort_by_execution_order",
+    "sparsify_gather": "sparsify_gather:sparsify_gather",
     "strip_unused_nodes": "strip_unused_nodes:strip_unused_nodes",
 }
 """For each transform its module in this folder, and its function there."""
@@ -54,24 +64,25 @@ class Recipe:
     help: str
 
 
-_PASSING = "remove_nodes(op=Identity, op=CheckNumerics, op=StopGradient)"
-_FOLDED = "fold_constants(ignore_errors=true) fold_batch_norms merge_duplicate_nodes"
+# What each recipe begins with: the way from the inputs to the outputs, with batch norms folded.
+_FOLDED = (
+    "strip_unused_nodes remove_nodes(op=Identity, op=CheckNumerics, op=StopGradient) "
+    "fold_constants(ignore_errors=true) fold_batch_norms merge_duplicate_nodes"
+)
 RECIPES = {
-    "deploy": Recipe(
-        f"strip_unused_nodes {_PASSING} {_FOLDED}",
-        "to run as fast as it can: what computes the outputs, batch norms folded away",
-    ),
+    "deploy": Recipe(_FOLDED, "what computes the outputs, and nothing else, batch norms folded"),
     "serve": Recipe(
-        f"strip_unused_nodes {_PASSING} {_FOLDED} remove_device sort_by_execution_order",
-        "for a server, which has devices of its own",
+        f"{_FOLDED} batchable(ignore_errors=true) modernize remove_device sort_by_execution_order",
+        "the same for a server of today: any batch, no deprecated ops, no devices",
     ),
     "mobile": Recipe(
-        f"strip_unused_nodes {_PASSING} {_FOLDED} remove_device obfuscate_names",
-        "for a phone: as deploy, and with short names",
+        f"{_FOLDED} remove_device quantize_weights obfuscate_names",
+        "the same in a quarter of the size: weights of 8 bits, which change values; short names",
     ),
     "train": Recipe(
-        "strip_unused_nodes remove_device remove_nodes(op=CheckNumerics) merge_duplicate_nodes",
-        "to be trained further: what computes the outputs, with its batch norms",
+        "strip_unused_nodes remove_nodes(op=CheckNumerics) "
+        "batchable(ignore_errors=true) modernize remove_device",
+        "to be trained further: batch norms stay, as ops that have gradients today",
     ),
 }
 
