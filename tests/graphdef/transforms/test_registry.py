@@ -14,9 +14,10 @@ from retrain_tools.graphdef.transforms import registry
 from retrain_tools.graphdef.transforms.arguments import bound, described, ignores_errors
 from retrain_tools.graphdef.transforms.parse import Call, parse_transforms
 from retrain_tools.graphdef.weights import Weights
+from retrain_tools.sources.readers.graph_def import read_graph_def
 
-from ..tiny_graphs import add_constant, empty_graph
-from .old_tool import bits, tiny, transformed
+from ..tiny_graphs import NEAR_REAL, add_constant, empty_graph, real
+from .old_tool import CASES, bits, tiny, transformed, values
 
 
 @pytest.mark.parametrize("name", registry.transform_names())
@@ -173,3 +174,28 @@ def test_all_are_looked_at_before_the_first_starts() -> None:
     assert str(raised.value) == (
         "A constant of the graph cannot be read: it holds 3 bytes; 20 elements of float32 take 80."
     )
+
+
+@pytest.mark.parametrize("recipe", registry.RECIPES)
+@pytest.mark.parametrize("case", CASES)
+def test_what_recipes_leave_of_a_graph(case: str, recipe: str) -> None:
+    graph_def, inputs, outputs, feeds = CASES[case]()
+    made = transformed(graph_def, registry.RECIPES[recipe].text, inputs, outputs)
+    tolerance = 0.5 if recipe == "mobile" else 1e-5
+    for one, other in zip(
+        values(graph_def, outputs, feeds), values(made.graph_def, outputs, feeds), strict=True
+    ):
+        np.testing.assert_allclose(other, one, atol=tolerance)
+    assert not {node.device for node in made.graph_def.node} - {""} or recipe == "deploy"
+    assert "CheckNumerics" not in {node.op for node in made.graph_def.node}
+
+
+def test_the_recipe_for_deployment_on_the_graph_of_2015() -> None:
+    graph_def = read_graph_def(real(NEAR_REAL)).proto
+    made = transformed(graph_def, registry.RECIPES["deploy"].text, ["Mul"], ["pool_3"])
+    assert len(made.graph_def.node) < 500
+    pixels = np.random.default_rng(0).uniform(-1, 1, (1, 299, 299, 3)).astype(np.float32)
+    [before], [after] = (
+        values(graph, ["pool_3"], {"Mul:0": pixels}) for graph in (graph_def, made.graph_def)
+    )
+    np.testing.assert_allclose(after, before, atol=1e-4)
