@@ -18,18 +18,29 @@ from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
+from retrain_tools.features.transforming import TransformResult, Verification, transform_model
+from retrain_tools.graphdef.transforms.registry import named_calls
 from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import labels_of
 from retrain_tools.head.retraining import RetrainResult, retrain_on
 from retrain_tools.head.settings import find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
-from retrain_tools.images.decode import ImageLike
+from retrain_tools.images.decode import ImageLike, named_images
 from retrain_tools.images.folders import expand_folders
 from retrain_tools.sources.freezing.write import write_frozen
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import load
 
-__all__ = ["fetch", "freeze", "label", "load", "read_bottlenecks", "retrain", "run"]
+__all__ = [
+    "fetch",
+    "freeze",
+    "label",
+    "load",
+    "read_bottlenecks",
+    "retrain",
+    "run",
+    "transform_graph",
+]
 
 Images = ImageLike | Sequence[ImageLike]
 """One image, a folder of images, or several of either."""
@@ -218,3 +229,48 @@ def freeze(model: Model, path: str | Path) -> Path:
     """
     write_frozen(model, str(path))
     return Path(path)
+
+
+def transform_graph(
+    model: Model,
+    path: str | Path,
+    transforms: str | None = None,
+    *,
+    recipe: str | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    verify: Images | None = None,
+    seed: int = 0,
+) -> TransformResult:
+    """Write a model's graph, changed by transforms, as the script `transform_graph` does.
+
+    Args:
+        model: what `load` opened.
+        path: the file to write.
+        transforms: the transforms, as `remove_nodes(op=Identity) fold_batch_norms`.
+        recipe: a named list of transforms, done before those: `deploy`, for example.
+        inputs: what is fed, by tensors or nodes; None for what the graph says.
+        outputs: what is fetched, whose names and values stay; None for what the graph says.
+        verify: images to compare the graph on with what it was; an empty list for random values.
+        seed: of random values.
+
+    Returns:
+        `path`, `inputs`, `outputs`; `steps`, what each transform did; and `verified`, with the
+        `largest` difference of a value and the `differences` by output, None without `verify`.
+
+    Raises:
+        InputError: there is no such transform or tensor, or a transform fails, or one of the graphs
+            cannot be run.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> model = rt.load("graph.pb")
+        >>> made = rt.transform_graph(model, "small.pb", recipe="deploy", verify="photos")
+        >>> made.outputs, made.verified.largest < 1e-4
+        (('softmax:0',), True)
+    """
+    verification = None
+    if verify is not None:
+        verification = Verification(named_images(expand_folders(verify)), seed)
+    calls = named_calls(recipe, transforms)
+    return transform_model(model, path, calls, inputs, outputs, verification)

@@ -18,6 +18,7 @@ from retrain_tools.graphdef.navigate import full_name, node_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.export import add_pooling
 from retrain_tools.head.training import Head
+from retrain_tools.leftovers import owned_prefix
 from retrain_tools.quiet_tensorflow import tf
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes
@@ -58,7 +59,7 @@ def write_saved_model(
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     # TensorFlow Serving watches the folder of versions: it must never see half of one.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
         finished = Path(scratch, "model")
         try:
             _save(str(finished), frozen, head, labels, pooling)
