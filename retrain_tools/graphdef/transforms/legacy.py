@@ -54,9 +54,10 @@ def legacy(
     Example:
         >>> from retrain_tools.graphdef.build import new_node
         >>> from retrain_tools.graphdef.schema import GraphDef
-        >>> node = new_node("y", "AddV2", ["x", "x"], T=1)
-        >>> light, _ = legacy(GraphDef(node=[node]), {}, tf="1.4")
-        >>> light.node[0].op
+        >>> x = new_node("x", "Placeholder", dtype=1)
+        >>> nodes = [x, new_node("y", "AddV2", ["x", "x"], T=1)]
+        >>> light, _ = legacy(GraphDef(node=nodes), {}, tf="1.4")
+        >>> light.node[1].op
         'Add'
     """
     place = version_place(tf)
