@@ -106,7 +106,8 @@ def run(
         (1, 1008)
     """
     names = [tensors] if isinstance(tensors, str) else list(tensors)
-    return run_on_arrays(model.usual.graph_def, names, feeds, str(model.path))
+    allowed = model.overrides.allow_unsafe_graph
+    return run_on_arrays(model.usual.graph_def, names, feeds, str(model.path), allowed)
 
 
 def label(

@@ -89,6 +89,12 @@ def define_graph_flags() -> None:
         "Value for a placeholder beside the images, which becomes a constant: --feed=keep_prob:0="
         "1.0. A number, true, false, or a list as [1, 2]. May be given again.",
     )
+    flags.DEFINE_boolean(
+        "allow_unsafe_graph",
+        False,
+        "Run the graph although what runs of it does more than compute, as reading or writing "
+        "files: only if you trust whoever made it. See the script scan.",
+    )
 
 
 def _define_application_flags() -> None:
@@ -205,7 +211,8 @@ def given_overrides(**more: Any) -> SpecOverrides:
     names = ("input_layer", "input_height", "input_width", "input_mean", "input_std", "resize")
     said = {name: FLAGS[name].value for name in names}
     feeds = dict(map(_name_and_value, FLAGS.feed or ()))
-    return SpecOverrides(raw_pixels=raw, feeds=feeds, **said, **more)
+    allowed = FLAGS.allow_unsafe_graph
+    return SpecOverrides(raw_pixels=raw, feeds=feeds, allow_unsafe_graph=allowed, **said, **more)
 
 
 def _name_and_value(text: str) -> tuple[str, Any]:

@@ -23,10 +23,12 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from pathlib import Path
 
 from absl import flags
 
 from retrain_tools import command_line, files, graph_flags
+from retrain_tools.errors import InputError
 from retrain_tools.features.transforming import Verification, transform_model
 from retrain_tools.graphdef.transforms import registry
 from retrain_tools.listing.transformed_text import transformed_text, transforms_text
@@ -84,6 +86,10 @@ def _verification() -> Verification | None:
         return Verification(seed=FLAGS.seed)
     from retrain_tools.images.folders import find_images  # with Pillow
 
+    if not Path(FLAGS.verify).is_dir():
+        raise InputError(
+            f"No such folder: {FLAGS.verify} (--verify); random runs graphs on random values."
+        )
     paths = [image.path for image in find_images(FLAGS.verify)]
     step = max(1, len(paths) / FLAGS.verify_images)
     chosen = [paths[int(i * step)] for i in range(min(len(paths), FLAGS.verify_images))]

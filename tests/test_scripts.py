@@ -16,7 +16,7 @@ from retrain_tools.command_line import SCRIPTS
 from tests.graphdef.tiny_graphs import inception_like, write
 
 GRAPH_FLAGS = {
-    *("graph", "model_dir", "tags", "signature", "preprocess"),
+    *("graph", "model_dir", "tags", "signature", "preprocess", "allow_unsafe_graph"),
     *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
 }
 IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
@@ -204,6 +204,18 @@ MISTAKES = {
     "freeze_graph: output": (
         ["freeze_graph", USE[0], "--output=file/f.pb"],
         "file is a file; results cannot be written to file.",
+    ),
+    "transform_graph: output": (
+        ["transform_graph", USE[0], "--recipe=deploy", "--output=file/f.pb"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "transform_graph: no transform": (
+        ["transform_graph", USE[0], "--transforms=no", "--output=f.pb"],
+        "No transform 'no'. There are: ",
+    ),
+    "transform_graph: no folder": (
+        ["transform_graph", USE[0], "--recipe=deploy", "--verify=no", "--output=f.pb"],
+        "No such folder: no (--verify)",
     ),
     "list_tensors: output": (
         ["list_tensors", USE[0], "--html=file/f.html"],

@@ -59,7 +59,7 @@ def op_list() -> Any:
     buffer = pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList())
     wanted = op_def_pb2.OpList()
     for definition in sorted(op_def_pb2.OpList.FromString(buffer).op, key=lambda op: op.name):
-        op = wanted.op.add(name=definition.name)
+        op = wanted.op.add(name=definition.name, is_stateful=definition.is_stateful)
         for arguments, made in (
             (definition.input_arg, op.input_arg),
             (definition.output_arg, op.output_arg),

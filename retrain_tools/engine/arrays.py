@@ -23,7 +23,11 @@ from retrain_tools.quiet_tensorflow import tf
 
 
 def run_on_arrays(
-    graph_def: Any, tensors: Sequence[str], feeds: Mapping[str, Any], where: str
+    graph_def: Any,
+    tensors: Sequence[str],
+    feeds: Mapping[str, Any],
+    where: str,
+    allow_unsafe_graph: bool = False,
 ) -> dict[str, npt.NDArray[Any]]:
     """Run a graph once and return what it computes, in the types that it has.
 
@@ -32,8 +36,10 @@ def run_on_arrays(
         tensors: what to fetch, by the names of tensors or nodes.
         feeds: what to feed, by the names of tensors or nodes; it is turned into their types.
         where: the graph's file, for error messages.
+        allow_unsafe_graph: run it whatever it does beside computing.
 
     Raises:
+        UnsafeGraphError: it does more than compute, and that is not allowed.
         InputError: there is no such tensor; one does not take what is fed to it, or has to be fed
             and is not; or TensorFlow refuses the graph.
     """
@@ -49,7 +55,7 @@ def run_on_arrays(
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
     graph = tf.Graph()
     with graph.as_default(), naming(where):
-        found = import_light(part, {}, [*values, *names])
+        found = import_light(part, {}, [*values, *names], allow_unsafe_graph=allow_unsafe_graph)
     into, fetched = found[: len(values)], found[len(values) :]
     feeding = dict(zip(into, values.values(), strict=True))
     with session_on(graph) as session:

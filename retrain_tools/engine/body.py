@@ -204,7 +204,8 @@ class Body(contextlib.AbstractContextManager["Body"]):
         if by_onednn:
             light = with_onednn_kernels(light, plan.weights, list(map(node_name, fetches)))
         feed, where = frozen.spec.pixel_input, str(frozen.path)
-        self._engine = TensorFlowEngine(light, plan.weights, feed, fetches, where)
+        allowed = frozen.allow_unsafe_graph
+        self._engine = TensorFlowEngine(light, plan.weights, feed, fetches, where, allowed)
 
     def _random_images(self, count: int) -> npt.NDArray[np.float32]:
         size = (count, *self._image_shape)

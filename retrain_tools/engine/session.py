@@ -15,6 +15,7 @@ from retrain_tools.engine.importing import import_light
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.weights import Weights
 from retrain_tools.quiet_tensorflow import stderr_held_back, tf
+from retrain_tools.safety.running import UnsafeGraphError
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes
 # In TensorFlow's messages: a node; where it failed, again; this computer's name, and advice about
@@ -32,7 +33,13 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
     """A light graph open in a session of its own. Safe to use from several threads."""
 
     def __init__(
-        self, light: Any, weights: Weights, feed: str, fetches: Sequence[str], where: str
+        self,
+        light: Any,
+        weights: Weights,
+        feed: str,
+        fetches: Sequence[str],
+        where: str,
+        allow_unsafe_graph: bool = False,
     ) -> None:
         """Open a light graph and its weights; neither is kept.
 
@@ -40,6 +47,7 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
         is the graph's file, for messages.
 
         Raises:
+            UnsafeGraphError: it does more than compute, and `allow_unsafe_graph` is not set.
             InputError: TensorFlow does not accept the graph, or a fetch is not of numbers.
         """
         graph, tensors = tf.Graph(), {}
@@ -53,7 +61,9 @@ class TensorFlowEngine(contextlib.AbstractContextManager["TensorFlowEngine"]):
                     assignments.append(assign)
                     values[fed] = array
             # By what the import gives: a name may have been changed to keep it unique.
-            self._feed, *self._fetches = import_light(light, tensors, [feed, *fetches])
+            self._feed, *self._fetches = import_light(
+                light, tensors, [feed, *fetches], allow_unsafe_graph=allow_unsafe_graph
+            )
         for fetch, tensor in zip(fetches, self._fetches, strict=True):
             kind = tensor.dtype
             if not (kind.is_floating or kind.is_integer or kind.is_bool):
@@ -133,9 +143,11 @@ def _variable(name: str, array: npt.NDArray[Any]) -> tuple[Any, Any, Any]:
 
 @contextlib.contextmanager
 def naming(where: str) -> Iterator[None]:
-    """Turn TensorFlow's refusal of a graph into an InputError that names the file."""
+    """Turn a refusal of a graph, TensorFlow's or ours, into an InputError that names the file."""
     try:
         yield
+    except UnsafeGraphError as error:
+        raise UnsafeGraphError(where, error.findings) from None
     except (KeyError, ValueError, tf.errors.OpError) as error:
         reason = first_sentence(error)
         raise InputError(f"{where} cannot be opened by TensorFlow: {reason}") from error

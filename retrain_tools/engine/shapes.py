@@ -12,6 +12,7 @@ from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.safety.running import unsafe_nodes
 
 _UNREGISTERED = re.compile("Op type not registered '([^']+)'")  # TensorFlow's words
 
@@ -55,7 +56,20 @@ def tensor_shape(graph_def: Any, tensor: str) -> Shape | None:
 
 
 def _import_without_unknown_ops(light: Any, own: dict[str, list[Tensor]]) -> Any | None:
-    """Return a light graph as a tf.Graph, unknown ops replaced; None if TensorFlow refuses it."""
+    """Return a light graph as a tf.Graph, unknown ops replaced; None if TensorFlow refuses it.
+
+    So are ops that do more than compute: TensorFlow runs parts of a graph to learn their shapes.
+    """
+    for name in (unsafe := unsafe_nodes(light)):
+        if len(own.get(name, ())) > 1 or any(t.dtype == UNKNOWN for t in own.get(name, ())):
+            return None
+    for node in light.node if unsafe else ():
+        if node.name in unsafe:
+            made = own.get(node.name)
+            new = new_node(node.name, "NoOp")
+            if made:
+                new = new_node(node.name, "Placeholder", dtype=dtype_number(made[0].dtype))
+            node.CopyFrom(new)
     while True:
         graph = tf.Graph()
         try:

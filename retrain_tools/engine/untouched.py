@@ -6,7 +6,6 @@ memory, some ten times its size, is not the job's: that process is this module, 
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import sys
@@ -18,14 +17,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.engine.importing import import_light
-from retrain_tools.engine.session import EngineError, naming, run
+from retrain_tools.engine.session import EngineError, naming
+from retrain_tools.engine.untouched_graph import UntouchedGraph
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.weights import size_of_constants
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.safety.running import refuse_unsafe
 
 Feeds = Mapping[str, bytes | npt.NDArray[np.float32]]
 """What is fed: an encoded image, or prepared pixels."""
@@ -35,7 +34,11 @@ _GRAPH, _JOB, _VALUES = "graph.pb", "job.json", "values.npz"
 
 
 def run_untouched(
-    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str
+    graph_def: Any,
+    tensors: Sequence[str],
+    feeds: Feeds,
+    where: str,
+    allow_unsafe_graph: bool = False,
 ) -> list[npt.NDArray[np.float32]]:
     """Run a graph on one image, as it is, and return the values of tensors as float32.
 
@@ -44,15 +47,19 @@ def run_untouched(
         tensors: full names.
         feeds: what to feed, by full name.
         where: the graph's file, for error messages.
+        allow_unsafe_graph: run it whatever it does beside computing, control inputs included.
 
     Raises:
+        UnsafeGraphError: it does more than compute, and that is not allowed.
         InputError: TensorFlow refuses the graph.
         EngineError: the graph fails, or the process that ran it.
     """
     wanted = upstream(nodes_by_name(graph_def), [*tensors, *feeds])
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
+    with naming(where):
+        refuse_unsafe(part, allow_unsafe_graph)  # before it is handed to another process
     if size_of_constants(part) < _LARGE:
-        return _run_here(part, tensors, feeds, where)
+        return _run_here(part, tensors, feeds, where, allow_unsafe_graph)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         write_graph(str(place / _GRAPH), part)
@@ -64,7 +71,7 @@ def run_untouched(
                 np.save(place / file, value)
             else:
                 (place / file).write_bytes(value)
-        job = {"tensors": list(tensors), "feeds": fed, "where": where}
+        job = {"tensors": list(tensors), "feeds": fed, "where": where, "allow": allow_unsafe_graph}
         (place / _JOB).write_text(json.dumps(job))
         del part
         command = [sys.executable, "-m", __name__, folder]
@@ -77,47 +84,12 @@ def run_untouched(
 
 
 def _run_here(
-    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str
+    graph_def: Any, tensors: Sequence[str], feeds: Feeds, where: str, allow_unsafe_graph: bool
 ) -> list[npt.NDArray[np.float32]]:
-    with UntouchedGraph(graph_def, [*feeds, *tensors], where) as graph:
-        values = graph.run(tensors, feeds)
+    names = list(dict.fromkeys([*feeds, *tensors]))
+    with UntouchedGraph(graph_def, names, where, allow_unsafe_graph) as graph:
+        values = graph.run(list(dict.fromkeys(tensors)), feeds)
     return [np.asarray(values[name], np.float32) for name in tensors]
-
-
-class UntouchedGraph(contextlib.AbstractContextManager["UntouchedGraph"]):
-    """A graph open in a session of its own, to be run as it is, on anything."""
-
-    def __init__(self, graph_def: Any, tensors: Sequence[str], where: str) -> None:
-        """Open a graph, which is not kept.
-
-        Args:
-            graph_def: a graph without variables.
-            tensors: the full names of all that will be fed or fetched.
-            where: its file, for error messages.
-
-        Raises:
-            InputError: TensorFlow refuses the graph.
-        """
-        graph = tf.Graph()
-        with graph.as_default(), naming(where):
-            found = import_light(graph_def, {}, tensors)
-        self._tensors = dict(zip(tensors, found, strict=True))
-        config = tf.compat.v1.ConfigProto()
-        config.graph_options.rewrite_options.disable_meta_optimizer = True
-        self._session = tf.compat.v1.Session(graph=graph, config=config)
-
-    def __exit__(self, *_: object) -> None:
-        self._session.close()
-
-    def run(self, tensors: Sequence[str], feeds: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-        """Return the values of tensors in their own types, by their full names.
-
-        Raises:
-            EngineError: the graph fails on what is fed.
-        """
-        feeding = {self._tensors[name]: value for name, value in feeds.items()}
-        values = run(self._session, [self._tensors[name] for name in tensors], feeding)
-        return {name: np.asarray(v) for name, v in zip(tensors, values, strict=True)}
 
 
 def _main(folder: str) -> None:
@@ -128,7 +100,7 @@ def _main(folder: str) -> None:
         name: np.load(place / file) if file.endswith(".npy") else (place / file).read_bytes()
         for name, file in job["feeds"].items()
     }
-    values = _run_here(graph_def, job["tensors"], feeds, job["where"])
+    values = _run_here(graph_def, job["tensors"], feeds, job["where"], job["allow"])
     np.savez(place / _VALUES, **{str(number): value for number, value in enumerate(values)})  # type: ignore[arg-type]
 
 

@@ -74,7 +74,8 @@ def scaling_part(frozen: FrozenGraph, entry: str) -> TensorFlowEngine | None:
     if entry == spec.pixel_input:
         return None
     light, weights = plan_body(frozen.graph_def, spec, [entry])
-    return TensorFlowEngine(light, weights, spec.pixel_input, [entry], str(frozen.path))
+    allowed = frozen.allow_unsafe_graph
+    return TensorFlowEngine(light, weights, spec.pixel_input, [entry], str(frozen.path), allowed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,7 +167,8 @@ class Network(contextlib.AbstractContextManager["Network"]):
         frozen = self._changed(way)
         try:
             light, weights = plan_body(frozen.graph_def, frozen.spec, tensors)
-            engine = TensorFlowEngine(light, weights, self._entry, tensors, str(frozen.path))
+            where, allowed = str(frozen.path), frozen.allow_unsafe_graph
+            engine = TensorFlowEngine(light, weights, self._entry, tensors, where, allowed)
         except InputError:
             return None
         closing.enter_context(engine)

@@ -28,6 +28,7 @@ from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError, ImageLike
 from retrain_tools.progress import progress
+from retrain_tools.safety.running import tell_of_unsafe_parts
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +67,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         Those of rank above 2 are pooled, see `pooling.pool`; None keeps their shape.
 
         Raises:
+            UnsafeGraphError: what is run does more than compute, and that is not allowed.
             InputError: a fetch is not computed from images alone, or is not of numbers; or the
                 graph cannot be run.
         """
@@ -83,6 +85,7 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             side = ImagePreparation(frozen, running)
             self.image_side = opened.enter_context(side)
             self._body = opened.enter_context(Body(frozen, fetches, running))
+            tell_of_unsafe_parts(frozen.graph_def, frozen.allow_unsafe_graph, str(frozen.path))
             if running.self_check and running.is_exact:
                 check_once(frozen, fetches, self.image_side, self._body)
             empty = [np.zeros(shape, np.float32) for shape in self._body.shapes]

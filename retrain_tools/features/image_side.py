@@ -51,7 +51,7 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         light, _ = remove_casts_before_resizing(side.graph_def, {}, list(map(node_name, names)))
         graph = tf.Graph()
         with graph.as_default(), naming(str(frozen.path)):
-            tensors = import_light(light, {}, names)
+            tensors = import_light(light, {}, names, allow_unsafe_graph=frozen.allow_unsafe_graph)
             # Of formats that the graph's own decoder was not made for.
             contents = tf.compat.v1.placeholder(tf.string, [], "retrain_tools/contents")
             self._other_decoded = {

@@ -86,10 +86,14 @@ def transform_model(
     made = apply_transforms(ends.graph_def, calls, ends.inputs, ends.outputs)
     verified = None
     if verification is not None:
-        inputs_both = list(zip(ends.inputs, made.inputs, strict=True))
-        outputs_both = list(zip(ends.outputs, made.outputs, strict=True))
-        where = str(model.path)
-        changed = Changed(ends.graph_def, made.graph_def, inputs_both, outputs_both, where)
+        changed = Changed(
+            ends.graph_def,
+            made.graph_def,
+            made.inputs,
+            made.outputs,
+            str(model.path),
+            model.overrides.allow_unsafe_graph,
+        )
         frozen = _for_images(model) if verification.images else None
         if frozen is None:
             verified = verify_on_random_values(changed, verification.seed)
@@ -97,7 +101,8 @@ def transform_model(
             verified = verify_on_images(changed, frozen, verification.images, verification.seed)
     write_graph(str(path), made.graph_def)
     before = len(ends.graph_def.node)
-    return TransformResult(Path(path), made.inputs, made.outputs, before, made.steps, verified)
+    fed, fetched = (tuple(end.after for end in ends) for ends in (made.inputs, made.outputs))
+    return TransformResult(Path(path), fed, fetched, before, made.steps, verified)
 
 
 def _for_images(model: Model) -> FrozenGraph | None:

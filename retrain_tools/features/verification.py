@@ -21,13 +21,14 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.session import EngineError
-from retrain_tools.engine.untouched import UntouchedGraph
+from retrain_tools.engine.untouched_graph import UntouchedGraph
 from retrain_tools.errors import InputError
 from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.features.random_values import RandomValues
 from retrain_tools.graphdef.feeds import unfed
 from retrain_tools.graphdef.navigate import copy_nodes, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.graphdef.transforms.apply import End
 from retrain_tools.images.decode import Decoder, EncodedImage, ImageError, ImageLike, read_image
 
 _Array = npt.NDArray[Any]
@@ -42,15 +43,17 @@ class Changed:
 
     Attributes:
         before, after: the GraphDefs.
-        inputs, outputs: full names of the same tensors before and after, in pairs.
+        inputs, outputs: the tensors that are fed and compared.
         where: the file of the graph before, for messages.
+        allow_unsafe_graph: run the graphs whatever they do beside computing.
     """
 
     before: Any
     after: Any
-    inputs: Sequence[tuple[str, str]]
-    outputs: Sequence[tuple[str, str]]
+    inputs: Sequence[End]
+    outputs: Sequence[End]
     where: str
+    allow_unsafe_graph: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,13 +143,13 @@ def _fed_image(frozen: FrozenGraph, side: ImagePreparation, image: ImageLike) ->
 def _compared(
     changed: Changed, examples: Iterable[dict[str, Any]], entries: Sequence[str], seed: int
 ) -> Verified:
-    differences = {name: 0.0 for name, _ in changed.outputs}
+    differences = {end.before: 0.0 for end in changed.outputs}
     largest, count = dict(differences), 0
     with _Both(changed, entries, seed) as both:
         for example in examples:
             before, after = both.run(example)
             count += 1
-            for (name, _), one, other in zip(changed.outputs, before, after, strict=True):
+            for name, one, other in zip(differences, before, after, strict=True):
                 differences[name] = max(differences[name], difference(one, other))
                 largest[name] = max(largest[name], _largest(one))
         random_seed = seed if both.is_random else None
@@ -162,14 +165,14 @@ class _Both(contextlib.AbstractContextManager["_Both"]):
 
     def __init__(self, changed: Changed, entries: Sequence[str], seed: int) -> None:
         """Open the graphs; examples will be values for one of `entries`, or for none."""
-        self._after, self._renamed = nodes_by_name(changed.after), dict(changed.inputs)
-        self._fetched = [name for name, _ in changed.outputs]
-        self._results = [name for _, name in changed.outputs]
+        self._after, self._renamed = nodes_by_name(changed.after), _names_after(changed)
+        self._fetched = [end.before for end in changed.outputs]
+        self._results = [end.after for end in changed.outputs]
         nodes = nodes_by_name(changed.before)
         others = unfed(nodes, self._fetched, set(map(node_name, entries)))
         self._draws = RandomValues(changed.before, others, seed, changed.where)
         self.is_random = self._draws.are_needed
-        old_names = {new: old for old, new in changed.inputs}
+        old_names = {end.after: end.before for end in changed.inputs}
         ways = [[entry, *others] for entry in entries] or [others]
         needed = dict.fromkeys(name for way in ways for name in self._needed(way))
         self._sources = {name: old_names.get(name, name) for name in needed}
@@ -183,8 +186,11 @@ class _Both(contextlib.AbstractContextManager["_Both"]):
         before = dict.fromkeys([*fed, *self._fetched, *self._sources.values()])
         after = dict.fromkeys([*self._taken_by_both(fed), *needed, *self._results])
         with contextlib.ExitStack() as opened:
-            self._one = opened.enter_context(_opened(changed.before, before, changed.where))
-            self._other = opened.enter_context(_opened(changed.after, after, "The changed graph"))
+            where, allowed = changed.where, changed.allow_unsafe_graph
+            one = _opened(changed.before, before, where, allowed)
+            self._one = opened.enter_context(one)
+            other = _opened(changed.after, after, "The changed graph", allowed)
+            self._other = opened.enter_context(other)
             self._closing = opened.pop_all()
 
     def __exit__(self, *_: object) -> None:
@@ -214,10 +220,16 @@ class _Both(contextlib.AbstractContextManager["_Both"]):
         return unfed(self._after, self._results, set(map(node_name, self._taken_by_both(fed))))
 
 
-def _opened(graph_def: Any, names: Iterable[str], where: str) -> UntouchedGraph:
+def _names_after(changed: Changed) -> dict[str, str]:
+    return {end.before: end.after for end in changed.inputs}
+
+
+def _opened(
+    graph_def: Any, names: Iterable[str], where: str, allow_unsafe_graph: bool
+) -> UntouchedGraph:
     wanted = upstream(nodes_by_name(graph_def), names)
     part = copy_nodes(graph_def, lambda node: node.name in wanted)
-    return UntouchedGraph(part, list(names), where)
+    return UntouchedGraph(part, list(names), where, allow_unsafe_graph)
 
 
 def difference(one: _Array, other: _Array) -> float:
@@ -239,9 +251,8 @@ def difference(one: _Array, other: _Array) -> float:
     a, b = one.astype(wide), other.astype(wide)
     with np.errstate(invalid="ignore"):
         apart = np.abs(a - b)
-    apart[(a == b) | (np.isnan(a) & np.isnan(b))] = 0
-    apart[np.isnan(apart)] = math.inf
-    return float(apart.max())
+    apart = np.where(np.isnan(apart), math.inf, apart)
+    return float(np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, apart).max())
 
 
 def _largest(values: _Array) -> float:

@@ -79,6 +79,8 @@ def new_constant(name: str, value: Any) -> Any:
 def fill_constant(node: Any, name: str, value: Any) -> None:
     """Make `node`, an empty NodeDef, a `Const`; of a large array one copy is made, not three.
 
+    Of an array that holds one value for all, as `np.broadcast_to` makes it, one is written.
+
     Raises:
         ValueError: TensorFlow has no dtype for the array's.
     """
@@ -91,10 +93,14 @@ def fill_constant(node: Any, name: str, value: Any) -> None:
     if array.dtype.kind in _STRINGS:
         texts = array.reshape(-1).tolist()
         tensor.string_val.extend(t.encode() if isinstance(t, str) else t for t in texts)
-    elif array.size == 1 and field in _READABLE and not array.dtype.names:
-        getattr(tensor, field).append(array.item())
+    elif _is_one_value(array) and field in _READABLE and not array.dtype.names:
+        getattr(tensor, field).append(array[(0,) * array.ndim].item())
     else:
         tensor.tensor_content = array.tobytes()
+
+
+def _is_one_value(array: Any) -> bool:
+    return array.size == 1 or (array.size > 1 and not any(array.strides))
 
 
 def fill_light_constant(node: Any, name: str, dtype: int, shape: Shape | None) -> None:

@@ -18,7 +18,8 @@ MOST_OUTPUTS = 65_536
 def registry() -> Mapping[str, Any]:
     """Return the OpDef of every op of the newest TensorFlow that is supported, by name.
 
-    Descriptions and limits of attributes are left out. The file is made by tools/make_schema.py.
+    Descriptions and limits of attributes are left out; whether the op holds a state, or has other
+    effects, is there. The file is made by tools/make_schema.py.
     """
     ops = schema.OpList.FromString((schema.DATA / "ops.binpb").read_bytes())
     return {op.name: op for op in ops.op}

@@ -82,7 +82,8 @@ class SpecOverrides:
 
     `feeds` are values for placeholders beside the images, by tensor name: they become constants.
     `raw_pixels` feeds pixels of 0 to 255, decoded and resized by Pillow and not scaled, which is
-    what some older feature tools did.
+    what some older feature tools did. `allow_unsafe_graph` runs the graph whatever it does beside
+    computing, see `safety.running`.
     """
 
     input_layer: str | None = None
@@ -95,6 +96,7 @@ class SpecOverrides:
     input_std: float | None = None
     resize: str | None = None
     raw_pixels: bool = False
+    allow_unsafe_graph: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,6 +109,7 @@ class FrozenGraph:
         path: the file that it was read from.
         entry: the catalogue's knowledge of this network, if it is one of those.
         said: what the user said of it, by the names of `load`'s arguments.
+        allow_unsafe_graph: whether it is run whatever it does beside computing.
     """
 
     graph_def: Any
@@ -114,3 +117,4 @@ class FrozenGraph:
     path: Path
     entry: CatalogEntry | None = None
     said: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    allow_unsafe_graph: bool = False

@@ -37,6 +37,9 @@ _DAYS = {
     28: "2018-08-21",
     29: "2019-03-25",
 }
+NEWEST_VERSION = 2474
+"""The version of graphs that the newest supported TensorFlow, 2.21, writes (public/version.h)."""
+
 _FIRST_DAILY, _FIRST_DAY = 30, datetime.date(2019, 5, 9)
 
 _OWN_OPS = ("_Arg", "_Retval")  # of TensorFlow's own making, in no registry that can be asked

@@ -36,7 +36,8 @@ def light_copy(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -
         if not _is_large_constant(node):
             light.node.add().CopyFrom(node)
             continue
-        stand_in = light.node.add(name=node.name, op="Placeholder", device=node.device)
+        stand_in = light.node.add(name=node.name, op="Placeholder", input=node.input)
+        stand_in.device = node.device
         for key in node.attr:
             if key != "value":
                 stand_in.attr[key].CopyFrom(node.attr[key])

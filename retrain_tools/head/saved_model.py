@@ -75,7 +75,7 @@ def _save(
     folder: str, frozen: FrozenGraph, head: Head, labels: Sequence[str], pooling: str
 ) -> None:
     module = tf.Module()
-    spec = frozen.spec
+    spec, allowed = frozen.spec, frozen.allow_unsafe_graph
     side = image_side(frozen.graph_def, spec)
     light, weights = plan_body(frozen.graph_def, spec, [spec.bottleneck])
     shape = tensor_shapes(light).get(spec.bottleneck)
@@ -89,7 +89,8 @@ def _save(
     names = tf.constant(list(labels))
 
     def prepare(encoded: Any) -> Any:
-        [pixels] = import_light(side.graph_def, {node_name(side.encoded): encoded}, [side.pixels])
+        fed = {node_name(side.encoded): encoded}
+        [pixels] = import_light(side.graph_def, fed, [side.pixels], allow_unsafe_graph=allowed)
         return tf.reshape(pixels, [*spec.image_size, spec.channels])
 
     def classify(image_bytes: Any) -> dict[str, Any]:
@@ -98,7 +99,8 @@ def _save(
         held = {name: module.weights.get(name, array) for name, array in weights.items()}
         tensors = {name: tf.convert_to_tensor(value) for name, value in held.items()}
         tensors[node_name(spec.pixel_input)] = pixels
-        [values] = import_light(light, tensors, [full_name(vector)])
+        fetches = [full_name(vector)]
+        [values] = import_light(light, tensors, fetches, allow_unsafe_graph=allowed)
         kernel, biases = module.head
         scores = tf.nn.softmax(tf.reshape(values, [-1, len(head.weights)]) @ kernel + biases)
         shown = tf.tile(names[tf.newaxis], [tf.shape(scores)[0], 1])

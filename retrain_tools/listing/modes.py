@@ -11,9 +11,14 @@ from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.graphdef.training_parts import training_parts
 from retrain_tools.listing.choose import Filters, Kinds, chosen, named, of_kind
+from retrain_tools.listing.scan_text import finding_objects, finding_rows
 from retrain_tools.listing.tables import lines_text, tensor_lines
 from retrain_tools.listing.wiring import wiring_of
+from retrain_tools.safety.findings import Report, Severity, worst_first
+from retrain_tools.safety.graphs import Where, graph_findings
+from retrain_tools.safety.scanning import scan
 from retrain_tools.sources.contents import OwnGraph
+from retrain_tools.sources.kinds import Kind
 from retrain_tools.sources.model import Model
 from retrain_tools.text_tables import Style, aligned, counted
 
@@ -174,12 +179,36 @@ def difference_text(before: Model, after: Model, form: Form) -> str:
 
 
 def summary_of(model: Model, form: Form) -> str:
-    """Return what a file is, in short."""
-    is_json = form.kind == "json"
+    """Return what a file is, in short, and what a scan finds in it: as JSON all, else the loud."""
+    report = _scanned(model)
+    if form.kind == "json":
+        said = _about(model) if model.view is None else json.loads(model.summary().as_json())
+        return json.dumps(said | {"findings": finding_objects(report)}, indent=1) + "\n"
     if model.view is None:
-        return _about_json(model) if is_json else model.about()
-    summary = model.summary()
-    return summary.as_json() if is_json else summary.as_text(form.style) + _also(model, form.style)
+        text = model.about()
+    else:
+        text = model.summary().as_text(form.style) + _also(model, form.style)
+    if report.is_clean:
+        return text
+    loud = tuple(found for found in report.findings if found.severity is not Severity.LOW)
+    rows = finding_rows(dataclasses.replace(report, findings=loud))
+    lines = aligned(rows, Style(), heading=False)
+    listed = "".join(f"  {line}\n" for line in lines.splitlines())
+    return f"{text}\n{form.style.bold('Beside computing')}\n{listed}"
+
+
+def _scanned(model: Model) -> Report:
+    """Return what a scan finds in the model's file, or in its graph where there is no such file.
+
+    A file that is nothing but a graph is read again only if the graph has anything to say of.
+    """
+    shown = graph_findings(model.stored, Where(str(model.path))) if model.stored else []
+    if shown or model.kind in (Kind.KERAS, Kind.HDF5, Kind.SAVED_MODEL, Kind.TFLITE):
+        try:
+            return scan(model.path)
+        except InputError:  # in an archive, or no file at all
+            pass
+    return Report(str(model.path), model.description, worst_first(shown), 0)
 
 
 def _also(model: Model, style: Style) -> str:
@@ -199,9 +228,9 @@ def _also(model: Model, style: Style) -> str:
     return f"\n{style.bold('In the file')}\n" + "".join(f"  {x}\n" for x in lines.splitlines())
 
 
-def _about_json(model: Model) -> str:
+def _about(model: Model) -> dict[str, Any]:
     graph = model.own_graph
-    content = {
+    return {
         "path": str(model.path),
         "kind": model.description,
         "details": dict(model.details),
@@ -211,4 +240,3 @@ def _about_json(model: Model) -> str:
         **({} if graph is None else {"inputs": graph.inputs, "outputs": graph.outputs}),
         "why_not_frozen": model.why_not_frozen,
     }
-    return json.dumps(content, indent=1) + "\n"

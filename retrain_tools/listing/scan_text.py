@@ -28,8 +28,7 @@ def scan_summary(reports: Sequence[Report], style: Style) -> str:
 def scan_json(reports: Sequence[Report]) -> str:
     """Return a JSON list with an object for each file.
 
-    Its keys are `path`, `kind`, `looked_at`, `clean` and `findings`, each of these with `severity`,
-    `rule`, `name`, `why`, `path`, `node`, `function` and `within`; what is empty is null.
+    Its keys are `path`, `kind`, `looked_at`, `clean` and `findings`: see `finding_objects`.
     """
     files = [
         {
@@ -37,11 +36,16 @@ def scan_json(reports: Sequence[Report]) -> str:
             "kind": report.kind,
             "looked_at": report.looked_at,
             "clean": report.is_clean,
-            "findings": [_object(finding) for finding in report.findings],
+            "findings": finding_objects(report),
         }
         for report in reports
     ]
     return json.dumps(files, indent=1) + "\n"
+
+
+def finding_objects(report: Report) -> list[dict[str, str | None]]:
+    """Return the findings for JSON, each by the names of its attributes; what is empty is null."""
+    return [_object(finding) for finding in report.findings]
 
 
 def findings_line(findings: Sequence[Finding]) -> str:
@@ -67,6 +71,13 @@ def _table(report: Report, style: Style) -> str:
     lines = f"{style.bold(heading)}: {said}\n"
     if not report.findings:
         return lines
+    rows = finding_rows(report)
+    table = aligned([_COLUMNS, *rows], Style())
+    return lines + "".join(f"  {line}\n" for line in table.splitlines())
+
+
+def finding_rows(report: Report) -> list[tuple[str, str, str, str]]:
+    """Return severity, name, place and reason of findings; those that are alike are one row."""
     alike: dict[tuple[str, ...], list[Finding]] = {}
     for finding in report.findings:
         key = finding.severity.word, plain(finding.name), finding.path, plain(finding.why)
@@ -75,8 +86,7 @@ def _table(report: Report, style: Style) -> str:
     for (severity, name, _, why), found in alike.items():
         more = f" and {len(found) - 1:,} more" if len(found) > 1 else ""
         rows.append((severity, name, _where(found[0], report) + more, why))
-    table = aligned([_COLUMNS, *rows], Style())
-    return lines + "".join(f"  {line}\n" for line in table.splitlines())
+    return rows
 
 
 def _where(finding: Finding, report: Report) -> str:

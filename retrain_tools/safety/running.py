@@ -8,11 +8,12 @@ excuses anything: whatever reads or writes a file in a part that runs does so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.navigate import copy_nodes, upstream
 from retrain_tools.safety.findings import Finding, Severity, plain, quoted
 from retrain_tools.safety.graphs import Where, graph_findings
 from retrain_tools.safety.nested import functions_named, strings_of
@@ -43,7 +44,7 @@ def refuse_unsafe(graph_def: Any, allow_unsafe_graph: bool, where: str = "The gr
     Args:
         graph_def: what is about to run, all of its nodes; of its functions only those count that
             they call.
-        allow_unsafe_graph: run it all the same; a warning names the findings.
+        allow_unsafe_graph: run it all the same.
         where: what messages call it.
 
     Raises:
@@ -58,12 +59,43 @@ def refuse_unsafe(graph_def: Any, allow_unsafe_graph: bool, where: str = "The gr
 reads a file of the graph's choice. See all of it with scan; if you trust whoever made it, pass \
 allow_unsafe_graph.
     """
-    found = unsafe_parts(graph_def)
-    if not found:
-        return
-    if not allow_unsafe_graph:
+    if not allow_unsafe_graph and (found := unsafe_parts(graph_def)):
         raise UnsafeGraphError(where, found)
-    log.warning("%s is run although %s", where, told(found))
+
+
+def safe_part(graph_def: Any, fetches: Sequence[str], stop: Collection[str] = ()) -> Any:
+    """Return a graph, or of one that does more than compute the part that fetches depend on.
+
+    Args:
+        graph_def: the graph; it is not changed.
+        fetches: tensor or node names; none for all of the graph.
+        stop: names of nodes in whose place something else is put, so that they do not run.
+
+    Raises:
+        UnsafeGraphError: that part does more than compute as well.
+    """
+    if not unsafe_parts(graph_def):
+        return graph_def
+    wanted = {node.name for node in graph_def.node}
+    if fetches:
+        wanted = upstream({node.name: node for node in graph_def.node}, fetches, stop)
+    part = copy_nodes(graph_def, lambda node: node.name in wanted and node.name not in stop)
+    refuse_unsafe(part, allow_unsafe_graph=False)
+    return copy_nodes(graph_def, lambda node: node.name in wanted)
+
+
+def tell_of_unsafe_parts(graph_def: Any, allow_unsafe_graph: bool, where: str) -> None:
+    """Say in a log line what a whole graph does beside computing; nothing where it only computes.
+
+    Where it is open and not refused, that is in parts that do not run, or it is allowed.
+    """
+    found = unsafe_parts(graph_def)
+    if found and allow_unsafe_graph:
+        log.warning("%s may run although %s", where, told(found))
+    elif found:
+        log.warning(
+            "%s has parts that are not run, nothing wanted needs them: %s", where, told(found)
+        )
 
 
 def unsafe_parts(graph_def: Any) -> tuple[Finding, ...]:
@@ -73,6 +105,14 @@ def unsafe_parts(graph_def: Any) -> tuple[Finding, ...]:
     view = _Part(graph_def.node, part.library)
     found = graph_findings(view, Where(""))
     return tuple(finding for finding in found if finding.severity is Severity.HIGH)
+
+
+def unsafe_nodes(graph_def: Any) -> set[str]:
+    """Return the names of the nodes with such findings, in themselves or in what they call."""
+    if not unsafe_parts(graph_def):
+        return set()
+    parts = (_Part([node], graph_def.library) for node in graph_def.node)
+    return {part.node[0].name for part in parts if unsafe_parts(part)}
 
 
 class _Part:

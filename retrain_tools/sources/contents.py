@@ -72,6 +72,7 @@ def said(choices: Choices, overrides: SpecOverrides) -> dict[str, Any]:
         "preprocess": "none" if overrides.raw_pixels else choices.preprocess,
         **{name: getattr(overrides, name) for name in names},
         "feed": overrides.feeds or None,
+        "allow_unsafe_graph": overrides.allow_unsafe_graph or None,
     }
     return {name: value for name, value in found.items() if value is not None}
 

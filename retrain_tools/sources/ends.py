@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from retrain_tools.errors import InputError
+from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.navigate import check_made, node_name, nodes_by_name, upstream
 from retrain_tools.graphdef.summary import Summary
 from retrain_tools.sources.model import Model
@@ -56,7 +56,9 @@ def graph_ends(
     nodes = nodes_by_name(model.graph)
     fetched = [check_made(name, nodes, where) for name in outputs or _outputs(model, summary)]
     if not fetched:
-        raise InputError(f"{where} has no result that could be told; name some with --outputs.")
+        raise InputError(
+            f"{where} has no result that could be told; name some with {argument('outputs')}."
+        )
     fed = [check_made(name, nodes, where) for name in inputs or _inputs(nodes, summary, fetched)]
     return Ends(model.graph, tuple(dict.fromkeys(fed)), tuple(dict.fromkeys(fetched)))
 

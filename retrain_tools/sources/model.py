@@ -202,7 +202,8 @@ class Model:
         if spec.final is None and len(made.outputs) == 1:
             spec = dataclasses.replace(spec, final=next(iter(made.outputs.values())))
         how = said(self.choices, overrides)
-        return FrozenGraph(made.graph_def, spec, self.path, entry, how)
+        allowed = overrides.allow_unsafe_graph
+        return FrozenGraph(made.graph_def, spec, self.path, entry, how, allowed)
 
     def value(self, name: str) -> Array:
         """Read the value of one variable: an array of its dtype and shape.

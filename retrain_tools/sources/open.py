@@ -46,6 +46,7 @@ def load(  # noqa: D417  (what belongs together is told together)
     input_mean: float | None = None,
     input_std: float | None = None,
     feed: Mapping[str, Any] | None = None,
+    allow_unsafe_graph: bool = False,
 ) -> Model:
     """Open any TensorFlow file, or a catalogued network by its name. Nothing of it is run.
 
@@ -68,6 +69,8 @@ def load(  # noqa: D417  (what belongs together is told together)
         input_mean, input_std: what is subtracted from pixels of 0 to 255, and what they are divided
             by after that, for a graph of unknown scaling.
         feed: values for placeholders beside the images, made constants: `{"keep_prob:0": 1.0}`.
+        allow_unsafe_graph: run the graph although what runs of it does more than compute: reads or
+            writes files, talks to other computers, calls Python (see `scan`).
 
     Raises:
         InputError: there is no such file, or it cannot be read.

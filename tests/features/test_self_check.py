@@ -63,9 +63,9 @@ def test_it_is_done_once_for_each_opened_graph_and_what_it_found_is_known(
 ) -> None:
     seen: list[dict[str, Any]] = []
 
-    def watched(graph_def: Any, tensors: Any, feeds: Any, where: str) -> Any:
+    def watched(graph_def: Any, tensors: Any, feeds: Any, where: str, allowed: bool) -> Any:
         seen.append(dict(feeds))
-        return run_untouched(graph_def, tensors, feeds, where)
+        return run_untouched(graph_def, tensors, feeds, where, allowed)
 
     monkeypatch.setattr(self_check, "run_untouched", watched)
     frozen = tiny.opened(graph_2015, tiny.BOTTLENECK_2015)

@@ -61,6 +61,7 @@ def test_weights_of_keras(kinds: Mapping[str, Path]) -> None:
         "signatures": [],
         "why_not_frozen": "it has weights but does not say what is computed with them; load them "
         "into the model with Keras, save that as .keras, and pass it.",
+        "findings": [],
     }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.head.scripts import run_script as run_once
 from tests.safety.graphs import graph, node, write_file, written
+from tests.safety.making import keras_file, lambda_layer, layer
 
 SCAN = "retrain_tools.scan"
 
@@ -132,3 +134,40 @@ def test_what_is_printed_holds_no_commands_for_a_terminal(files: Path, run_scrip
 def test_wrong_flags(arguments: list[str], message: str, files: Path, run_script) -> None:
     done = run_script(SCAN, *arguments, cwd=files)
     assert (done.status, done.out, done.err) == (2, "", f"error: {message}\n")
+
+
+def test_the_summary_of_list_tensors_names_the_findings(files: Path, run_script) -> None:
+    def summary(name: str, *flags: str) -> str:
+        done = run_script("retrain_tools.list_tensors", f"--graph={name}", "--summary", *flags,
+                          cwd=files)  # fmt: skip
+        assert done.status == 0, done.err
+        return done.out
+
+    text = summary("bad.pb")
+    assert text.endswith(
+        "\nBeside computing\n"
+        "  high    WriteFile  'bad'   writes a file of the graph's choice\n"
+        "  medium  EvilOp     'evil'  is no op that TensorFlow knows: a library of its own does "
+        "the work, and could do anything\n"
+    )
+    assert "Beside computing" not in summary("clean.pb")
+    found = json.loads(summary("bad.pb", "--format=json"))["findings"]
+    assert [finding["name"] for finding in found] == ["WriteFile", "EvilOp"]
+    assert json.loads(summary("clean.pb", "--format=json"))["findings"] == []
+
+
+def test_the_summary_of_a_file_in_an_archive_names_what_its_graph_shows(
+    files: Path, tmp_path: Path, run_script
+) -> None:
+    with tarfile.open(tmp_path / "a.tgz", "w:gz") as tar:
+        tar.add(files / "bad.pb", "deep/bad.pb")
+    done = run_script(
+        "retrain_tools.list_tensors", "--graph=a.tgz/deep/bad.pb", "--summary", cwd=tmp_path
+    )
+    assert "high    WriteFile  'bad'" in done.out
+
+
+def test_the_summary_of_a_keras_file_names_its_lambda(tmp_path: Path, run_script) -> None:
+    path = keras_file(layer("InputLayer"), lambda_layer())(tmp_path)
+    done = run_script("retrain_tools.list_tensors", f"--graph={path}", "--summary", cwd=tmp_path)
+    assert "high  Lambda  config.json 'hidden'" in done.out

@@ -8,7 +8,7 @@
 `obfuscate_names`:
 
 1. All nodes but the inputs and those to be kept get short names that say nothing: 0, 1, … 9, a, …
-   z, A, … Z, 00, … in file order, without the names that stay.
+   z, A, … Z, 10, … in file order, without the names that stay.
 2. Their references follow, as above. The names of end points go from the graph's own note.
 """
 
@@ -108,6 +108,10 @@ def _place(place: bytes, names: Mapping[str, str]) -> bytes:
 
 
 def _short_names() -> Iterator[str]:
-    for length in itertools.count(1):
-        for letters in itertools.product(_LETTERS, repeat=length):
-            yield "".join(letters)
+    """Yield the whole numbers, written with all digits and letters."""
+    for number in itertools.count():
+        name = ""
+        while number or not name:
+            number, digit = divmod(number, len(_LETTERS))
+            name = _LETTERS[digit] + name
+        yield name
