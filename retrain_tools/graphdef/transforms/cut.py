@@ -9,6 +9,7 @@
    another of its outputs is used: then it stays, and the placeholder of its first output is called
    `NODE_0`.
 4. Each input must be used, each output must depend on one, and nothing else may have to be fed.
+5. Functions that no node calls any more go.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from retrain_tools.graphdef.navigate import (
 )
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.graphdef.tensors import list_tensors
+from retrain_tools.graphdef.transforms.called_functions import remove_unused_functions
 from retrain_tools.graphdef.weights import Weights
 
 _FED = ("Placeholder", "PlaceholderV2")  # what has no value of its own
@@ -87,7 +89,8 @@ def cut(
     names = _names(fed, wanted, nodes)
     result = _with_placeholders(light, wanted, names)
     kept = {name for name in wanted if f"{name}:0" not in fed}
-    return result, {name: array for name, array in weights.items() if name in kept}
+    left = {name: array for name, array in weights.items() if name in kept}
+    return remove_unused_functions(result), left
 
 
 def _between(

@@ -23,6 +23,7 @@ from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.op_history import OpHistory, op_history, version_place, versions
 from retrain_tools.graphdef.ops import defaults, registry
 from retrain_tools.graphdef.tensors import list_tensors
+from retrain_tools.graphdef.transforms.called_functions import remove_unused_functions
 from retrain_tools.graphdef.transforms.freed import drop_freed
 from retrain_tools.graphdef.transforms.old_forms import ATTRIBUTE_FORMS, FORMS, Backward
 from retrain_tools.graphdef.weights import Weights
@@ -68,9 +69,7 @@ def legacy(
             _rewrite(graph, node, place)
     functions = {function.signature.name for function in graph.light.library.function}
     _check(graph, place, functions, tf)
-    result = graph.light
-    if not any(_calls(node, functions) for node in result.node):
-        del result.library.function[:]
+    result = remove_unused_functions(graph.light)
     result.versions.producer = min(result.versions.producer, list(versions().values())[place])
     result.versions.min_consumer = min(result.versions.min_consumer, _OLDEST_CONSUMER)
     return drop_freed(result, graph.weights, graph.freed, keep)

@@ -7,9 +7,7 @@ from typing import Any
 
 import pytest
 
-from retrain_tools.graphdef.build import new_constant
-from retrain_tools.graphdef.navigate import copy_nodes
-from retrain_tools.graphdef.weights import large_constants, light_copy
+from retrain_tools.graphdef.weights import large_constants, light_copy, whole_graph
 from retrain_tools.quiet_tensorflow import tf
 
 from ..tiny_graphs import own, run
@@ -20,18 +18,9 @@ def apart(graph_def: Any) -> tuple[Any, dict[str, Any]]:
     return light_copy(graph_def), large_constants(graph_def)
 
 
-def whole(light: Any, weights: Mapping[str, Any]) -> Any:
-    """A light graph with its weights as constants again."""
-    result = copy_nodes(light, lambda _: True)
-    for node in result.node:
-        if node.name in weights:
-            node.CopyFrom(new_constant(node.name, weights[node.name]))
-    return result
-
-
 def run_light(light: Any, weights: Mapping[str, Any], fetch: Any, feeds: Mapping[str, Any]) -> Any:
     """Values of a light graph in TensorFlow."""
-    return run(whole(light, weights), fetch, feeds)
+    return run(whole_graph(light, weights), fetch, feeds)
 
 
 def oracle(graph_def: Any, inputs: Sequence[str], outputs: Sequence[str], transforms: str) -> Any:

@@ -140,6 +140,12 @@ def test_a_weight_can_be_an_input() -> None:
     np.testing.assert_allclose(found, [DEPTH + bias], rtol=1e-6)
 
 
+def test_functions_that_the_part_does_not_call_go() -> None:
+    graph_def = inception_like()
+    graph_def.library.function.add().signature.name = "inner"
+    assert not cut_of(graph_def, ["Mul"], ["pool_3"])[0].library.function
+
+
 @pytest.mark.parametrize(
     ("inputs", "outputs", "message"),
     [

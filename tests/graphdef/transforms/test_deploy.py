@@ -17,9 +17,10 @@ from retrain_tools.graphdef.transforms.fold_constants import fold_constants
 from retrain_tools.graphdef.transforms.merge_sibling_convolutions import merge_sibling_convolutions
 from retrain_tools.graphdef.transforms.pass_through import remove_pass_through
 from retrain_tools.graphdef.transforms.quantize_weights import quantize_weights
+from retrain_tools.graphdef.weights import whole_graph
 
 from ..tiny_graphs import NEAR_REAL, real, run
-from .running import apart, oracle, run_light, whole
+from .running import apart, oracle, run_light
 
 OUTPUTS = ["pool_3"]
 FEEDS = {"Mul:0": np.random.default_rng(6).uniform(-1, 1, (1, 299, 299, 3)).astype(np.float32)}
@@ -69,6 +70,6 @@ def test_merged_siblings_leave_fewer_than_500(
 def test_quantized_weights_make_a_quarter_of_it(graph_def: Any, expected: Any) -> None:
     light, weights = deployed(graph_def, ["Mul"])
     small, arrays = quantize_weights(light, weights, OUTPUTS)
-    assert whole(small, arrays).ByteSize() < whole(light, weights).ByteSize() / 3.9
+    assert whole_graph(small, arrays).ByteSize() < whole_graph(light, weights).ByteSize() / 3.9
     found = run_light(small, arrays, "pool_3:0", FEEDS)
     assert np.linalg.norm(found - expected) < 0.2 * np.linalg.norm(expected)

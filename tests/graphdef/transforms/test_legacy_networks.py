@@ -19,10 +19,11 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.transforms.fold_batch_norms import fold_batch_norms
 from retrain_tools.graphdef.transforms.legacy import legacy
+from retrain_tools.graphdef.weights import whole_graph
 from retrain_tools.sources.open import load
 
 from ..tiny_graphs import MOBILENET_RETRAINED, NEAR_REAL, real, run
-from .running import apart, run_light, whole
+from .running import apart, run_light
 from .test_legacy import assert_fits
 
 RNG = np.random.default_rng(3)
@@ -100,7 +101,7 @@ def test_old_tensorflows_load_and_run_them(network: Any, version: str, tmp_path:
         pytest.skip(f"RETRAIN_TOOLS_OLD_TENSORFLOWS names no Python with TensorFlow {version}")
     graph_def, start, end, images = network
     light, weights = legacy(*apart(graph_def), [node_name(end)])
-    (tmp_path / "old.pb").write_bytes(whole(light, weights).SerializeToString())
+    (tmp_path / "old.pb").write_bytes(whole_graph(light, weights).SerializeToString())
     np.save(tmp_path / "images.npy", images)
     command = [python, "-c", CHILD, "old.pb", "images.npy", "result.npy", start, end]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)

@@ -7,10 +7,11 @@ import pytest
 
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef.transforms.sparsify_gather import sparsify_gather
+from retrain_tools.graphdef.weights import whole_graph
 from retrain_tools.quiet_tensorflow import tf
 
 from ..tiny_graphs import inception_like, own, run, theirs
-from .running import apart, assert_not_changed, op_names, oracle, run_light, whole
+from .running import apart, assert_not_changed, op_names, oracle, run_light
 
 RAW = tf.raw_ops
 
@@ -59,7 +60,7 @@ def test_the_rows_are_the_same(shape: tuple[int, ...], old: bool, kind: Any, ids
 
 def test_the_graph_is_smaller() -> None:
     graph_def = gathered(table((5000, 16)))
-    made = whole(*sparsify_gather(*apart(graph_def), ["y"]))
+    made = whole_graph(*sparsify_gather(*apart(graph_def), ["y"]))
     assert made.ByteSize() < graph_def.ByteSize() / 50
 
 
