@@ -167,6 +167,13 @@ def test_a_damaged_file_in_a_folder_is_medium(tmp_path: Path) -> None:
     assert finding.why.startswith(f"cannot be looked into: {tmp_path}/cut.pb is not a GraphDef")
 
 
+def test_words_are_no_pickle(tmp_path: Path) -> None:
+    written(graph(constant("text", b"a")), tmp_path / "g.pb")
+    (tmp_path / "labels.txt").write_text("cat\ndog\nbird.\n")
+    (tmp_path / "more.txt").write_text("(a list of words)\n.")
+    assert not scan(tmp_path).findings
+
+
 def test_a_folder_of_nothing_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "labels.txt").write_text("one\ntwo\n")
     with pytest.raises(InputError, match="holds nothing that a scan knows: no graph, model,"):
