@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 from retrain_tools.graphdef.navigate import node_name, reached
-from retrain_tools.graphdef.walks import downstream, successors
 from retrain_tools.safety import op_table
 from retrain_tools.safety.findings import Severity
 from retrain_tools.safety.nested import functions_named
@@ -32,6 +31,7 @@ _SAVER_OPS = {
     *op_table.CHECKPOINTS.ops.split(),
 }
 _OF_SAVER = "belongs to a Saver, which runs it when somebody saves or restores"
+_MOST_SAVERS = 100  # in a graph; each takes a walk
 _LOADING = "; it runs as soon as the model is loaded"
 
 
@@ -40,7 +40,7 @@ class GraphContext:
 
     def __init__(self, graph_def: Any) -> None:
         self._nodes: Nodes = {node.name: node for node in graph_def.node}
-        self._after = successors(graph_def)
+        self._others: dict[str, set[str]] = {}
 
     def __call__(self, node: Any, function: str, rule: Rule, _: Nodes) -> Rule:
         """Return the rule with the severity that it has here; see `graphs.Context`."""
@@ -50,10 +50,17 @@ class GraphContext:
 
     def _is_of_saver(self, name: str) -> bool:
         scope = name.rpartition("/")[0]
-        after = downstream(self._after, [name])
-        return bool(scope) and all(
-            other.startswith(f"{scope}/") and self._nodes[other].op in _SAVER_OPS for other in after
-        )
+        if not scope or (scope not in self._others and len(self._others) == _MOST_SAVERS):
+            return False
+        if scope not in self._others:
+            # What something depends on that is not of this Saver, is not, either.
+            outside = [
+                name
+                for name, node in self._nodes.items()
+                if not (name.startswith(f"{scope}/") and node.op in _SAVER_OPS)
+            ]
+            self._others[scope] = upstream_of(self._nodes, outside)
+        return name not in self._others[scope]
 
 
 class MetaGraphContext:
@@ -68,10 +75,13 @@ class MetaGraphContext:
             for signature in meta_graph.signature_def.values()
             for tensor in signature.outputs.values()
         }
-        owned = self._upstream(_saver_ends(meta_graph)) - results
-        self._on_loading, self._used = self._upstream(init), self._upstream(results)
+        owned = upstream_of(self._nodes, _saver_ends(meta_graph)) - results
+        self._on_loading, self._used = (
+            upstream_of(self._nodes, init),
+            upstream_of(self._nodes, results),
+        )
         # What something depends on that is no Saver's, is none's either.
-        self._not_of_savers = self._upstream(self._nodes.keys() - owned)
+        self._not_of_savers = upstream_of(self._nodes, self._nodes.keys() - owned)
         self._by_form = None if owned else GraphContext(graph_def)
         calls = _Calls(graph_def)
         offered = set(meta_graph.object_graph_def.concrete_functions)
@@ -92,10 +102,6 @@ class MetaGraphContext:
         if function in self._loaded_functions or (not function and node.name in self._on_loading):
             return dataclasses.replace(rule, why=rule.why + _LOADING)
         return rule
-
-    def _upstream(self, ends: Iterable[str]) -> set[str]:
-        there = [end for end in map(node_name, ends) if end in self._nodes]
-        return reached(there, lambda n: self._nodes[n].input if n in self._nodes else (), ())
 
     def _is_of_saver(self, node: Any, function: str, rule: Rule) -> bool:
         if function:
@@ -145,6 +151,12 @@ class _Calls:
                 found.add(name)
                 waiting.extend(self._by_function[name])
         return found
+
+
+def upstream_of(nodes: Nodes, ends: Iterable[str]) -> set[str]:
+    """Return the names of all nodes that `ends` depend on, their own included, where they exist."""
+    there = [end for end in map(node_name, ends) if end in nodes]
+    return reached(there, lambda name: nodes[name].input if name in nodes else (), ())
 
 
 def bad_assets(meta_graph: Any) -> list[str]:

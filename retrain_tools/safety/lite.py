@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from retrain_tools.graphdef import ops
 from retrain_tools.safety import op_table
 from retrain_tools.safety.findings import Finding
 from retrain_tools.safety.messages import Looked
@@ -31,8 +32,9 @@ def tflite_findings(place: Place) -> Looked:
         name = operator.op
         if name in known:
             continue
-        rule = op_table.rules_by_op().get(name.removeprefix(_FLEX))
-        if rule is None and not name.startswith(_FLEX):
+        op = name.removeprefix(_FLEX)
+        rule = op_table.rules_by_op().get(op)
+        if rule is None and (op == name or op not in ops.registry()):
             rule = op_table.UNKNOWN
         if rule is not None:
             node = operator.outputs[0] if operator.outputs else ""

@@ -6,19 +6,21 @@ something else to read it: so each message that it can be read as is looked into
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 from retrain_tools.safety import nested
 from retrain_tools.safety.contexts import GraphContext, MetaGraphContext, bad_assets
 from retrain_tools.safety.findings import Finding, Severity, quoted
 from retrain_tools.safety.graphs import Where, graph_findings
 from retrain_tools.safety.keras_config import metadata_findings
-from retrain_tools.sources.kinds import Kind, Place, is_text_graph, kind_by_message
+from retrain_tools.sources.kinds import Kind, Place, kind_by_message
 from retrain_tools.sources.messages import parse_text, read_bytes, read_message
 
 _CLASSES = {
@@ -26,6 +28,8 @@ _CLASSES = {
     Kind.META_GRAPH: schema.MetaGraphDef,
     Kind.SAVED_MODEL: schema.SavedModel,
 }
+_START = 512
+_PRINTABLE = bytes([9, 10, 13, *range(32, 256)])  # text may be in any language
 _ASSET = "names a file outside of the model as one of its assets"
 
 
@@ -54,9 +58,10 @@ def message_findings(place: Place, kind: Kind) -> Looked:
         InputError: it is damaged.
     """
     data = read_bytes(place, f"a {kind.value}")
-    if _is_text(data):
-        message = parse_text(data, _CLASSES[kind], place, f"a text {kind.value}")
-        return _findings_of(message, str(place), "")
+    if not data[:_START].translate(None, _PRINTABLE) and kind_by_message(data[:_START]) is kind:
+        with contextlib.suppress(InputError):  # it may be binary all the same
+            message = parse_text(data, _CLASSES[kind], place, f"a text {kind.value}")
+            return _findings_of(message, str(place), "")
     readings: dict[Kind, Any] = {}
     for other, message_class in _CLASSES.items():
         try:
@@ -74,24 +79,16 @@ def message_findings(place: Place, kind: Kind) -> Looked:
     return found
 
 
-def any_message_findings(place: Place) -> Looked | None:
+def any_message_findings(data: bytes, path: str) -> Looked | None:
     """Return the findings in a file of no known beginning, if it can be read as a graph."""
-    graphs = nested.graphs_in(place.path.read_bytes())
+    graphs = nested.graphs_in(data)
     if not graphs:
         return None
-    found = [_graph_findings(graph, Where(str(place))) for graph in graphs]
+    found = [_graph_findings(graph, Where(path)) for graph in graphs]
     return Looked(
         [finding for looked in found for finding in looked.findings],
         sum(looked.looked_at for looked in found),
     )
-
-
-def _is_text(data: bytes) -> bool:
-    start = data[:4096]
-    if is_text_graph(start):
-        return True
-    kind = kind_by_message(start)
-    return kind is not None and start.lstrip()[:1] in (b"m", b"g", b"s", b"#")
 
 
 def _graphs_of(message: Any) -> list[Any]:

@@ -12,9 +12,11 @@ from retrain_tools.graphdef import ops, schema
 from retrain_tools.safety.op_table import rules_by_op
 
 _OP_NAME = re.compile(r"_?[A-Za-z][A-Za-z0-9_>.]*")
-_TEXT_GRAPH = re.compile(rb"\s*(#[^\n]*\n\s*)*(node|library|versions|meta_graphs|graph_def)\s*[{:]")
+_TEXT_GRAPH = re.compile(
+    rb"\s*(#[^\n]*\n\s*)*(node|library|versions|meta_graphs|graph_def)\s*[{:<]"
+)
 _LEAST = 8  # bytes that a graph with a node of any op takes
-_STRING = 7  # DT_STRING
+_TAG_OF_OP = b"\x12"  # of NodeDef's field 2
 
 
 def strings_of(attributes: Any) -> Iterator[tuple[str, bytes]]:
@@ -60,8 +62,10 @@ def graphs_in(data: bytes) -> list[Any]:
     """
     if len(data) < _LEAST:
         return []
-    if _TEXT_GRAPH.match(data):
+    if (b"{" in data or b"<" in data) and _TEXT_GRAPH.match(data):
         return list(_text_graphs(data))
+    if _TAG_OF_OP not in data and data.isascii():  # a graph has the tag, or another way to write it
+        return []
     for read in (_graph, _meta_graph, _saved_model, _function, _library, _node):
         try:
             found = [graph for graph in read(data) if is_sound(graph)]

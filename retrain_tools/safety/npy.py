@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import re
 import struct
+from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.safety.findings import Finding, Severity
@@ -14,6 +15,7 @@ from retrain_tools.safety.pickles import pickle_findings
 from retrain_tools.sources.kinds import Place
 
 _MOST_HEADER = 1 << 20
+_DAMAGE = (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError, IndexError)
 _OBJECTS = "is an array of Python objects, a pickle that runs where it is loaded with allow_pickle"
 
 
@@ -45,7 +47,15 @@ def npy_findings(place: Place) -> Looked:
 
 def _has_objects(header: str, place: Place) -> bool:
     try:
-        described = repr(ast.literal_eval(header.strip())["descr"])
-    except (ValueError, SyntaxError, KeyError, TypeError, MemoryError, RecursionError) as error:
+        return _is_object(ast.literal_eval(header.strip())["descr"])
+    except _DAMAGE as error:
         raise InputError(f"{place} is damaged: its header is none of NumPy's.") from error
-    return re.search(r"'[|<>=]?O\d*'", described) is not None
+
+
+def _is_object(described: Any) -> bool:
+    """Tell whether a dtype, a text or a list of fields, has objects in it."""
+    if isinstance(described, str):
+        return "O" in re.split(r"[^A-Za-z]+", described)
+    if isinstance(described, list):
+        return any(_is_object(field[1]) for field in described)
+    return any(map(_is_object, described))  # a type and its shape

@@ -38,11 +38,15 @@ _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE", "STRING"
 _STRINGS |= {"SHORT_BINSTRING"}
 _PUT, _GET = {"PUT", "BINPUT", "LONG_BINPUT"}, {"GET", "BINGET", "LONG_BINGET"}
 _EXTENSIONS = {"EXT1", "EXT2", "EXT4"}
-_START = re.compile(rb"\x80[\x01-\x05]")
+_START = re.compile(rb"\x80[\x00-\x05]")
 # In bytes that are no instructions: what a pickle behind them would name.
-_NAMED = re.compile(
-    rb"(?:c|\x8c.|\x93|i)(os|nt|posix|subprocess|builtins|__builtin__|sys|runpy|importlib|socket|"
-    rb"shutil|pty|commands|webbrowser|ctypes|marshal|types)(?:\n|\x94|\x8c)([\x20-\x7e]?)(\w+)"
+_MODULES = (
+    rb"(os|nt|posix|subprocess|builtins|__builtin__|sys|runpy|importlib|socket|shutil|pty|commands|"
+    rb"webbrowser|ctypes|marshal|types)"
+)
+_NAMED = (
+    re.compile(rb"[ci]" + _MODULES + rb"\n(\w+)\n"),
+    re.compile(rb"\x8c." + _MODULES + rb"\x94?\x8c.(\w+)", re.DOTALL),
 )
 _DAMAGE = (ValueError, IndexError, KeyError, EOFError, OverflowError, MemoryError, RecursionError)
 
@@ -54,18 +58,19 @@ _MADE = "calls something whose name it makes while it is loaded"
 
 
 def starts_as_pickle(start: bytes) -> bool:
-    """Tell from its first bytes whether a file is a pickle of protocol 1 to 5."""
+    """Tell from its first bytes whether a file is a pickle that says its protocol."""
     return _START.match(start) is not None
 
 
-def is_text_pickle(data: bytes) -> bool:
-    """Tell whether bytes are a whole pickle of protocol 0, which has no beginning of its own."""
-    if b"." not in data or data[:1] not in b"(cIVSNFLl]}dt":
-        return False
+def is_bare_pickle(data: bytes) -> bool:
+    """Tell whether bytes without a pickle's beginning, which it can do without, are a whole one.
+
+    Lines of text may pass for the first instructions of one, so it has to come to its end.
+    """
     try:
         names = [opcode.name for opcode, _, _ in pickletools.genops(data)]
     except _DAMAGE:
-        return re.match(rb"c[\w.]+\n\w+\n", data) is not None
+        return False
     return len(names) > 1
 
 
@@ -91,8 +96,8 @@ def pickle_findings(data: bytes, path: str, within: str = "") -> list[Finding]:
                     add(Severity.HIGH, name, why)
         except _DAMAGE:
             rest = data[begun:]
-            for match in _NAMED.finditer(rest):
-                add(Severity.HIGH, b".".join((match[1], match[3])).decode("latin-1"), CALLS)
+            for match in (m for named in _NAMED for m in named.finditer(rest)):
+                add(Severity.HIGH, b".".join(match.groups()).decode("latin-1"), CALLS)
             if begun == 0:
                 add(Severity.MEDIUM, "pickle", _BROKEN)
             break
@@ -104,16 +109,21 @@ def pickle_findings(data: bytes, path: str, within: str = "") -> list[Finding]:
 
 
 def _calls(stream: io.BytesIO) -> Iterator[tuple[str, str]]:
-    """Yield the name of everything that one pickle looks up, and why that matters."""
-    texts: list[Any] = []  # what was pushed last: strings as they are, all else as None
+    """Yield the name of everything that one pickle looks up, and why that matters.
+
+    The pickle's stack is followed as the disassembler describes each instruction: a name may have
+    been pushed long before, with others on top that are taken off again.
+    """
+    stack: list[Any] = []  # strings as they are, the mark as the disassembler's, all else as None
     memo: dict[int, Any] = {}
+    mark = pickletools.markobject
     for opcode, argument, _ in pickletools.genops(stream):
         name = opcode.name
         if name in ("GLOBAL", "INST"):
             module, _, member = str(argument).partition(" ")
             yield _full(module, member), CALLS
         elif name == "STACK_GLOBAL":
-            pair = texts[-2:]
+            pair = stack[-2:]
             if len(pair) == 2 and all(isinstance(text, str) for text in pair):
                 yield _full(*pair), CALLS
             else:
@@ -121,16 +131,27 @@ def _calls(stream: io.BytesIO) -> Iterator[tuple[str, str]]:
         elif name in _EXTENSIONS:
             yield f"extension {argument}", _EXTENSION
         if name == "MEMOIZE":
-            memo[len(memo)] = texts[-1] if texts else None
+            memo[len(memo)] = stack[-1]
         elif name in _PUT:
-            memo[int(argument or 0)] = texts[-1] if texts else None
-        elif name in _GET:
-            texts.append(memo.get(int(argument or 0)))
+            memo[int(argument or 0)] = stack[-1]
+        before = list(opcode.stack_before)
+        if mark in before or (name == "POP" and stack and stack[-1] is mark):
+            while stack.pop() is not mark:
+                pass
+            before = before[: before.index(mark)] if mark in before else []
+        elif name in ("MEMOIZE", *_PUT):
+            before = []
+        taken = [stack.pop() for _ in before]
+        if name in _GET:
+            stack.append(memo.get(int(argument or 0)))
         elif name in _STRINGS:
-            texts.append(argument)
-        elif opcode.stack_after and name not in ("MARK", "PROTO", "FRAME"):
-            texts.append(None)
-        del texts[:-8]
+            stack.append(argument)
+        elif name == "MARK":
+            stack.append(mark)
+        elif name == "DUP":
+            stack += [*taken, *taken]
+        elif name not in ("MEMOIZE", *_PUT):
+            stack += [None] * len(opcode.stack_after)
 
 
 def _full(module: str, member: str) -> str:

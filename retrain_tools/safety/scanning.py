@@ -25,15 +25,17 @@ _START = 4096
 _DEEPEST = 8  # archives in archives
 _MOST_FILES = 20_000
 _HDF5 = b"\x89HDF\r\n\x1a\n"
-_HDF5_PLACES = (0, 512, 1024, 2048)  # where the format lets it begin, behind anything
 _PROGRAMS = (b"\x7fELF", b"MZ\x90", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe")
-_PICKLE_NAMES = (".pkl", ".pickle", ".joblib", ".dill", ".pt", ".pth", ".p", ".ckpt", ".bin")
+_PICKLES = (".pkl", ".pickle", ".joblib", ".dill")  # damaged ones, too
+_MOST_BYTES = 2**31 - 1  # of a message, or text; what is larger holds numbers
+_OTHER_ARCHIVES = (b"7z\xbc\xaf", b"Rar!\x1a\x07", b"(\xb5/\xfd", b"\x04\x22M\x18")
 _PYTHON_TAG = re.compile(rb"!!python/|!<tag:yaml\.org,2002:python/")
 
 _PROGRAM = "is a native program or library, which runs outside of every limit once it is loaded"
 _SOURCE = "is a program; nothing here runs it"
 _YAML = "makes Python objects when it is loaded, as Keras before 2.6 did with a model's YAML"
 _CHUNKS = "is a SavedModel in chunks, which is not looked into"
+_OTHER = "is packed with 7-Zip, RAR, Zstandard or LZ4, which is not looked into: unpack it"
 _DEEP = f"has archives in archives, more than {_DEEPEST} deep; it was not looked into"
 _NOTHING = "holds nothing that a scan knows: no graph, model, pickle or archive"
 
@@ -135,11 +137,17 @@ class _Scanner:
         if start.startswith(b"#!") or place.path.suffix == ".py":
             self._found(Severity.LOW, "program", place, _SOURCE)
             return "program"
+        if start.startswith(_OTHER_ARCHIVES):
+            self._found(Severity.MEDIUM, "unreadable", place, _OTHER)
+            return "archive"
         if place.path.name == "keras_metadata.pb":
             self.findings += metadata_file_findings(place.path.read_bytes(), path)
             self.looked_at += 1
             return "Keras metadata"
-        return self._message(place, start) or self._text(place, start)
+        found = self._message(place, start)
+        if found is None and place.path.stat().st_size <= _MOST_BYTES:
+            found = self._unnamed(place, start)
+        return found
 
     def _message(self, place: Place, start: bytes) -> str | None:
         """Look into a file that may hold one of TensorFlow's messages, or be of a checkpoint."""
@@ -158,39 +166,37 @@ class _Scanner:
         if _is_checkpoint(place):
             self.looked_at += 1
             return Kind.CHECKPOINT.value
-        looked = any_message_findings(place)
-        if looked is None:
-            return None
-        self._add(looked)
-        return Kind.GRAPH_DEF.value
+        return None
 
-    def _text(self, place: Place, start: bytes) -> str | None:
-        """Look into JSON and YAML that describe Keras models, pickles of protocol 0, and zlib."""
+    def _unnamed(self, place: Place, start: bytes) -> str | None:
+        """Look into graphs, descriptions of Keras models and pickles of no known beginning."""
         data = place.path.read_bytes()
+        looked = any_message_findings(data, str(place))
+        if looked is not None:
+            self._add(looked)
+            return Kind.GRAPH_DEF.value
         if start.lstrip()[:1] == b"{":
             try:
                 config = json.loads(data)
             except (ValueError, RecursionError):
-                config = None
-            if isinstance(config, dict) and "class_name" in config:
+                config = {}
+            if count := count_of(config):
                 version = config.get("keras_version")
-                self._config(place, config, version if isinstance(version, str) else None)
+                written = version if isinstance(version, str) else None
+                self.findings += config_findings(config, str(place), written)
+                self.looked_at += count
                 return "description of a Keras model"
+        inner = archives.inflated(data)
+        if inner is not None and pickles.starts_as_pickle(inner):
+            self._pickle(place, inner)
+            return "pickle, compressed"
         if _PYTHON_TAG.search(data) and b"\0" not in data:
             self._found(Severity.HIGH, "yaml", place, _YAML)
             return "YAML"
-        if pickles.is_text_pickle(data):
+        if pickles.is_bare_pickle(data) or place.path.suffix in _PICKLES:
             self._pickle(place, data)
             return "pickle"
-        inner = archives.inflated(data)
-        if inner is not None and place.path.suffix in _PICKLE_NAMES:
-            self._pickle(place, inner)
-            return "pickle, compressed"
         return None
-
-    def _config(self, place: Place, config: object, version: str | None) -> None:
-        self.findings += config_findings(config, str(place), version)
-        self.looked_at += count_of(config)
 
     def _pickle(self, place: Place, data: bytes) -> None:
         self.findings += pickles.pickle_findings(data, str(place))
@@ -266,11 +272,15 @@ def _keras_or(kind: str, place: Place) -> str:
 
 
 def _is_hdf5(path: Path) -> bool:
+    """Tell whether a file is HDF5, which may begin at 0, 512, 1024, 2048 and so on."""
+    size = path.stat().st_size
     with path.open("rb") as file:
-        for offset in _HDF5_PLACES:
+        offset = 0
+        while offset < size:
             file.seek(offset)
             if file.read(len(_HDF5)) == _HDF5:
                 return True
+            offset = offset * 2 or 512
     return False
 
 

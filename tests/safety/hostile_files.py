@@ -17,6 +17,7 @@ from tests.safety.making import (
     Hostile,
     Payload,
     bytes_file,
+    hdf5_behind,
     hdf5_external,
     hdf5_file,
     hdf5_link,
@@ -24,6 +25,7 @@ from tests.safety.making import (
     lambda_layer,
     layer,
     npy_file,
+    npy_header,
     npy_of_objects,
     npz_file,
     polyglot,
@@ -35,6 +37,9 @@ from tests.safety.making import (
 _EVIL = pickle.dumps(Payload())
 # The name of the module comes out of the memo, past the text that was pushed last.
 _FROM_MEMO = b"\x80\x04\x8c\x02os\x94\x8c\x06system\x940h\x00h\x01\x93\x8c\x01x\x85R."
+_SYSTEM, _DTYPE = b"\x8c\x02os\x8c\x06system", b"\x8c\x05numpy\x8c\x05dtype"
+_BEHIND_OTHERS = b"\x80\x04" + _SYSTEM + _DTYPE + b"00\x93\x8c\x01x\x85R."
+_BEHIND_TUPLE = b"\x80\x04" + _SYSTEM + _DTYPE + b"\x860\x93\x8c\x01x\x85R."
 
 FILES: dict[str, Hostile] = {
     "a graph in a tarball": Hostile(
@@ -108,6 +113,19 @@ FILES: dict[str, Hostile] = {
         bytes_file(b"class_name: !!python/object/apply:os.system [touch ran]\n", "model.yaml"),
         *("yaml", "model.yaml"),
     ),
+    "a Keras description as JSON with escapes": Hostile(
+        bytes_file(
+            json.dumps({"model": lambda_layer()})
+            .replace("class_name", "class\\u005fname")
+            .encode(),
+            "model.json",
+        ),
+        *("keras-lambda", "Lambda"),
+    ),
+    "HDF5 behind something else": Hostile(hdf5_behind, "keras-lambda", "Lambda"),
+    "an archive that is not looked into": Hostile(
+        zip_file({"model.7z": b"7z\xbc\xaf\x27\x1c"}), "unreadable", "model.7z", "medium"
+    ),
     "an HDF5 link to another file": Hostile(hdf5_link, "other-file", "external link"),
     "HDF5 data in another file": Hostile(hdf5_external, "other-file", "external data"),
     "a pickle": Hostile(bytes_file(_EVIL, "model.pkl"), "pickle", FORBIDDEN),
@@ -134,6 +152,22 @@ FILES: dict[str, Hostile] = {
         bytes_file(_FROM_MEMO, "m.pkl"),
         *("pickle", "os.system"),
     ),
+    "a pickle without a beginning": Hostile(
+        bytes_file(_EVIL[2:], "features.bin"), "pickle", FORBIDDEN
+    ),
+    "a pickle that takes harmless names off its stack again": Hostile(
+        bytes_file(_BEHIND_OTHERS, "m.pkl"), "pickle", "os.system"
+    ),
+    "a pickle that hides names in a tuple": Hostile(
+        bytes_file(_BEHIND_TUPLE, "m.pkl"), "pickle", "os.system"
+    ),
+    "a damaged pickle of a library's name": Hostile(
+        bytes_file(b"\x80\x04\x95\xff" + b"cos\nsystem\n", "m.pkl"), "pickle", "os.system"
+    ),
+    "an array with a field of objects": Hostile(
+        npy_header("[('Other', '<i4'), ('o', '|O')]"), "pickle", FORBIDDEN
+    ),
+    "an array of objects in short": Hostile(npy_header("'i4,O'"), "pickle", FORBIDDEN),
     "an array of objects": Hostile(npy_file, "pickle", FORBIDDEN),
     "an array of objects in an .npz": Hostile(npz_file, "pickle", FORBIDDEN),
     "an array of harmless objects": Hostile(npy_of_objects, "pickle", "pickle", "medium"),

@@ -171,6 +171,15 @@ def lambda_layer(**more: Any) -> dict[str, Any]:
     return made
 
 
+def hdf5_behind(folder: Path) -> Path:
+    """An HDF5 file that begins behind 4096 other bytes, as the format allows."""
+    with h5py.File(folder / "model.h5", "w", userblock_size=4096) as file:
+        file.attrs["model_config"] = json.dumps({**lambda_layer(), "module": None})
+    with (folder / "model.h5").open("r+b") as opened:
+        opened.write(b"nothing of interest\n")
+    return folder / "model.h5"
+
+
 def hdf5_link(folder: Path) -> Path:
     with h5py.File(folder / "weights.h5", "w") as file:
         file["layer"] = h5py.ExternalLink("/etc/other.h5", "/data")
@@ -191,6 +200,13 @@ def npy_file(folder: Path) -> Path:
 def npz_file(folder: Path) -> Path:
     np.savez(folder / "a.npz", good=np.zeros(3), bad=np.array([Payload()], object))
     return folder / "a.npz"
+
+
+def npy_header(described: str) -> Callable[[Path], Path]:
+    """A `.npy` file of a dtype, with a pickle for its values."""
+    header = f"{{'descr': {described}, 'fortran_order': False, 'shape': (1,), }}\n".encode()
+    start = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
+    return bytes_file(start + header + pickle.dumps(Payload()), "a.npy")
 
 
 def npy_of_objects(folder: Path) -> Path:

@@ -78,6 +78,21 @@ def test_a_saver_is_low_where_nothing_else_runs_it(tmp_path: Path) -> None:
         }
 
 
+def test_a_saver_outside_of_its_scope_is_none(tmp_path: Path) -> None:
+    used = [*saver(), node("Identity", "save/RestoreV2", name="restored")]
+    found = scan(written(graph(*used), tmp_path / "g.pb")).findings
+    assert {(f.name, f.severity) for f in found} == {
+        ("RestoreV2", Severity.HIGH),
+        ("SaveV2", Severity.LOW),
+    }
+    bare = scan(written(graph(node("RestoreV2", name="restore")), tmp_path / "g.pb")).findings
+    assert [f.severity for f in bare] == [Severity.HIGH]
+    # So many nobody has; each costs a walk through the graph.
+    many = graph(*(node("RestoreV2", name=f"save_{n}/restore") for n in range(120)))
+    found = scan(written(many, tmp_path / "g.pb")).findings
+    assert [f.severity for f in found] == [Severity.HIGH] * 20 + [Severity.LOW] * 100
+
+
 def test_a_table_of_an_asset_is_low(tmp_path: Path) -> None:
     table = node("InitializeTableFromTextFileV2", "table", "asset", name="load")
     nodes = [constant("asset", b"words.txt"), node("HashTableV2", name="table"), table]
@@ -165,6 +180,13 @@ def test_a_damaged_file_in_a_folder_is_medium(tmp_path: Path) -> None:
         "cut.pb",
     )
     assert finding.why.startswith(f"cannot be looked into: {tmp_path}/cut.pb is not a GraphDef")
+
+
+def test_words_are_no_pickle(tmp_path: Path) -> None:
+    written(graph(constant("text", b"a")), tmp_path / "g.pb")
+    (tmp_path / "labels.txt").write_text("cat\ndog\nbird.\n")
+    (tmp_path / "more.txt").write_text("(a list of words)\n.")
+    assert not scan(tmp_path).findings
 
 
 def test_a_folder_of_nothing_is_an_error(tmp_path: Path) -> None:
