@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrain_tools.api import (
+        export_graph as export_graph,
         fetch as fetch,
         freeze as freeze,
         label as label,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         read_bottlenecks as read_bottlenecks,
         retrain as retrain,
         run as run,
+        to_keras as to_keras,
     )
     from retrain_tools.comparing.comparison import compare as compare
     from retrain_tools.engine.settings import RunSettings as RunSettings
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
+    **dict.fromkeys(("export_graph", "to_keras"), "retrain_tools.api"),
     **dict.fromkeys(
         ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
     ),

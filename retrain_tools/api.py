@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from retrain_tools.engine.arrays import run_on_arrays
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
+from retrain_tools.export.exported import Exported, ExportOptions
+from retrain_tools.export.exporting import export_frozen, wanted_tensors
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
@@ -29,7 +31,10 @@ from retrain_tools.sources.freezing.write import write_frozen
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import load
 
-__all__ = ["fetch", "freeze", "label", "load", "read_bottlenecks", "retrain", "run"]
+__all__ = [
+    "export_graph", "fetch", "freeze", "label", "load", "read_bottlenecks", "retrain", "run",
+    "to_keras",
+]  # fmt: skip
 
 Images = ImageLike | Sequence[ImageLike]
 """One image, a folder of images, or several of either."""
@@ -65,9 +70,8 @@ def fetch(
         >>> found.values["pool_3/_reshape:0"].shape[0] == len(found.images)
         True
     """
-    names = [tensors] if isinstance(tensors, str) else list(tensors)
     found = expand_folders(images)
-    return fetch_in_memory(model.frozen(), names, found, pooling, running)
+    return fetch_in_memory(model.frozen(), _names(tensors), found, pooling, running)
 
 
 def run(
@@ -94,8 +98,7 @@ def run(
         >>> found["softmax:0"].shape
         (1, 1008)
     """
-    names = [tensors] if isinstance(tensors, str) else list(tensors)
-    return run_on_arrays(model.usual.graph_def, names, feeds, str(model.path))
+    return run_on_arrays(model.usual.graph_def, _names(tensors), feeds, str(model.path))
 
 
 def label(
@@ -218,3 +221,70 @@ def freeze(model: Model, path: str | Path) -> Path:
     """
     write_frozen(model, str(path))
     return Path(path)
+
+
+def export_graph(
+    model: Model,
+    path: str | Path,
+    to: str,
+    *,
+    outputs: str | Sequence[str] = (),
+    labels: Sequence[str] = (),
+    images: Sequence[str | Path] = (),
+) -> Exported:
+    """Write a model in another form, run that, and compare it with the untouched graph.
+
+    Args:
+        model: what `load` opened.
+        path: the file or folder to write.
+        to: `keras`.
+        outputs: what it gives: tensors or nodes; none for the graph's result or its bottleneck.
+        labels: the names of the classes, in the order of the scores.
+        images: files to compare on, of which eight are taken; none for photos that are drawn.
+
+    Returns:
+        `difference`, the largest one; `differences` by output; `told`, what is worth knowing; it
+        has a `summary()`.
+
+    Raises:
+        InputError: there is no such form, it cannot hold this graph, or the path cannot be written.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> rt.export_graph(rt.load("graph.pb"), "graph.keras", "keras").difference < 1e-4
+        True
+    """
+    options = ExportOptions(_names(outputs), labels, images)
+    return export_frozen(model.frozen(), str(path), to, options)
+
+
+def to_keras(model: Model, outputs: str | Sequence[str] = ()) -> Any:
+    """Return a convolutional network as a functional Keras 3 model, layer by layer.
+
+    It takes pixels as the graph's pixel input does, float32 [N, height, width, channels], which
+    are scaled already. A layer has its node's name with `_` for `/`; batch norms stay layers.
+
+    Args:
+        model: what `load` opened.
+        outputs: what it gives: tensors or nodes; none for the graph's result or its bottleneck.
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        InputError: it has nodes that no layer of Keras computes: all are named.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> network = rt.to_keras(rt.load("graph.pb"), "pool_3/_reshape:0")
+        >>> network.get_layer("mixed_8_join").output.shape[1:3]
+        (8, 8)
+    """
+    from retrain_tools.export.keras_model import to_keras as rebuilt
+
+    frozen = model.frozen()
+    return rebuilt(frozen, wanted_tensors(frozen, _names(outputs))).model
+
+
+def _names(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)

@@ -31,6 +31,7 @@ SCRIPTS = (
     "classify_image",
     "freeze_graph",
     "compare_features",
+    "export_graph",
     "demo",
 )
 """The scripts, each a module of this package."""

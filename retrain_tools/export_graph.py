@@ -1,0 +1,65 @@
+r"""Export any loaded graph to another form, run that, and compare it with its source.
+
+  python -m retrain_tools.export_graph --graph=classify_image_graph_def.pb --to=keras \
+      --output=inception.keras
+  python -m retrain_tools.export_graph --graph=retrained/output_graph.pb --to=saved_model \
+      --output=serving/flowers/1 --labels=retrained/output_labels.txt
+
+--to=keras rebuilds a convolutional network, layer by layer, as a functional Keras 3 model that can
+be trained on. Nodes that no layer of Keras computes are named.
+
+What was written is opened again with its own runtime, and run on the same images as the untouched
+graph: those of --image_dir or after the flags (the first eight), or photos that are drawn. The
+largest difference is printed; above --tolerance the exit status is 1.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from absl import flags
+
+from retrain_tools import command_line, graph_flags
+from retrain_tools.export.exported import ExportOptions
+from retrain_tools.export.exporting import TARGETS, check_target, export_frozen
+
+graph_flags.define_graph_flags()
+graph_flags.define_image_flags(loose=True)
+flags.DEFINE_enum("to", None, list(TARGETS), "The form to export to.")
+graph_flags.define_path("output", None, "The file or folder to write.")
+flags.DEFINE_list(
+    "outputs",
+    None,
+    "Tensors that the export gives. Default: the graph's result, or its bottleneck.",
+)
+flags.DEFINE_float("tolerance", 1e-4, "Largest difference from the source to accept.", 0.0)
+FLAGS = flags.FLAGS
+
+_DIFFERENT = 1  # exit status
+
+
+def main(words: list[str]) -> None:
+    """Run the script."""
+    command_line.require("graph", "to", "output")
+    check_target(FLAGS.to, FLAGS.output)
+    has_images = FLAGS.image_dir or FLAGS.image_list or words
+    options = ExportOptions(
+        outputs=FLAGS.outputs or (),
+        images=graph_flags.given_images(words) if has_images else (),
+        on_error=FLAGS.on_error,
+        running=graph_flags.given_run_settings(),
+    )
+    found = export_frozen(graph_flags.given_frozen_graph(), FLAGS.output, FLAGS.to, options)
+    print(found.summary())
+    sys.stdout.flush()
+    if found.difference > FLAGS.tolerance:
+        sys.exit(_DIFFERENT)
+
+
+def script() -> None:
+    """Run as a console script."""
+    command_line.run(main, takes_words=True)
+
+
+if __name__ == "__main__":
+    script()
