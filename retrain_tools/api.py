@@ -237,7 +237,7 @@ def export_graph(
     Args:
         model: what `load` opened.
         path: the file or folder to write.
-        to: `keras`.
+        to: `saved_model` or `keras`.
         outputs: what it gives: tensors or nodes; none for the graph's result or its bottleneck.
         labels: the names of the classes, in the order of the scores.
         images: files to compare on, of which eight are taken; none for photos that are drawn.

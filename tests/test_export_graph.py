@@ -88,3 +88,25 @@ def test_mistakes(run_script: RunScript, folder: Path) -> None:
         "error: toy.pb cannot become a Keras model, which has no layer for LRN (norm). Take a "
         "tensor before them with --outputs, or another form: saved_model.\n"
     )
+
+
+def test_a_saved_model_takes_the_labels_beside_the_graph(
+    run_script: RunScript, folder: Path
+) -> None:
+    (folder / "g_labels.txt").write_text("a\nb\nc\nd\ne\n")
+    to_saved_model = ("--graph=g.pb", "--to=saved_model", "--output=serving/1")
+    done = run_script(SCRIPT, *to_saved_model, cwd=folder)
+    assert done.status == 0
+    assert "\nLabels           5, also in assets/labels.txt\n" in done.out
+    done = run_script(SCRIPT, *to_saved_model, cwd=folder)
+    assert done.err == "error: --output=serving/1 exists and is not an empty folder.\n"
+    (folder / "others.txt").write_text("a\nb\n")
+    to_other = (*to_saved_model[:2], "--output=serving/2", "--labels=others.txt")
+    done = run_script(SCRIPT, *to_other, cwd=folder)
+    assert done.status == 2
+    assert "others.txt has 2 labels, but the graph gives 5 scores" in done.err
+    done = run_script(SCRIPT, *to_other, "--outputs=mixed/conv", cwd=folder)
+    told = "error: --labels are for a SavedModel whose first output is of classes.\n"
+    assert done.err.endswith(told)
+    done = run_script("retrain_tools.label_image", "--graph=serving/1", "photos/1.png", cwd=folder)
+    assert (done.status, done.err) == (0, "")

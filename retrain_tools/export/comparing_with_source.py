@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 MOST_IMAGES = 8
 """So many images are compared, if there are so many: as many as make no export wait."""
 _DRAWN = 3
+_MAGIC = (b"\xff\xd8", b"\x89PNG")  # how JPEG and PNG files begin
 
 Array = npt.NDArray[np.float32]
 
@@ -45,6 +46,11 @@ class Sample:
     pixels: Array
     values: Mapping[str, Array]
     images: str
+
+    @property
+    def is_decoded_by_tensorflow(self) -> bool:
+        """Whether the decoder of any graph takes the images: all are JPEG or PNG."""
+        return all(data.startswith(_MAGIC) for data in self.encoded)
 
 
 def run_source(

@@ -14,7 +14,7 @@ from retrain_tools.export.exported import DEFAULTS, Exported, ExportOptions, siz
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 
-TARGETS = {"keras": "keras_file"}
+TARGETS = {"saved_model": "saved_model", "keras": "keras_file"}
 """What a graph can be exported to, and the module that does it: `write`, and `run` for its own
 runtime."""
 
@@ -40,7 +40,7 @@ def export_frozen(
     sample = run_source(frozen, tensors, options)
     told = target.write(frozen, path, tensors, options)
     differences, largest = {}, {}
-    for way, tensor, values in target.run(path, sample, tensors):
+    for way, tensor, values in target.run(path, sample, frozen, tensors):
         differences[way] = difference(values, sample.values[tensor])
         largest[way] = float(np.abs(sample.values[tensor]).max(initial=0.0))
     told = {"Size": size_text(path), **told}

@@ -55,7 +55,9 @@ def write(
     return told
 
 
-def run(path: str, sample: Sample, tensors: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+def run(
+    path: str, sample: Sample, _: FrozenGraph, tensors: Sequence[str]
+) -> Iterator[tuple[str, str, Any]]:
     """Yield what the file gives: the way it was run, the tensor, and its values."""
     model = keras_3(path).saving.load_model(path, compile=False)
     values = model.predict(sample.pixels, verbose=0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -11,20 +10,35 @@ from retrain_tools.graphdef.spec import FrozenGraph
 _HALF, _WHOLE = 127.0, 254.0  # pixels, to see whether what is done is (x - mean) / std
 
 
-def scaling_text(frozen: FrozenGraph) -> str:
-    """Return the scaling in words, as `(pixels - 128) / 128`; of a graph's own, by running it."""
-    found = _of_the_graph(frozen) if frozen.spec.resized else None
+Mean = float | tuple[float, float, float]
+
+
+def scaling_of(frozen: FrozenGraph) -> tuple[Mean, float] | None:
+    """Return (mean, std) where the pixel input takes (x - mean) / std of pixels x of 0 to 255.
+
+    Of a graph with an image side of its own, that is run to see it. None where it does something
+    else.
+    """
     spec = frozen.spec
-    if found is None and spec.encoded_input is not None:
+    if spec.encoded_input is None:
+        return spec.mean, spec.std
+    return _of_the_graph(frozen) if spec.resized else None
+
+
+def scaling_text(frozen: FrozenGraph) -> str:
+    """Return the scaling in words, as `(pixels - 128) / 128`."""
+    found = scaling_of(frozen)
+    if found is None:
         return "scaled as the graph does it"
-    mean, std = found or (np.reshape(np.array(spec.mean, np.float64), -1), float(spec.std))
-    if not mean.any() and std == 1:
+    mean, std = found
+    if mean == 0 and std == 1:
         return "pixels of 0 to 255"
-    shown = ", ".join(f"{value:.6g}" for value in mean)
-    return f"(pixels - {shown if len(mean) == 1 else f'[{shown}]'}) / {std:.6g}"
+    each = mean if isinstance(mean, tuple) else (mean,)
+    shown = ", ".join(f"{value:.6g}" for value in each)
+    return f"(pixels - {shown if len(each) == 1 else f'[{shown}]'}) / {std:.6g}"
 
 
-def _of_the_graph(frozen: FrozenGraph) -> tuple[npt.NDArray[np.float64], float] | None:
+def _of_the_graph(frozen: FrozenGraph) -> tuple[Mean, float] | None:
     """Return mean and std of a graph's image side; None if it does something else."""
     shape = (*frozen.spec.image_size, frozen.spec.channels)
     with ImagePreparation(frozen) as side:
@@ -37,5 +51,9 @@ def _of_the_graph(frozen: FrozenGraph) -> tuple[npt.NDArray[np.float64], float] 
     is_alike = all(np.ptp(values, axis=(0, 1)).max() == 0 for values in (at_zero, at_whole))
     if not (is_linear and is_alike and np.allclose(step, step[0]) and step[0]):
         return None
-    mean = -at_zero[0, 0] / step[0]
-    return mean[:1] if np.allclose(mean, mean[0]) else mean, float(1 / step[0])
+    # The arithmetic is float32: what is left of 128.00001 is 128.
+    mean = [float(f"{value:.7g}") for value in -at_zero[0, 0] / step[0]]
+    std = float(f"{1 / step[0]:.7g}")
+    if len(mean) == 3 and len(set(mean)) > 1:
+        return (mean[0], mean[1], mean[2]), std
+    return mean[0], std

@@ -9,9 +9,9 @@ from typing import Any
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
+from retrain_tools.export.saved_model import check_path, next_version
 from retrain_tools.features.fill import CacheOptions, check_options
 from retrain_tools.features.read_cache import ByNaming, find_bottlenecks
-from retrain_tools.head.saved_model import check_folder, next_version
 from retrain_tools.head.summaries import TAGS_OF_TENSORFLOW, Tags
 from retrain_tools.head.training import TrainingSettings, check_batch_size
 from retrain_tools.images.distort import Distortions
@@ -155,7 +155,7 @@ def check_outputs(settings: RetrainSettings, with_graph: bool = True) -> None:
     Without a graph, nothing that holds one is written.
     """
     if with_graph:
-        check_folder(settings.saved_model_dir)
+        check_path(settings.saved_model_dir, "saved_model_dir")
         files.check_file(settings.output_graph)
     for path in (settings.output_labels, settings.metrics, settings.splits):
         files.check_file(path)
