@@ -26,11 +26,13 @@ if TYPE_CHECKING:
         retrain as retrain,
         run as run,
         to_keras as to_keras,
+        transform_graph as transform_graph,
     )
     from retrain_tools.comparing.comparison import compare as compare
     from retrain_tools.engine.settings import RunSettings as RunSettings
     from retrain_tools.errors import InputError as InputError
     from retrain_tools.features.read_features import read_features as read_features
+    from retrain_tools.safety.scanning import scan as scan
     from retrain_tools.sources.model import Model as Model
 
 __version__ = "0.1.0"
@@ -38,11 +40,13 @@ __version__ = "0.1.0"
 _PLACES = {
     **dict.fromkeys(("export_graph", "to_keras"), "retrain_tools.api"),
     **dict.fromkeys(
-        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
+        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run", "transform_graph"),
+        "retrain_tools.api",
     ),
     "compare": "retrain_tools.comparing.comparison",
     "load": "retrain_tools.sources.open",
     "read_features": "retrain_tools.features.read_features",
+    "scan": "retrain_tools.safety.scanning",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
     "RunSettings": "retrain_tools.engine.settings",

@@ -20,21 +20,31 @@ from retrain_tools.export.exporting import export_frozen, wanted_tensors
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
+from retrain_tools.features.transforming import TransformResult, Verification, transform_model
+from retrain_tools.graphdef.transforms.registry import named_calls
 from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import labels_of
 from retrain_tools.head.retraining import RetrainResult, retrain_on
 from retrain_tools.head.settings import find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
-from retrain_tools.images.decode import ImageLike
+from retrain_tools.images.decode import ImageLike, named_images
 from retrain_tools.images.folders import expand_folders
 from retrain_tools.sources.freezing.write import write_frozen
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import load
 
 __all__ = [
-    "export_graph", "fetch", "freeze", "label", "load", "read_bottlenecks", "retrain", "run",
+    "export_graph",
+    "fetch",
+    "freeze",
+    "label",
+    "load",
+    "read_bottlenecks",
+    "retrain",
+    "run",
     "to_keras",
-]  # fmt: skip
+    "transform_graph",
+]
 
 Images = ImageLike | Sequence[ImageLike]
 """One image, a folder of images, or several of either."""
@@ -231,16 +241,18 @@ def export_graph(
     outputs: str | Sequence[str] = (),
     labels: Sequence[str] = (),
     images: Sequence[str | Path] = (),
+    quantize: str = "none",
 ) -> Exported:
     """Write a model in another form, run that, and compare it with the untouched graph.
 
     Args:
         model: what `load` opened.
         path: the file or folder to write.
-        to: `saved_model` or `keras`.
+        to: `graphdef`, `saved_model`, `tflite`, `onnx` or `keras`.
         outputs: what it gives: tensors or nodes; none for the graph's result or its bottleneck.
         labels: the names of the classes, in the order of the scores.
         images: files to compare on, of which eight are taken; none for photos that are drawn.
+        quantize: for `tflite`: `float16` or `dynamic` (int8 weights).
 
     Returns:
         `difference`, the largest one; `differences` by output; `told`, what is worth knowing; it
@@ -254,7 +266,7 @@ def export_graph(
         >>> rt.export_graph(rt.load("graph.pb"), "graph.keras", "keras").difference < 1e-4
         True
     """
-    options = ExportOptions(_names(outputs), labels, images)
+    options = ExportOptions(_names(outputs), labels, images, quantize)
     return export_frozen(model.frozen(), str(path), to, options)
 
 
@@ -284,6 +296,51 @@ def to_keras(model: Model, outputs: str | Sequence[str] = ()) -> Any:
 
     frozen = model.frozen()
     return rebuilt(frozen, wanted_tensors(frozen, _names(outputs))).model
+
+
+def transform_graph(
+    model: Model,
+    path: str | Path,
+    transforms: str | None = None,
+    *,
+    recipe: str | None = None,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+    verify: Images | None = None,
+    seed: int = 0,
+) -> TransformResult:
+    """Write a model's graph, changed by transforms, as the script `transform_graph` does.
+
+    Args:
+        model: what `load` opened.
+        path: the file to write.
+        transforms: the transforms, as `remove_nodes(op=Identity) fold_batch_norms`.
+        recipe: a named list of transforms, done before those: `deploy`, for example.
+        inputs: what is fed, by tensors or nodes; None for what the graph says.
+        outputs: what is fetched, whose names and values stay; None for what the graph says.
+        verify: images to compare the graph on with what it was; an empty list for random values.
+        seed: of random values.
+
+    Returns:
+        `path`, `inputs`, `outputs`; `steps`, what each transform did; and `verified`, with the
+        `largest` difference of a value and the `differences` by output, None without `verify`.
+
+    Raises:
+        InputError: there is no such transform or tensor, or a transform fails, or one of the graphs
+            cannot be run.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> model = rt.load("graph.pb")
+        >>> made = rt.transform_graph(model, "small.pb", recipe="deploy", verify="photos")
+        >>> made.outputs, made.verified.largest < 1e-4
+        (('softmax:0',), True)
+    """
+    verification = None
+    if verify is not None:
+        verification = Verification(named_images(expand_folders(verify)), seed)
+    calls = named_calls(recipe, transforms)
+    return transform_model(model, path, calls, inputs, outputs, verification)
 
 
 def _names(names: str | Sequence[str]) -> list[str]:

@@ -6,9 +6,11 @@ import importlib
 import io
 import logging
 import os
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -21,6 +23,7 @@ from absl import flags
 
 from retrain_tools import __version__
 from retrain_tools.errors import InputError
+from retrain_tools.text_tables import printable, printable_text
 
 SCRIPTS = (
     "list_tensors",
@@ -30,8 +33,10 @@ SCRIPTS = (
     "label_image",
     "classify_image",
     "freeze_graph",
+    "transform_graph",
     "compare_features",
     "export_graph",
+    "scan",
     "demo",
 )
 """The scripts, each a module of this package."""
@@ -43,16 +48,33 @@ LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
+_EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came: what Ctrl-C stops, and lets finish, this does as well."""
+
+
+def _terminate(*_: object) -> NoReturn:
+    raise _Terminated
 
 
 class _PlainFormatter(logging.Formatter):
     """Messages as they are; warnings and errors say that they are one."""
 
     def format(self, record: logging.LogRecord) -> str:
-        message = record.getMessage()
+        message = printable(record.getMessage())
         if record.levelno >= logging.WARNING:
             return f"{record.levelname.lower()}: {message}"
         return message
+
+
+class _Terminal(io.TextIOWrapper):
+    """Text for a terminal, which obeys none of the commands in strangers' names."""
+
+    def write(self, text: str) -> int:
+        super().write(printable_text(text))
+        return len(text)
 
 
 def set_log_level(level: str) -> None:
@@ -90,16 +112,21 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
     """Parse the flags, call `main` with the words after them, and exit the process.
 
     The exit status is 0; 2 after an error that the user can mend (one `error:` line on stderr);
-    130 after Ctrl-C. Any other exception is a bug and keeps its traceback.
+    130 after Ctrl-C, 143 after SIGTERM. Any other exception is a bug and keeps its traceback.
 
     Args:
         main: the script.
         takes_words: whether words after the flags mean something to it.
     """
     set_log_level("INFO")
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
     # A file name that is no text in this encoding must not end a job that has done its work.
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.isatty():
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = _Terminal(sys.stdout.detach(), encoding, errors, line_buffering=True)
     try:
         if _HELP_FLAGS.intersection(sys.argv[1:]):
             print(describe_flags(main))
@@ -128,13 +155,15 @@ def run(main: Callable[[list[str]], None], takes_words: bool = False) -> NoRetur
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _exit_with(f"error: {error}", _EXIT_USER_ERROR)
+    except _Terminated:
+        _exit_with("terminated", _EXIT_TERMINATED)
     except KeyboardInterrupt:
         _exit_with("interrupted", _EXIT_INTERRUPTED)
     sys.exit(0)
 
 
 def _exit_with(message: str, status: int) -> NoReturn:
-    print(" ".join(message.splitlines()), file=sys.stderr)
+    print(printable(" ".join(message.split("\n"))), file=sys.stderr)
     sys.exit(status)
 
 

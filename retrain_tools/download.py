@@ -6,14 +6,15 @@ import gzip
 import hashlib
 import http.client
 import logging
-import os
 import sys
 import tarfile
 import tempfile
+import time
 import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, NoReturn
 
 import filelock
 from tqdm import tqdm
@@ -21,11 +22,18 @@ from tqdm import tqdm
 from retrain_tools import files
 from retrain_tools.catalog_entry import CatalogEntry, Published, stays_inside
 from retrain_tools.errors import InputError, argument
+from retrain_tools.leftovers import clean_once, owned_prefix
 
 log = logging.getLogger(__name__)
 
 _NETWORK_TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 18  # bytes
+# A server that sends less than this for as long is given up, and so is any after a day.
+_SLOWEST, _SLOW_FOR = 1000, 60.0  # bytes a second, seconds
+_LONGEST = 86_400.0  # seconds
+# The largest that is taken of which the catalogue does not know the size; and how many times its
+# size an archive may unpack to: weights hardly pack, and text ten times.
+_LARGEST, _UNPACKED = 4 << 30, 16
 
 
 def fetch(entry: Published, folder: Path) -> Path:
@@ -100,8 +108,7 @@ def _download(entry: Published, part: Path) -> None:
     with response:
         if response.status != http.HTTPStatus.PARTIAL_CONTENT:
             start = 0  # the server sends everything again
-        length = response.headers.get("Content-Length")
-        total = start + int(length) if length else None
+        total = _announced(entry, response, start)
         if not sys.stderr.isatty():
             log.info("Downloading %s (%s bytes) to %s", entry.url, total or "unknown", part.parent)
         with (
@@ -110,18 +117,58 @@ def _download(entry: Published, part: Path) -> None:
                 total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None
             ) as bar,
         ):
-            while chunk := _read(entry, response):
-                file.write(chunk)
-                bar.update(len(chunk))
+            _copy(entry, response, file, bar, start)
     size = part.stat().st_size
     if total is not None and size < total:
         reason = f"the connection broke after {size} of {total} bytes; run again to resume"
         raise _unreachable(entry, reason)
 
 
+def _announced(entry: Published, response: http.client.HTTPResponse, start: int) -> int | None:
+    """Return how many bytes there will be by the server's word, if it says; not too many."""
+    length = response.headers.get("Content-Length")
+    if length is None:
+        return None
+    if not length.strip().isascii() or not length.strip().isdecimal():
+        raise _unreachable(entry, f"the server says Content-Length: {length!r}")
+    total = start + int(length)
+    _check_size(entry, total)
+    return total
+
+
+def _check_size(entry: Published, size: int) -> None:
+    most = entry.archive_bytes or _LARGEST
+    if size > most:
+        raise _unreachable(entry, f"the server sends more than the {most:,} bytes that it can have")
+
+
+def _copy(
+    entry: Published,
+    response: http.client.HTTPResponse,
+    file: BinaryIO,
+    bar: tqdm[NoReturn],
+    size: int,
+) -> None:
+    """Write what a server sends, as long as it is neither too much nor too slow."""
+    begun = since = time.monotonic()
+    got = 0
+    while chunk := _read(entry, response):
+        size += len(chunk)
+        got += len(chunk)
+        _check_size(entry, size)
+        file.write(chunk)
+        bar.update(len(chunk))
+        now = time.monotonic()
+        if now - since > _SLOW_FOR:
+            if got < _SLOWEST * (now - since) or now - begun > _LONGEST:
+                speed = f"{got / (now - since):,.0f} bytes a second"
+                raise _unreachable(entry, f"it is too slow, {speed}; run again to go on")
+            since, got = now, 0
+
+
 def _read(entry: Published, response: http.client.HTTPResponse) -> bytes:
     try:
-        return response.read(_CHUNK)
+        return response.read1(_CHUNK)  # what is there, where `read` would wait for all
     except (OSError, http.client.HTTPException) as error:
         raise _unreachable(entry, f"{error}; run again to resume") from error
 
@@ -147,10 +194,11 @@ def _unpack(entry: Published, archive: Path, folder: Path) -> None:
     _check(archive, entry.archive_bytes, entry.archive_sha256)
     # The graph comes last: where it is, the labels are.
     wanted = (*entry.labels, entry.graph) if isinstance(entry, CatalogEntry) else ()
-    with tempfile.TemporaryDirectory(prefix=".extract-", dir=folder) as scratch:
+    clean_once(folder)
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as scratch:
         try:
             with gzip.open(archive) as stream:
-                stream.seek(0, os.SEEK_END)  # reads to the checksum at the end, which tar does not
+                _read_through(stream, archive)  # to the checksum at the end, which tar does not
                 stream.seek(0)
                 with tarfile.open(fileobj=stream, mode="r:") as tar:
                     _extract_members(tar, archive, [member.path for member in wanted], scratch)
@@ -164,6 +212,18 @@ def _unpack(entry: Published, archive: Path, folder: Path) -> None:
             Path(scratch, member.path).replace(target)
     if not wanted:
         archive.replace(folder / entry.archive)
+
+
+def _read_through(stream: gzip.GzipFile, archive: Path) -> None:
+    """Read to the end of what is unpacked; an archive that has no end is refused."""
+    most = _UNPACKED * archive.stat().st_size + _CHUNK
+    size = 0
+    while chunk := stream.read(_CHUNK):
+        size += len(chunk)
+        if size > most:
+            raise InputError(
+                f"{archive} unpacks to more than {_UNPACKED} times its size; no network does."
+            )
 
 
 def _extract_members(tar: tarfile.TarFile, archive: Path, paths: list[str], target: str) -> None:

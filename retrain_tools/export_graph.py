@@ -7,6 +7,8 @@ r"""Export any loaded graph to another form, run that, and compare it with its s
 
 --to=saved_model is for TensorFlow Serving: `serving_default` takes encoded images, `pixels` takes
 prepared pixels, in batches; both give the outputs and the labels. It can be a --graph again.
+--to=tflite and --to=onnx (pip install tf2onnx onnx onnxruntime) take prepared pixels, in batches.
+--to=graphdef is the frozen graph itself, which takes encoded images as well.
 --to=keras rebuilds a convolutional network, layer by layer, as a functional Keras 3 model that can
 be trained on. Nodes that no layer of Keras computes are named.
 
@@ -24,7 +26,7 @@ from absl import flags
 from retrain_tools import command_line, graph_flags
 from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError
-from retrain_tools.export.exported import ExportOptions
+from retrain_tools.export.exported import QUANTIZATIONS, ExportOptions
 from retrain_tools.export.exporting import TARGETS, check_target, export_frozen, wanted_tensors
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.labels import labels_of
@@ -43,6 +45,12 @@ graph_flags.define_path(
     None,
     "For a SavedModel: file with one label a line. Default: the graph's own, or a file beside it.",
 )
+flags.DEFINE_enum(
+    "quantize",
+    "none",
+    list(QUANTIZATIONS),
+    "For TensorFlow Lite: weights as float16, or as int8 (dynamic). The difference is printed.",
+)
 flags.DEFINE_float("tolerance", 1e-4, "Largest difference from the source to accept.", 0.0)
 FLAGS = flags.FLAGS
 
@@ -59,6 +67,7 @@ def main(words: list[str]) -> None:
         outputs=FLAGS.outputs or (),
         labels=_labels(frozen),
         images=graph_flags.given_images(words) if has_images else (),
+        quantize=FLAGS.quantize,
         on_error=FLAGS.on_error,
         running=graph_flags.given_run_settings(),
     )

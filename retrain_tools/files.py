@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from retrain_tools.errors import InputError
+from retrain_tools.leftovers import clean_once, owned_prefix
 
 # mkstemp makes private files whatever the umask says. Reading the umask takes setting it, which is
 # only safe while there is one thread: at import.
@@ -29,8 +32,9 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     path = Path(path)
     with naming(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        clean_once(path.parent)
         # Not named after `path`, whose name may be as long as the file system allows already.
-        handle, name = tempfile.mkstemp(prefix=".", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=owned_prefix(), suffix=".tmp", dir=path.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             yield file
@@ -49,6 +53,30 @@ def naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def read_regular(path: str | Path, most: int | None = None) -> bytes:
+    """Return what a file holds; only that of a regular one, which ends and does not wait.
+
+    Raises:
+        OSError: it cannot be read, is a pipe, socket or device, or larger than `most`.
+    """
+    found = Path(path).stat()
+    for is_one, what in _NOT_REGULAR.items():
+        if is_one(found.st_mode):
+            raise OSError(errno.EINVAL, f"it is {what}", str(path))
+    if most is not None and found.st_size > most:
+        size = f"it has {found.st_size:,} bytes, and {most:,} are the most"
+        raise OSError(errno.EFBIG, size, str(path))
+    return Path(path).read_bytes()
+
+
+_NOT_REGULAR = {
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 
 
 def write_text(path: str | Path, text: str) -> None:

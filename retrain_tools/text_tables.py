@@ -1,9 +1,13 @@
-"""Text in columns, and how it stands out on a terminal."""
+"""Text for people: in columns, standing out, and names that cannot harm a terminal."""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
+
+# What `Style` writes; of a terminal's other commands nothing comes from here.
+_STYLES = re.compile(r"(\x1b\[[0-9;]*m)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +43,7 @@ def aligned(
         right: the columns that are put to the right, as numbers are.
         heading: whether there is one.
     """
+    cells = [[printable(cell) for cell in row] for row in cells]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     sides = [">" if column in right else "<" for column in range(len(widths))]
     line = "  ".join(f"{{:{side}{width}}}" for side, width in zip(sides, widths, strict=True))
@@ -46,6 +51,28 @@ def aligned(
     if heading:
         lines[0] = style.bold(lines[0])
     return "".join(f"{line}\n" for line in lines)
+
+
+def printable(name: str) -> str:
+    r"""Return a name that a terminal shows as it is, in one line: other characters are escaped.
+
+    Example:
+        >>> printable("two" + chr(10) + "lines")
+        'two\\nlines'
+    """
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
+
+
+def printable_text(text: str) -> str:
+    """Return lines as a terminal may be given them: colours stay, everything else is escaped."""
+    lines = text.split("\n")
+    return "\n".join(
+        "".join(
+            part if _STYLES.fullmatch(part) else "\t".join(map(printable, part.split("\t")))
+            for part in _STYLES.split(line)
+        )
+        for line in lines
+    )
 
 
 def counted(number: int, thing: str) -> str:

@@ -11,11 +11,12 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "retrain_tools"
 # From the ground up, as shared/DESIGN.md names the floors. A name stands for a module or a folder.
 FLOORS = (
-    ("errors", "files", "progress", "extras", "quiet_tensorflow", "text_tables"),
+    ("errors", "leftovers", "files", "progress", "extras", "quiet_tensorflow", "text_tables"),
     ("images", "download", "catalog", "catalog_entry"),
     ("graphdef",),
     ("slim", "standin"),
     ("sources",),
+    ("safety",),
     ("engine",),
     ("features",),
     ("export",),
@@ -31,8 +32,10 @@ FLOORS = (
         "label_image",
         "classify_image",
         "freeze_graph",
+        "transform_graph",
         "compare_features",
         "export_graph",
+        "scan",
         "demo",
         "api",
         "__init__",

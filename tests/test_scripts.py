@@ -21,7 +21,7 @@ GRAPH_FLAGS = {
 }
 IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
 RUN_FLAGS = {"precision", "batch_size", "threads", "self_check"}
-OPENING = tuple(name for name in SCRIPTS if name != "demo")
+OPENING = tuple(name for name in SCRIPTS if name not in ("demo", "scan"))
 LOOSE = ("fetch_tensors", "label_image", "compare_features", "export_graph")
 # Runs a script, and says at its end whether TensorFlow was imported.
 WATCHED = """
@@ -122,7 +122,7 @@ def test_a_flag_of_another_script_is_answered_with_its_name(tmp_path: Path) -> N
     assert "It is a flag of" not in error
 
 
-@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in LOOSE])
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in (*LOOSE, "scan")])
 def test_words_that_a_script_does_not_take_are_an_error(script: str, tmp_path: Path) -> None:
     status, out, error = run("-m", f"retrain_tools.{script}", "word", cwd=tmp_path)
     assert (status, out) == (2, "")

@@ -6,6 +6,7 @@ memory, some ten times its size, is not the job's: that process is this module, 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -101,21 +102,48 @@ def _run_here(
     graph_def: Any, tensors: Sequence[str], each: Sequence[Feeds], where: str
 ) -> list[list[npt.NDArray[np.float32]]]:
     names = list(each[0]) if each else []
-    graph = tf.Graph()
-    with graph.as_default(), naming(where):
-        found = import_light(graph_def, {}, [*names, *tensors])
-    config = tf.compat.v1.ConfigProto()
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    session = tf.compat.v1.Session(graph=graph, config=config)
-    try:
-        results = []
+    results = []
+    with UntouchedGraph(graph_def, [*names, *tensors], where) as graph:
         for feeds in each:
-            feeding = {found[index]: feeds[name] for index, name in enumerate(names)}
-            values = run(session, found[len(names) :], feeding)
-            results.append([np.asarray(value, np.float32) for value in values])
-    finally:
-        session.close()
+            values = graph.run(tensors, feeds)
+            results.append([np.asarray(values[name], np.float32) for name in tensors])
     return results
+
+
+class UntouchedGraph(contextlib.AbstractContextManager["UntouchedGraph"]):
+    """A graph open in a session of its own, to be run as it is, on anything."""
+
+    def __init__(self, graph_def: Any, tensors: Sequence[str], where: str) -> None:
+        """Open a graph, which is not kept.
+
+        Args:
+            graph_def: a graph without variables.
+            tensors: the full names of all that will be fed or fetched.
+            where: its file, for error messages.
+
+        Raises:
+            InputError: TensorFlow refuses the graph.
+        """
+        graph = tf.Graph()
+        with graph.as_default(), naming(where):
+            found = import_light(graph_def, {}, tensors)
+        self._tensors = dict(zip(tensors, found, strict=True))
+        config = tf.compat.v1.ConfigProto()
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        self._session = tf.compat.v1.Session(graph=graph, config=config)
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()
+
+    def run(self, tensors: Sequence[str], feeds: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+        """Return the values of tensors in their own types, by their full names.
+
+        Raises:
+            EngineError: the graph fails on what is fed.
+        """
+        feeding = {self._tensors[name]: value for name, value in feeds.items()}
+        values = run(self._session, [self._tensors[name] for name in tensors], feeding)
+        return {name: np.asarray(v) for name, v in zip(tensors, values, strict=True)}
 
 
 def _main(folder: str) -> None:

@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retrain_tools.engine.settings import DEFAULTS as AS_USUAL, RunSettings
+from retrain_tools.errors import InputError, argument
 from retrain_tools.text_tables import Style, aligned
+
+QUANTIZATIONS = {
+    "none": "none: float32",
+    "float16": "weights are float16, computed in float32",
+    "dynamic": "weights are int8, activations float32 (dynamic range)",
+}
+"""What the weights of a TensorFlow Lite file can become, and how that is told."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,6 +27,7 @@ class ExportOptions:
             where it has none, its bottleneck.
         labels: the names of the classes, in the order of the scores; empty for none.
         images: files that export and source are compared on; empty for drawn photos.
+        quantize: one of `QUANTIZATIONS`, for TensorFlow Lite.
         on_error: `skip` images that cannot be used, or `fail`.
         running: the largest image to accept.
     """
@@ -26,8 +35,14 @@ class ExportOptions:
     outputs: Sequence[str] = ()
     labels: Sequence[str] = ()
     images: Sequence[str | Path] = ()
+    quantize: str = "none"
     on_error: str = "skip"
     running: RunSettings = AS_USUAL
+
+    def __post_init__(self) -> None:
+        if self.quantize not in QUANTIZATIONS:
+            known = ", ".join(QUANTIZATIONS)
+            raise InputError(f"{argument('quantize')}={self.quantize} must be one of {known}.")
 
 
 DEFAULTS = ExportOptions()

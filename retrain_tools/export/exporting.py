@@ -14,7 +14,13 @@ from retrain_tools.export.exported import DEFAULTS, Exported, ExportOptions, siz
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 
-TARGETS = {"saved_model": "saved_model", "keras": "keras_file"}
+TARGETS = {
+    "graphdef": "graph_file",
+    "saved_model": "saved_model",
+    "tflite": "tflite",
+    "onnx": "onnx_file",
+    "keras": "keras_file",
+}
 """What a graph can be exported to, and the module that does it: `write`, and `run` for its own
 runtime."""
 

@@ -15,6 +15,7 @@ from retrain_tools.export.exported import ExportOptions
 from retrain_tools.export.keras_model import to_keras
 from retrain_tools.export.pixel_scaling import scaling_text
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.leftovers import owned_prefix
 from retrain_tools.sources.readers.keras_library import keras_3
 
 
@@ -36,7 +37,7 @@ def write(
     made = to_keras(frozen, tensors)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
         finished = str(Path(scratch, "model.keras"))
         made.model.save(finished)
         Path(finished).replace(target)

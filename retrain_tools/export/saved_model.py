@@ -19,25 +19,22 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools import files
-from retrain_tools.engine.importing import import_light
-from retrain_tools.engine.plan import plan_body
 from retrain_tools.engine.session import first_sentence
 from retrain_tools.errors import InputError, argument
 from retrain_tools.export.comparing_with_source import Sample
 from retrain_tools.export.exported import ExportOptions
+from retrain_tools.export.network_functions import NetworkFunctions, output_keys
 from retrain_tools.export.pixel_scaling import scaling_of, scaling_text
-from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note, write_labels, write_note
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.leftovers import owned_prefix
 from retrain_tools.quiet_tensorflow import tf
 
 SERVING, PIXELS, ONE_IMAGE = "serving_default", "pixels", "one_image"
 """The signatures."""
 
 _LABELS_FILE = "labels.txt"
-_HELD_AS_VARIABLE = 1 << 16  # bytes
-_NOT_IN_KEYS = re.compile(r"\W")
 
 
 def check_path(path: str, name: str = "output") -> None:
@@ -57,13 +54,6 @@ def next_version(folder: str) -> str:
     names = [child.name for child in path.iterdir()] if path.is_dir() else []
     numbers = [int(name) for name in names if re.fullmatch(r"\d+", name)]
     return str(path / str(max(numbers, default=0) + 1))
-
-
-def output_keys(frozen: FrozenGraph, tensors: Sequence[str]) -> dict[str, str]:
-    """Return what signatures call tensors: `scores`, `bottleneck`, or a node's name with `_`."""
-    known = {frozen.spec.bottleneck: "bottleneck", frozen.spec.final: "scores"}
-    keys = (known.get(name) or _NOT_IN_KEYS.sub("_", node_name(name)) for name in tensors)
-    return dict(zip(keys, tensors, strict=True))
 
 
 def write(
@@ -107,7 +97,7 @@ def write_saved_model(
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     # TensorFlow Serving watches the folder of versions: it must never see half of one.
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
         finished = Path(scratch, "model")
         try:
             _save(Path(scratch), str(finished), frozen, outputs, labels)
@@ -119,44 +109,6 @@ def write_saved_model(
         finished.replace(target)
 
 
-class _Network:
-    """A graph's image side and body, as functions of TensorFlow's tensors."""
-
-    def __init__(self, module: Any, frozen: FrozenGraph, outputs: Mapping[str, str]) -> None:
-        self._module, self._spec, self._outputs = module, frozen.spec, dict(outputs)
-        self._side = image_side(frozen.graph_def, frozen.spec)
-        self.body, weights = plan_body(frozen.graph_def, frozen.spec, list(outputs.values()))
-        for graph_def in (self._side.graph_def, self.body):
-            graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
-        # A variable takes TensorFlow some milliseconds, however small it is.
-        large = {n: array for n, array in weights.items() if array.nbytes >= _HELD_AS_VARIABLE}
-        module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in large.items()}
-        self._small = {n: array for n, array in weights.items() if n not in large}
-
-    @property
-    def image_shape(self) -> list[int]:
-        """Of prepared pixels."""
-        return [*self._spec.image_size, self._spec.channels]
-
-    def batch_of_one(self, encoded: Any) -> Any:
-        """Return the prepared pixels of one encoded image, float32 [1, h, w, channels]."""
-        side = self._side
-        [pixels] = import_light(side.graph_def, {node_name(side.encoded): encoded}, [side.pixels])
-        return pixels
-
-    def prepare(self, encoded: Any) -> Any:
-        """Return the same as float32 [h, w, channels]."""
-        return tf.reshape(self.batch_of_one(encoded), self.image_shape)
-
-    def values(self, pixels: Any) -> dict[str, Any]:
-        """Return the outputs for prepared pixels, by their keys."""
-        held = {**self._module.weights, **self._small}
-        tensors = {name: tf.convert_to_tensor(value) for name, value in held.items()}
-        tensors[node_name(self._spec.pixel_input)] = pixels
-        names = list(self._outputs.values())
-        return dict(zip(self._outputs, import_light(self.body, tensors, names), strict=True))
-
-
 def _save(
     scratch: Path,
     folder: str,
@@ -165,7 +117,7 @@ def _save(
     labels: Sequence[str],
 ) -> None:
     module = tf.Module()
-    network = _Network(module, frozen, outputs)
+    network = NetworkFunctions(module, frozen, outputs)
     first = next(iter(outputs))
     _note(network.body, frozen, outputs[first], labels)
     if labels:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
+import errno
+import functools
 import logging
 import os
 import re
@@ -16,8 +18,14 @@ import numpy.typing as npt
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
+from retrain_tools.features.checksums import (
+    add_checksum,
+    checksum,
+    checksums_path,
+    read_checksums,
+)
 from retrain_tools.features.decimals import shortest_decimals
-from retrain_tools.images.decode import EXTENSIONS
+from retrain_tools.images.decode import EXTENSIONS, ImageError
 from retrain_tools.images.folders import ImageFile
 
 log = logging.getLogger(__name__)
@@ -28,6 +36,8 @@ IMAGE_ENDS = "|".join(map(re.escape, EXTENSIONS))
 """A pattern for the ends of the names of images."""
 
 _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
+# What is wrong with one file's name or place; a full disk is wrong with all.
+_OF_THIS_FILE = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
 _COMMA, _SPACE = ord(","), ord(" ")
 
 
@@ -94,10 +104,22 @@ class Cache:
             DamagedBottleneckError: the file is not `depth` finite numbers with commas between.
         """
         try:
-            text = self.path(image).read_bytes()
+            text = files.read_regular(self.path(image))
         except (FileNotFoundError, NotADirectoryError):
             return None
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                return None
+            raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
+        if not text.strip():
+            raise DamagedBottleneckError("an empty file")
+        if self._checksums.get(image.relative, checksum(text)) != checksum(text):
+            raise DamagedBottleneckError("changed since it was written: its checksum is another")
         return of_depth(parse_bottleneck(text), self.depth)
+
+    @functools.cached_property
+    def _checksums(self) -> dict[str, int]:
+        return read_checksums(checksums_path(self.folder, self.suffix))
 
     def holds_other_images(self, images: Sequence[ImageFile]) -> bool:
         """Whether there are files of this naming for other images than these."""
@@ -109,7 +131,16 @@ class Cache:
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
         log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
-        files.write_text(self.path(image), format_bottleneck(vector))
+        try:
+            text = format_bottleneck(vector)
+            files.write_text(self.path(image), text)
+            number = self._checksums[image.relative] = checksum(text.encode())
+            add_checksum(checksums_path(self.folder, self.suffix), image.relative, number)
+        except OSError as error:
+            if error.errno not in _OF_THIS_FILE:
+                raise
+            reason = f"its bottleneck file cannot be written: {error.strerror}"
+            raise ImageError(reason) from error
 
     def remove(self, images: Sequence[ImageFile]) -> None:
         """Remove the bottleneck files of images."""

@@ -43,6 +43,7 @@ from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.folders import ImageFile
+from retrain_tools.leftovers import remove_leftovers
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,7 @@ def fill_cache(
             one cannot and `on_error` is `fail`.
     """
     check_options(options)
+    remove_leftovers(Path(options.bottleneck_dir), below=True)
     check_fed(frozen, [frozen.spec.bottleneck])
     images = _without_repeats(images)
     folder, suffix = Path(options.bottleneck_dir), _naming(options, images)

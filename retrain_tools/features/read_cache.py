@@ -22,8 +22,6 @@ from retrain_tools.features.cache import (
     DamagedBottleneckError,
     Identity,
     Vector,
-    of_depth,
-    parse_bottleneck,
     the_naming,
 )
 from retrain_tools.features.cache_formats import AnyCache, open_cache
@@ -300,10 +298,7 @@ def _read(cache: Cache, image: ImageFile) -> Vector:
     Raises:
         DamagedBottleneckError: it is not, cannot be read, or is not `depth` finite numbers.
     """
-    try:
-        text = cache.path(image).read_bytes()
-    except OSError as error:
-        raise DamagedBottleneckError(f"cannot be read: {error.strerror}") from error
-    if not text.strip():
-        raise DamagedBottleneckError("an empty file")
-    return of_depth(parse_bottleneck(text), cache.depth)
+    vector = cache.read(image)
+    if vector is None:
+        raise DamagedBottleneckError("cannot be read: it is not there any more")
+    return vector

@@ -53,6 +53,8 @@ def _set_attribute(attribute: Any, kind: str, value: Any) -> None:
             attribute.shape.CopyFrom(shape_proto(value))
         case "list(int)":
             attribute.list.i.extend(value)
+        case "list(type)":
+            attribute.list.type.extend(value)
         case _:
             raise ValueError(f"an attribute of the kind {kind} is not made here")
 

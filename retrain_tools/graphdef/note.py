@@ -73,6 +73,40 @@ def read_note(graph_def: Any) -> Note | None:
     return None
 
 
+def rename_in_note(node: Any, names: Mapping[str, str], end_points: bool = True) -> None:
+    """Give the tensors in a node's note the new names of their nodes; `node` is changed.
+
+    Args:
+        node: any node; one without a note, or with one that cannot be read, stays as it is.
+        names: new names of nodes by their old ones.
+        end_points: whether the names that slim or Keras gave tensors stay in the note.
+    """
+    if _KEY not in node.attr:
+        return
+    try:
+        values = json.loads(node.attr[_KEY].s)
+        for key in ("bottleneck", "final"):
+            values[key] = _renamed(values[key], names)
+        told = values["end_points"].items() if end_points else ()
+        values["end_points"] = {key: _renamed(name, names) for key, name in told}
+    except _UNREADABLE:
+        return
+    node.attr[_KEY].s = json.dumps(values, sort_keys=True).encode()
+
+
+def _renamed(tensor: str | None, names: Mapping[str, str]) -> str | None:
+    if tensor is None or node_name(tensor) not in names:
+        return tensor
+    return names[node_name(tensor)] + tensor.removeprefix(node_name(tensor))
+
+
+def move_note(source: Any, target: Any) -> None:
+    """Attach to `target`, which is changed, what the node `source` notes of its graph."""
+    for key in (_KEY, _LABELS):
+        if key in source.attr:
+            target.attr[key].CopyFrom(source.attr[key])
+
+
 def write_labels(graph_def: Any, scores: str, labels: Sequence[str]) -> None:
     """Attach the labels to the node that gives the `scores`, in their order.
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
+
+from retrain_tools.graphdef.navigate import node_name
 
 Inputs = Mapping[str, Sequence[str]]
 """For each node, in file order, the names of the nodes that are its inputs."""
@@ -13,6 +16,23 @@ class CycleError(Exception):
 
     def __init__(self, cycle: list[str]) -> None:
         super().__init__(" → ".join(cycle))
+
+
+def execution_order(graph_def: Any) -> list[str]:
+    """Return the names of a graph's nodes in `topological_order`.
+
+    The edge that leads back in a while loop, from NextIteration to Merge, does not count.
+
+    Raises:
+        CycleError: there is no such order.
+    """
+    loops = {node.name for node in graph_def.node if node.op == "NextIteration"}
+    return topological_order(
+        {
+            node.name: [name for name in map(node_name, node.input) if name not in loops]
+            for node in graph_def.node
+        }
+    )
 
 
 def topological_order(inputs: Inputs) -> list[str]:

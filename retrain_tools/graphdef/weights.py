@@ -6,19 +6,22 @@ every large constant is a placeholder of the same name and shape, and the arrays
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.build import fill_constant, new_node
 from retrain_tools.graphdef.constants import array
 from retrain_tools.graphdef.dtypes import array_dtype, dtype_of, number_of
 from retrain_tools.graphdef.navigate import attribute, copy_nodes
 
 Weights = dict[str, npt.NDArray[Any]]
 """Arrays by the name of the constant's node."""
+
+OF_STAND_INS = ("dtype", "shape")
+"""The attributes of a placeholder that stands for a constant; its others are the constant's."""
 
 # Smaller constants are shapes, axes and scalars, whose values shape inference looks at.
 LARGEST_VALUE_KEPT = 16
@@ -33,10 +36,45 @@ def light_copy(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -
         if not _is_large_constant(node):
             light.node.add().CopyFrom(node)
             continue
-        stand_in = light.node.add(name=node.name, op="Placeholder")
-        stand_in.attr["dtype"].CopyFrom(node.attr["dtype"])
+        stand_in = light.node.add(name=node.name, op="Placeholder", device=node.device)
+        for key in node.attr:
+            if key != "value":
+                stand_in.attr[key].CopyFrom(node.attr[key])
         stand_in.attr["shape"].shape.CopyFrom(node.attr["value"].tensor.tensor_shape)
     return light
+
+
+def whole_graph(light: Any, weights: Weights) -> Any:
+    """Return the GraphDef that a light graph and its weights stand for.
+
+    Example:
+        >>> from retrain_tools.graphdef import schema
+        >>> from retrain_tools.graphdef.build import new_constant
+        >>> graph_def = schema.GraphDef(node=[new_constant("c", np.zeros((3, 100)))])
+        >>> whole_graph(light_copy(graph_def), large_constants(graph_def)) == graph_def
+        True
+    """
+    result = copy_nodes(light, lambda _: False)
+    for node in light.node:
+        if node.name in weights:
+            fill_whole_constant(result.node.add(), node, weights[node.name])
+        else:
+            result.node.add().CopyFrom(node)
+    return result
+
+
+def fill_whole_constant(node: Any, stand_in: Any, weight: npt.NDArray[Any]) -> None:
+    """Make `node`, an empty NodeDef, the constant for which a placeholder stands."""
+    fill_constant(node, stand_in.name, weight)
+    node.input[:], node.device = stand_in.input, stand_in.device
+    for key in stand_in.attr:
+        if key not in OF_STAND_INS:
+            node.attr[key].CopyFrom(stand_in.attr[key])
+
+
+def op_of(node: Any, weights: Weights) -> str:
+    """Return the op of a light graph's node; `Const` where it stands for one."""
+    return "Const" if node.name in weights else str(node.op)
 
 
 def large_constants(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: True) -> Weights:
@@ -46,6 +84,15 @@ def large_constants(graph_def: Any, wanted: Callable[[Any], bool] = lambda _: Tr
         for node in graph_def.node
         if wanted(node) and _is_large_constant(node)
     }
+
+
+def all_nodes_with_ops(light: Any, weights: Weights) -> Iterator[tuple[Any, str]]:
+    """Yield a light graph's nodes and their ops, then those of the functions in its library."""
+    for node in light.node:
+        yield node, op_of(node, weights)
+    for function in light.library.function:
+        for node in function.node_def:
+            yield node, str(node.op)
 
 
 def size_of_constants(graph_def: Any) -> int:

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from retrain_tools.files import read_regular
+
 ImageLike = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 """An image: a file, an encoded image, a Pillow image, or pixels, uint8 [H, W, 3].
 
@@ -64,6 +66,10 @@ _BY_PILLOW_NAME = {form.pillow: form for form in FORMATS}
 # Where Pillow starts to suspect a decompression bomb. As float32 RGB it is 1 GiB.
 MAX_PIXELS = 89_478_485
 _PILLOW_REFUSES_ABOVE = 2 * MAX_PIXELS
+
+# What an encoded image can sensibly have: 16 bits each of red, green, blue and alpha, as they are,
+# and what cameras put beside it. More is not read.
+_BYTES_PER_PIXEL, _BESIDE_PIXELS = 8, 1 << 24
 
 # Sizes are checked here. Once at import, because catch_warnings is not safe in several threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
@@ -126,7 +132,7 @@ def read_image(
             return decode_with_pillow(image, channels)
     if isinstance(image, (str, Path)):
         try:
-            image = Path(image).read_bytes()
+            image = read_regular(image, _BYTES_PER_PIXEL * max_pixels + _BESIDE_PIXELS)
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             raise ImageError(f"cannot be read: {getattr(error, 'strerror', error)}") from error
     if not isinstance(image, bytes):

@@ -181,6 +181,11 @@ def images_by_label(
     named: dict[str, str] = {}
     for folder in sorted(folders):
         label = folder if keep_names else label_of(folder)
+        if label.splitlines() != [label]:
+            raise InputError(
+                f"The folder name {folder!r} would be more than one line of a file of labels. "
+                f"Rename the folder, or leave out {argument('keep_folder_names')}."
+            )
         if label in by_label:
             raise InputError(
                 f"The folders {named[label]!r} and {folder!r} both give the label {label!r}. "

@@ -10,7 +10,7 @@ from retrain_tools.comparing.differences import Differences
 from retrain_tools.comparing.layers import Layer
 from retrain_tools.explaining.explanation import Explanation
 from retrain_tools.explaining.similarity import Probe
-from retrain_tools.text_tables import Style, aligned, counted
+from retrain_tools.text_tables import Style, aligned, counted, printable
 
 _MOST_NAMES = 5  # of images that one side lacks
 _MOST_TRIED = 8
@@ -88,11 +88,6 @@ def _sides(comparison: Comparison, style: Style) -> str:
         cells = (side.name, printable(side.source), side.kind, printable(tensor))
         rows.append((*cells, shape_of(shape), f"{count:,}"))
     return aligned(rows, style, right=(5,))
-
-
-def printable(name: str) -> str:
-    """Return a name of a stranger's file without what would be a command to the terminal."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in name)
 
 
 def shape_of(shape: Sequence[int]) -> str:

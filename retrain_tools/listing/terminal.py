@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 
-from retrain_tools.text_tables import Style
+from retrain_tools.text_tables import Style, printable_text
 
 _PAGER = "less"
 _LESS = "FRX"  # ends by itself where all fits, keeps colours and the screen; as git sets it
@@ -38,6 +38,6 @@ def show(text: str) -> None:
         return
     # Who has seen enough leaves before the end.
     try:
-        pager.communicate(text)
+        pager.communicate(printable_text(text))
     except KeyboardInterrupt:
         pager.wait()

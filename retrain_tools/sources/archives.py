@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import shutil
 import tarfile
 import tempfile
 import zipfile
@@ -11,10 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from retrain_tools.errors import InputError
+from retrain_tools.leftovers import clean_once, owned_prefix
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
 
-# More than any published network takes (a GraphDef cannot have 2 GiB), and no disk is filled by it.
-_MOST_BYTES = 8 * 2**30
+# More than any published network takes (a GraphDef cannot have 2 GiB). Weights hardly pack, text
+# does ten times; a small archive may be of zeros.
+_MOST_BYTES, _SMALL, _TIMES = 8 << 30, 1 << 28, 50
 _MOST_FILES = 20_000
 _CHUNK = 2**20
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, ValueError)
@@ -31,11 +34,13 @@ def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
         kind: TAR, ZIP or GZIP.
 
     Raises:
-        InputError: it is damaged or unsafe, or unpacks to more than 8 GiB or 20,000 files.
+        InputError: it is damaged or unsafe, or unpacks to more than 20,000 files, 8 GiB, 50 times
+            its size (and 256 MiB), or half of the space that is free.
     """
     with contextlib.ExitStack() as stack:
         # Without the stack, a failure would leave the folder to the garbage collector.
-        holder = tempfile.TemporaryDirectory(prefix="retrain_tools_")
+        clean_once(Path(tempfile.gettempdir()))
+        holder = tempfile.TemporaryDirectory(prefix=owned_prefix())
         stack.callback(holder.cleanup)
         folder = Path(holder.name)
         try:
@@ -46,7 +51,7 @@ def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
             else:
                 name = archive.named.name.removesuffix(".gz") or "unpacked"
                 with gzip.open(archive.path) as packed:
-                    _copy(cast(IO[bytes], packed), folder / name, 0, archive)
+                    _copy(cast(IO[bytes], packed), folder / name, 0, _most_bytes(archive), archive)
         except _DAMAGE as error:
             reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it ends too early"
             raise InputError(
@@ -57,19 +62,19 @@ def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
 
 
 def _unpack_tar(archive: Place, folder: Path) -> None:
-    size = 0
+    size, most = 0, _most_bytes(archive)
     with tarfile.open(archive.path, "r:*") as tar:
         for count, member in enumerate(tar):
             size += member.size
-            _check_limits(count, size, archive)
+            _check_limits(count, size, most, archive)
             tar.extract(member, folder, filter="data")
 
 
 def _unpack_zip(archive: Place, folder: Path) -> None:
-    size = 0
+    size, most = 0, _most_bytes(archive)
     with zipfile.ZipFile(archive.path) as packed_files:
         for count, info in enumerate(packed_files.infolist()):
-            _check_limits(count, size + info.file_size, archive)
+            _check_limits(count, size + info.file_size, most, archive)
             name = PurePosixPath(info.filename.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts:
                 raise InputError(f"{archive} is unsafe: {info.filename!r} leads out of its folder.")
@@ -78,22 +83,28 @@ def _unpack_zip(archive: Place, folder: Path) -> None:
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             with packed_files.open(info) as packed:
-                size = _copy(packed, target, size, archive)
+                size = _copy(packed, target, size, most, archive)
 
 
-def _copy(packed: IO[bytes], target: Path, size: int, archive: Place) -> int:
+def _copy(packed: IO[bytes], target: Path, size: int, most: int, archive: Place) -> int:
     """Write what is unpacked, and count it: what an archive says of its sizes may be wrong."""
     with target.open("wb") as file:
         while chunk := packed.read(_CHUNK):
             size += len(chunk)
-            _check_limits(0, size, archive)
+            _check_limits(0, size, most, archive)
             file.write(chunk)
     return size
 
 
-def _check_limits(count: int, size: int, archive: Place) -> None:
-    if size > _MOST_BYTES or count >= _MOST_FILES:
+def _most_bytes(archive: Place) -> int:
+    """Return how much an archive may unpack to, by its size and by the space that is free."""
+    in_proportion = max(_SMALL, _TIMES * archive.path.stat().st_size)
+    return min(_MOST_BYTES, in_proportion, shutil.disk_usage(tempfile.gettempdir()).free // 2)
+
+
+def _check_limits(count: int, size: int, most: int, archive: Place) -> None:
+    if size > most or count >= _MOST_FILES:
         raise InputError(
-            f"{archive} unpacks to more than {_MOST_BYTES:,} bytes or {_MOST_FILES:,} files; "
+            f"{archive} unpacks to more than {most:,} bytes or {_MOST_FILES:,} files; "
             "unpack it yourself and pass the model inside."
         )

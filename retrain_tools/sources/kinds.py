@@ -130,7 +130,7 @@ def kind_of(place: str | Path | Place) -> Kind:
         start = file.read(_START)
         file.seek(-min(path.stat().st_size, len(_TABLE_FOOTER)), 2)
         end = file.read()
-    kind = _kind_by_magic(path, start, end) or _kind_by_message(start)
+    kind = _kind_by_magic(path, start, end) or kind_by_message(start)
     if kind is not None:
         return kind
     reason = foreign_kind(start)
@@ -236,7 +236,8 @@ def _is_tar(path: Path) -> bool:
         return path.name.endswith((".tar.gz", ".tgz"))
 
 
-def _kind_by_message(start: bytes) -> Kind | None:
+def kind_by_message(start: bytes) -> Kind | None:
+    """Tell from its beginning which of TensorFlow's messages a file holds; None for none."""
     if is_text_graph(start):
         return Kind.GRAPH_DEF
     if _TEXT_META_GRAPH.match(start):

@@ -71,6 +71,8 @@ def parse_text(data: bytes, message: Any, place: Place, what: str) -> Any:
     except (text_format.ParseError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{place} is {what} that cannot be read: {reason}.") from error
+    except RecursionError:  # without its thousand lines
+        raise InputError(f"{place} is nested more deeply than {what} can be.") from None
 
 
 def message_items(data: bytes) -> Iterator[tuple[int, bytes | int]]:

@@ -129,10 +129,10 @@ def assert_refused(models: Path, message: str) -> None:
     assert files_in(models) == []
 
 
-def test_wrong_archive_size(own: Path, server: Server, models: Path) -> None:
+def test_an_archive_that_is_too_small(own: Path, server: Server, models: Path) -> None:
     server.body = TOY
-    describe(own, server, "bytes = 7")
-    assert_refused(models, f"toy.tgz.part: expected 7 bytes, got {len(TOY)}.")
+    describe(own, server, f"bytes = {len(TOY) + 1}")
+    assert_refused(models, f"toy.tgz.part: expected {len(TOY) + 1} bytes, got {len(TOY)}.")
 
 
 def test_wrong_archive_checksum(own: Path, server: Server, models: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import io
 import tarfile
@@ -58,7 +59,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.knows_ranges = True
         self.tells_total = True
         self.chunked = False
-        self.pause = 0.0
+        self.pause = self.between_bytes = 0.0
+        self.endless = False
+        self.says_length: str | None = None
         self.ranges: list[str | None] = []
 
     @property
@@ -93,10 +96,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Transfer-Encoding", "chunked")
             part = b"%x\r\n" % len(body) + part
         else:
-            self.send_header("Content-Length", str(len(body) - start))
+            length = self.server.says_length or str(len(body) - start)
+            if not self.server.endless:
+                self.send_header("Content-Length", length)
         self.end_headers()
-        self.wfile.write(part)
         self.close_connection = True
+        with contextlib.suppress(ConnectionError):  # whoever asked has seen enough
+            self._send(part)
+
+    def _send(self, part: bytes) -> None:
+        while self.server.endless:
+            self.wfile.write(bytes(1 << 16))
+        if not self.server.between_bytes:
+            self.wfile.write(part)
+            return
+        for one in part:
+            self.wfile.write(bytes([one]))
+            time.sleep(self.server.between_bytes)
 
     def log_message(self, *args: object) -> None:
         pass

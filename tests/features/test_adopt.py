@@ -11,6 +11,7 @@ import pytest
 from retrain_tools.errors import InputError
 from retrain_tools.features import fill
 from retrain_tools.features.cache import format_bottleneck, parse_bottleneck
+from retrain_tools.features.checksums import checksums_path
 from retrain_tools.features.manifest import manifest_path
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.images.folders import find_images
@@ -31,6 +32,7 @@ def legacy(frozen, images, folder):
     """What retrain.py of 2016 would have left: six digits, no manifest."""
     run(frozen, images, folder)
     manifest_path(folder, "").unlink()
+    checksums_path(folder, "").unlink()
     for path in folder.rglob("*.txt"):
         vector = parse_bottleneck(path.read_bytes())
         path.write_text(",".join(f"{value:.6g}" for value in vector))

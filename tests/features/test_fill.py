@@ -50,7 +50,9 @@ def test_a_new_cache_holds_the_untouched_graph_s_values(frozen, graph_2015, imag
         )
         cached = parse_bottleneck((folder / f"{image.relative}.txt").read_bytes())
         np.testing.assert_allclose(cached, expected, rtol=0, atol=1e-4)
-    assert {p.name for p in folder.iterdir()} == {"a", "b", "manifest.json"}
+    assert {p.name for p in folder.iterdir()} == {
+        "a", "b", "checksums.crc32", "manifest.json",
+    }  # fmt: skip
 
 
 def test_a_second_run_computes_nothing_and_opens_nothing(frozen, images, folder, no_extractor):

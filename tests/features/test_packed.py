@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from retrain_tools.features import packed
 from retrain_tools.features.cache import Cache
+from retrain_tools.features.checksums import checksums_path
 from retrain_tools.features.packed import load_texts, pack, packed_path
 from retrain_tools.images.folders import ImageFile
 
@@ -34,7 +35,8 @@ def cache(tmp_path) -> Cache:
     cache = Cache(tmp_path, "_m", DEPTH)
     for number, name in enumerate(NAMES):
         cache.write(image(name), np.arange(DEPTH, dtype=np.float32) + number / 3)
-    return cache
+    checksums_path(tmp_path, "_m").unlink()  # the files are changed as another program would
+    return Cache(tmp_path, "_m", DEPTH)
 
 
 def load(cache, names=NAMES, keep=True):

@@ -73,8 +73,7 @@ def test_a_function_that_calls_itself() -> None:
         inline_calls(graph_def, "it")
 
 
-def test_functions_that_double_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("retrain_tools.sources.freezing.functions._MOST_NODES", 1000)
+def test_functions_that_double_each_time() -> None:
     graph_def = graph()
     call(graph_def.node, "c", "f0", "input")
     for level in range(40):
@@ -82,7 +81,7 @@ def test_functions_that_double_each_time(monkeypatch: pytest.MonkeyPatch) -> Non
         call(body, "a", f"f{level + 1}", "x")
         call(body, "b", f"f{level + 1}", "a:output:0")
     identity(function(graph_def, "f40", "i:output:0").node_def, "i", "x")
-    with pytest.raises(InputError, match="written out, have more than 1,000 nodes"):
+    with pytest.raises(InputError, match="written out, have 1,099,511,627,777 nodes of"):
         inline_calls(graph_def, "it")
 
 
@@ -102,4 +101,31 @@ def test_a_missing_function() -> None:
     graph_def = graph()
     call(graph_def.node, "c", "nowhere", "input")
     with pytest.raises(InputError, match="calls 'nowhere', which it does not hold"):
+        inline_calls(graph_def, "it")
+
+
+def test_functions_that_call_each_other_ten_times_are_refused_before_they_are_written_out() -> None:
+    graph_def = graph()
+    call(graph_def.node, "c", "f0", "input")
+    for number in range(10):
+        made = function(graph_def, f"f{number}", "call9:output:0")
+        for one in range(10):
+            call(made.node_def, f"call{one}", f"f{number + 1}", "x")
+    identity(function(graph_def, "f10", "end:output:0").node_def, "end", "x")
+    with pytest.raises(InputError) as raised:
+        inline_calls(graph_def, "it")
+    assert str(raised.value).startswith(
+        "it cannot be frozen: its functions, written out, have 10,000,000,001 nodes of "
+    )
+
+
+def test_a_large_constant_that_would_be_written_a_thousand_times_is_refused() -> None:
+    graph_def = graph()
+    made = function(graph_def, "f", "end:output:0")
+    identity(made.node_def, "end", "x")
+    large = made.node_def.add(name="large", op="Const")
+    large.attr["value"].tensor.tensor_content = bytes(1_000_000)
+    for one in range(1000):
+        call(graph_def.node, f"c{one}", "f", "input")
+    with pytest.raises(InputError, match=r"have 2,001 nodes of 1,0\d\d,\d{3},\d{3} bytes\.$"):
         inline_calls(graph_def, "it")

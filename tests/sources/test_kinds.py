@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
 import random
@@ -216,6 +217,13 @@ def test_an_archive_that_unpacks_to_too_much(
         member.size = 2**21
         tar.addfile(member, io.BytesIO(bytes(2**21)))
     assert "unpacks to more than" in refusal(tmp_path / "a.tar.gz")
+
+
+def test_a_gzip_file_of_zeros_is_left_at_what_is_in_proportion_to_it(tmp_path: Path) -> None:
+    with gzip.open(tmp_path / "graph.pb.gz", "wb", compresslevel=1) as packed:
+        for _ in range(300):
+            packed.write(bytes(1 << 20))
+    assert "unpacks to more than 268,435,456 bytes" in refusal(tmp_path / "graph.pb.gz")
 
 
 def test_nothing_unpacked_is_left_behind(

@@ -18,7 +18,9 @@ from retrain_tools.graphdef.ops import functions
 
 _CALLS = ("PartitionedCall", "StatefulPartitionedCall")
 _DEEPEST = 60  # functions within functions; TensorFlow's own limit for inlining is 50
-_MOST_NODES = 1_000_000
+# Written out, a graph may be so many times as large as its file; a small one up to _MOST. Ten
+# functions that call each other ten times would be ten thousand million.
+_MOST_TIMES = 20
 _STEP = "\0"  # between the call and the node, in names that are used only while inlining
 
 
@@ -50,15 +52,36 @@ def inline_calls(graph_def: Any, where: str, only: Collection[str] | None = None
         InputError: a function is missing or calls itself, or the graph would be too large.
     """
     inliner = _Inliner(graph_def, where)
+    inliner.check_size()
     calls = []
     for node in graph_def.node:
         if inliner.function_of(node) is None:
-            inliner.add(node.name, node, node.input, ())
+            inliner.add(node.name, node, node.input)
         elif only is None or node.name in only:
             calls.append(node)
     for node in calls:
         inliner.expand(node.name, node, tuple(node.input), ())
     return inliner.finish()
+
+
+class _Size(NamedTuple):
+    """How large a graph is."""
+
+    nodes: int
+    bytes: int
+
+    @classmethod
+    def of(cls, nodes: Iterable[Any]) -> _Size:
+        """Return the size of nodes that are there."""
+        sizes = [node.ByteSize() for node in nodes]
+        return cls(len(sizes), sum(sizes))
+
+    def plus(self, other: _Size) -> _Size:
+        """Return the size of both together."""
+        return _Size(self.nodes + other.nodes, self.bytes + other.bytes)
+
+
+_MOST = _Size(100_000, 1 << 28)
 
 
 class _Inliner:
@@ -69,6 +92,7 @@ class _Inliner:
         self._signatures = functions(graph_def)
         self._empty = schema.GraphDef(versions=graph_def.versions, library=graph_def.library)
         self._where = where
+        self._calling = graph_def.node
         self._nodes: dict[str, Any] = {}
         self._aliases: dict[str, str] = {}
 
@@ -78,16 +102,40 @@ class _Inliner:
             return str(node.attr["f"].func.name)
         return node.op if node.op in self._functions else None  # as TensorFlow 1's Defun does
 
-    def add(self, key: str, node: Any, inputs: Iterable[str], callers: tuple[str, ...]) -> None:
+    def check_size(self) -> None:
+        """Raise InputError if the functions, written out, would be out of proportion."""
+        bodies = {name: list(f.node_def) for name, f in self._functions.items()}
+        stored = _Size.of(itertools.chain(self._calling, *bodies.values()))
+        most = _Size(
+            max(_MOST.nodes, _MOST_TIMES * stored.nodes),
+            max(_MOST.bytes, _MOST_TIMES * stored.bytes),
+        )
+        sizes: dict[str, _Size] = {}
+
+        def size(nodes: Iterable[Any], callers: tuple[str, ...]) -> _Size:
+            total = _Size(0, 0)
+            for node in nodes:
+                name = self.function_of(node)
+                if name is None:
+                    total = total.plus(_Size.of([node]))
+                elif name in bodies and name not in callers and len(callers) < _DEEPEST:
+                    if name not in sizes:
+                        sizes[name] = size(bodies[name], (*callers, name))
+                    total = total.plus(sizes[name])
+            return total
+
+        found = size(self._calling, ())
+        if found.nodes > most.nodes or found.bytes > most.bytes:
+            raise InputError(
+                f"{self._where} cannot be frozen: its functions, written out, have "
+                f"{found.nodes:,} nodes of {found.bytes:,} bytes."
+            )
+
+    def add(self, key: str, node: Any, inputs: Iterable[str]) -> None:
         """Keep a copy of a node that calls nothing."""
         copied = self._nodes[key] = schema.NodeDef()
         copied.CopyFrom(node)
         copied.input[:] = inputs
-        if len(self._nodes) > _MOST_NODES:
-            raise InputError(
-                f"{self._where}: its functions, written out, have more than {_MOST_NODES:,} nodes "
-                f"(the last one in {callers[-1] if callers else 'the graph'!r})."
-            )
 
     def expand(
         self, key: str, call: Any, inputs: tuple[str, ...], callers: tuple[str, ...]
@@ -124,7 +172,7 @@ class _Inliner:
             inside = f"{key}{_STEP}{node.name}"
             sources = tuple(resolve(i) for i in node.input if not i.startswith("^"))
             if self.function_of(node) is None:
-                self.add(inside, node, sources, (*callers, name))
+                self.add(inside, node, sources)
             else:
                 self.expand(inside, node, sources, (*callers, name))
         results = [function.ret[out.name] for out in function.signature.output_arg]

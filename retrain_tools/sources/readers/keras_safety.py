@@ -71,14 +71,24 @@ def refuse_foreign_code(config: Mapping[str, Any], where: str, generation: int) 
                 f"{where} has a Lambda layer{name}: a program stored in the file, which could do "
                 f"anything on this computer and is not run. {_WAY_OUT}"
             )
-        foreign = _foreign_2(item) if generation == 2 else _foreign_3(item)
+        foreign = foreign_name(item, generation)
         if foreign is not None:
             module = item.get("module") or "its own program"
             raise InputError(
                 f"{where} needs {foreign!r}{name} of {module}, which is not part of Keras "
                 f"and not in the file. {_WAY_OUT}"
             )
-        _refuse_programs(item, where, name)
+        refuse_programs(item, where, name)
+
+
+def foreign_name(item: Mapping[str, Any], generation: int) -> str | None:
+    """Return the name in an item that is not Keras's own; None where all are.
+
+    Args:
+        item: a part of a description that Keras would build an object from.
+        generation: 2 or 3: the Keras that would do so.
+    """
+    return _foreign_2(item) if generation == 2 else _foreign_3(item)
 
 
 def _foreign_2(item: Mapping[str, Any]) -> str | None:
@@ -118,8 +128,12 @@ def _foreign_3(item: Mapping[str, Any]) -> str | None:
     return None if parts[0] == "keras" and room in {"", *_ROOMS} else kind
 
 
-def _refuse_programs(item: Mapping[str, Any], where: str, name: str) -> None:
-    """Refuse layers that call a function that the file names, or that read other files."""
+def refuse_programs(item: Mapping[str, Any], where: str, name: str) -> None:
+    """Refuse layers that call a function that the file names, or that read other files.
+
+    Raises:
+        InputError: it is one; `name` is what messages call it, quoted and after a space.
+    """
     kind, inner = item["class_name"], item.get("config")
     inner = inner if isinstance(inner, dict) else {}
     if isinstance(inner.get("vocabulary"), str):

@@ -83,6 +83,11 @@ def _schema() -> ModuleType:
     raise InputError("This TensorFlow has no schema of TensorFlow Lite; install tensorflow 2.18+.")
 
 
+def builtin_operators() -> set[str]:
+    """Return the names of the operators that TensorFlow Lite has itself."""
+    return set(_names(_schema().BuiltinOperator).values())
+
+
 def _each(table: Any, field: str) -> list[Any]:
     """Return the items of a field of a flatbuffer's table that is a vector."""
     return [getattr(table, field)(i) for i in range(getattr(table, f"{field}Length")())]

@@ -107,7 +107,7 @@ def computed_statistics() -> Any:
     value.CopyFrom(node)
     value.name = "b"
     node.Clear()
-    node.name, node.op = "c/batchnorm/beta", "Neg"
+    node.name, node.op = "c/batchnorm/beta", "Sin"
     node.input.append("b")
     node.attr["T"].type = tf.float32.as_datatype_enum
     return graph_def

@@ -97,7 +97,9 @@ def depthwise() -> Any:
         T=tf.float32, strides=strides, padding="SAME",
     )  # fmt: skip
     add_constant(graph_def, "factors", vector(depth=6))
-    add(graph_def, "bn", "Mul", ["c", "factors"], T=tf.float32)
+    add_constant(graph_def, "offsets", vector(depth=6))
+    add(graph_def, "scaled", "Mul", ["c", "factors"], T=tf.float32)
+    add(graph_def, "bn", "Add", ["scaled", "offsets"], T=tf.float32)
     add(graph_def, "out", "Relu", ["bn"], T=tf.float32)
     return graph_def
 
