@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import __version__, files
+from retrain_tools.export.exporting import export_frozen
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.outcome import Outcome
 from retrain_tools.graphdef.save import write_graph
@@ -110,4 +111,8 @@ def write_results(
         result = retrained(frozen, graph_def, settings.final_tensor_name)
         write_saved_model(settings.saved_model_dir, result, dataset.labels)
         written.append(settings.saved_model_dir)
+        if settings.tflite_output_file:
+            lite = export_frozen(result, settings.tflite_output_file, "tflite")
+            log.info(lite.summary())
+            written.append(settings.tflite_output_file)
     return [*written, settings.metrics]

@@ -48,6 +48,7 @@ class RetrainSettings:
         intermediate_output_graphs_dir: folder for `intermediate_<step>.pb`.
         intermediate_store_frequency: steps between these; 0 for none.
         checkpoint_path: prefix of a checkpoint of the head; None for none.
+        tflite_output_file: file for the retrained graph as TensorFlow Lite; None for none.
     """
 
     image_dir: str
@@ -69,6 +70,7 @@ class RetrainSettings:
     intermediate_output_graphs_dir: str = ""
     intermediate_store_frequency: int = 0
     checkpoint_path: str | None = None
+    tflite_output_file: str | None = None
     tags: Tags = TAGS_OF_TENSORFLOW
 
     def __post_init__(self) -> None:
@@ -157,6 +159,12 @@ def check_outputs(settings: RetrainSettings, with_graph: bool = True) -> None:
     if with_graph:
         check_path(settings.saved_model_dir, "saved_model_dir")
         files.check_file(settings.output_graph)
+        if settings.tflite_output_file:
+            files.check_file(settings.tflite_output_file)
+    elif settings.tflite_output_file:
+        raise InputError(
+            f"{argument('tflite_output_file')} takes a graph; name it with {argument('graph')}."
+        )
     for path in (settings.output_labels, settings.metrics, settings.splits):
         files.check_file(path)
     if not settings.image_dir:
