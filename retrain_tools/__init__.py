@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrain_tools.api import (
+        export_graph as export_graph,
         fetch as fetch,
         freeze as freeze,
         label as label,
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         read_bottlenecks as read_bottlenecks,
         retrain as retrain,
         run as run,
+        to_keras as to_keras,
         transform_graph as transform_graph,
     )
     from retrain_tools.comparing.comparison import compare as compare
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _PLACES = {
+    **dict.fromkeys(("export_graph", "to_keras"), "retrain_tools.api"),
     **dict.fromkeys(
         ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run", "transform_graph"),
         "retrain_tools.api",

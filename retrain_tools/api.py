@@ -15,6 +15,8 @@ import numpy.typing as npt
 
 from retrain_tools.engine.arrays import run_on_arrays
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
+from retrain_tools.export.exported import Exported, ExportOptions
+from retrain_tools.export.exporting import export_frozen, wanted_tensors
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
 from retrain_tools.features.read_cache import read_bottlenecks
@@ -32,6 +34,7 @@ from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import load
 
 __all__ = [
+    "export_graph",
     "fetch",
     "freeze",
     "label",
@@ -39,6 +42,7 @@ __all__ = [
     "read_bottlenecks",
     "retrain",
     "run",
+    "to_keras",
     "transform_graph",
 ]
 
@@ -76,9 +80,8 @@ def fetch(
         >>> found.values["pool_3/_reshape:0"].shape[0] == len(found.images)
         True
     """
-    names = [tensors] if isinstance(tensors, str) else list(tensors)
     found = expand_folders(images)
-    return fetch_in_memory(model.frozen(), names, found, pooling, running)
+    return fetch_in_memory(model.frozen(), _names(tensors), found, pooling, running)
 
 
 def run(
@@ -105,9 +108,9 @@ def run(
         >>> found["softmax:0"].shape
         (1, 1008)
     """
-    names = [tensors] if isinstance(tensors, str) else list(tensors)
     allowed = model.overrides.allow_unsafe_graph
-    return run_on_arrays(model.usual.graph_def, names, feeds, str(model.path), allowed)
+    path = str(model.path)
+    return run_on_arrays(model.usual.graph_def, _names(tensors), feeds, path, allowed)
 
 
 def label(
@@ -232,6 +235,71 @@ def freeze(model: Model, path: str | Path) -> Path:
     return Path(path)
 
 
+def export_graph(
+    model: Model,
+    path: str | Path,
+    to: str,
+    *,
+    outputs: str | Sequence[str] = (),
+    labels: Sequence[str] = (),
+    images: Sequence[str | Path] = (),
+    quantize: str = "none",
+) -> Exported:
+    """Write a model in another form, run that, and compare it with the untouched graph.
+
+    Args:
+        model: what `load` opened.
+        path: the file or folder to write.
+        to: `graphdef`, `saved_model`, `tflite`, `onnx` or `keras`.
+        outputs: what it gives: tensors or nodes; none for the graph's result or its bottleneck.
+        labels: the names of the classes, in the order of the scores.
+        images: files to compare on, of which eight are taken; none for photos that are drawn.
+        quantize: for `tflite`: `float16` or `dynamic` (int8 weights).
+
+    Returns:
+        `difference`, the largest one; `differences` by output; `told`, what is worth knowing; it
+        has a `summary()`.
+
+    Raises:
+        InputError: there is no such form, it cannot hold this graph, or the path cannot be written.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> rt.export_graph(rt.load("graph.pb"), "graph.keras", "keras").difference < 1e-4
+        True
+    """
+    options = ExportOptions(_names(outputs), labels, images, quantize)
+    return export_frozen(model.frozen(), str(path), to, options)
+
+
+def to_keras(model: Model, outputs: str | Sequence[str] = ()) -> Any:
+    """Return a convolutional network as a functional Keras 3 model, layer by layer.
+
+    It takes pixels as the graph's pixel input does, float32 [N, height, width, channels], which
+    are scaled already. A layer has its node's name with `_` for `/`; batch norms stay layers.
+
+    Args:
+        model: what `load` opened.
+        outputs: what it gives: tensors or nodes; none for the graph's result or its bottleneck.
+
+    Returns:
+        The `keras.Model`.
+
+    Raises:
+        InputError: it has nodes that no layer of Keras computes: all are named.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> network = rt.to_keras(rt.load("graph.pb"), "pool_3/_reshape:0")
+        >>> network.get_layer("mixed_8_join").output.shape[1:3]
+        (8, 8)
+    """
+    from retrain_tools.export.keras_model import to_keras as rebuilt
+
+    frozen = model.frozen()
+    return rebuilt(frozen, wanted_tensors(frozen, _names(outputs))).model
+
+
 def transform_graph(
     model: Model,
     path: str | Path,
@@ -275,3 +343,7 @@ def transform_graph(
         verification = Verification(named_images(expand_folders(verify)), seed)
     calls = named_calls(recipe, transforms)
     return transform_model(model, path, calls, inputs, outputs, verification)
+
+
+def _names(names: str | Sequence[str]) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)

@@ -36,6 +36,7 @@ SCRIPTS = (
     "freeze_graph",
     "transform_graph",
     "compare_features",
+    "export_graph",
     "scan",
     "demo",
 )

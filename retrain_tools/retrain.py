@@ -45,6 +45,7 @@ _PATHS = {
         "All figures as JSON; splits.csv goes beside. Default: OUTPUT_DIR/metrics.json.",
     ),
     "intermediate_output_graphs_dir": (None, "Folder. Default: OUTPUT_DIR/intermediate."),
+    "tflite_output_file": (None, "Also write the graph as TensorFlow Lite, for prepared pixels."),
     "checkpoint_path": (None, "Also write the new layer as a checkpoint with this prefix."),
     "tfhub_module": (
         None,

@@ -25,8 +25,7 @@ from retrain_tools.standin.inception_2015 import make_reference_graph
 ROOT = Path(__file__).resolve().parents[1]
 FUNCTIONS = (
     *("load", "fetch", "run", "label", "retrain", "read_bottlenecks", "freeze"),
-    "transform_graph",
-    *("compare", "read_features"),
+    *("transform_graph", "compare", "read_features", "export_graph", "to_keras"),
 )
 BOTTLENECK = "pool_3/_reshape:0"
 

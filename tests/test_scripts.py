@@ -20,9 +20,9 @@ GRAPH_FLAGS = {
     *("input_layer", "input_height", "input_width", "input_mean", "input_std"),
 }
 IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
-IMAGE_FLAGS |= {"precision", "batch_size", "threads", "self_check"}
+RUN_FLAGS = {"precision", "batch_size", "threads", "self_check"}
 OPENING = tuple(name for name in SCRIPTS if name not in ("demo", "scan"))
-LOOSE = ("fetch_tensors", "label_image", "compare_features")
+LOOSE = ("fetch_tensors", "label_image", "compare_features", "export_graph")
 # Runs a script, and says at its end whether TensorFlow was imported.
 WATCHED = """
 import atexit, runpy, sys
@@ -65,11 +65,12 @@ def test_every_script_that_opens_a_graph_has_all_of_its_flags(helps) -> None:
 def test_scripts_that_take_images_have_the_flags_of_images(helps) -> None:
     for script in (*LOOSE, "bottlenecks", "retrain"):
         assert set(helps[script]) >= IMAGE_FLAGS, script
+        assert (set(helps[script]) >= RUN_FLAGS) == (script != "export_graph")
         assert ("image_list" in helps[script]) == (script in LOOSE)
 
 
 def test_a_shared_flag_has_one_help_text(helps) -> None:
-    for flag in (*GRAPH_FLAGS, *IMAGE_FLAGS - {"image_dir"}):
+    for flag in (*GRAPH_FLAGS, *IMAGE_FLAGS - {"image_dir"}, *RUN_FLAGS):
         assert len({texts[flag] for texts in helps.values() if flag in texts}) == 1, flag
     for scripts in (LOOSE, ("bottlenecks", "retrain")):
         assert len({helps[script]["image_dir"] for script in scripts}) == 1
@@ -112,7 +113,9 @@ def test_a_flag_of_another_script_is_answered_with_its_name(tmp_path: Path) -> N
     status, _, error = run("-m", "retrain_tools.list_tensors", "--image_list=x", cwd=tmp_path)
     assert status == 2
     assert error.startswith("error: Unknown command line flag 'image_list'")
-    assert error.endswith(". It is a flag of fetch_tensors, label_image, compare_features.\n")
+    assert error.endswith(
+        ". It is a flag of fetch_tensors, label_image, compare_features, export_graph.\n"
+    )
     status, _, error = run("-m", "retrain_tools.bottlenecks", "--learning_rate=1", cwd=tmp_path)
     assert error.endswith(". It is a flag of retrain.\n")
     status, _, error = run("-m", "retrain_tools.bottlenecks", "--no_such_flag=1", cwd=tmp_path)
@@ -216,6 +219,14 @@ MISTAKES = {
     "transform_graph: no folder": (
         ["transform_graph", USE[0], "--recipe=deploy", "--verify=no", "--output=f.pb"],
         "No such folder: no (--verify)",
+    ),
+    "export_graph: output": (
+        ["export_graph", USE[0], "--to=keras", "--output=file/f.keras"],
+        "file is a file; results cannot be written to file.",
+    ),
+    "export_graph: a name for Keras": (
+        ["export_graph", USE[0], "--to=keras", "--output=f.h5"],
+        "--output=f.h5 must end in .keras, by which Keras goes.",
     ),
     "list_tensors: output": (
         ["list_tensors", USE[0], "--html=file/f.html"],

@@ -35,6 +35,14 @@ def plan_body(
     Raises:
         InputError: a fetch is not computed from the pixel input.
     """
+    light, weights = cut_body(graph_def, spec, fetches)
+    keep = [node_name(fetch) for fetch in fetches]
+    light, weights = fold_batch_norms(light, weights, keep)
+    return to_bfloat16(light, weights, keep) if precision == "bfloat16" else (light, weights)
+
+
+def cut_body(graph_def: Any, spec: GraphSpec, fetches: Sequence[str]) -> tuple[Any, Weights]:
+    """Return the body as `plan_body` does, with its batch norms as they are."""
     nodes = nodes_by_name(graph_def)
     pixel_input = node_name(spec.pixel_input)
     for fetch in fetches:
@@ -54,6 +62,4 @@ def plan_body(
     keep = [node_name(fetch) for fetch in fetches]
     light, weights = remove_pass_through(light, weights, keep)
     light, weights = fold_constants(light, weights, keep)
-    light, weights = fold_batch_norms(light, weights, keep)
-    light, weights = make_batchable(light, weights, keep, pixel_input=spec.pixel_input)
-    return to_bfloat16(light, weights, keep) if precision == "bfloat16" else (light, weights)
+    return make_batchable(light, weights, keep, pixel_input=spec.pixel_input)

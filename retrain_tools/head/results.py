@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import __version__, files
+from retrain_tools.export.exporting import export_frozen
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.outcome import Outcome
 from retrain_tools.graphdef.save import write_graph
@@ -20,7 +21,7 @@ from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.dataset import Dataset, splits_table
 from retrain_tools.head.evaluation import Evaluation
 from retrain_tools.head.export import retrained_graph, write_checkpoint, write_head, write_labels
-from retrain_tools.head.saved_model import write_saved_model
+from retrain_tools.head.saved_model import retrained, write_saved_model
 from retrain_tools.head.settings import RetrainSettings
 from retrain_tools.head.training import Head
 from retrain_tools.quiet_tensorflow import tf
@@ -93,7 +94,8 @@ def write_results(
     written = []
     if frozen is not None:
         log.debug("Save final result to : %s", settings.output_graph)  # retrain.py's line
-        write_graph(settings.output_graph, output_graph(frozen, settings, head, dataset.labels))
+        graph_def = output_graph(frozen, settings, head, dataset.labels)
+        write_graph(settings.output_graph, graph_def)
         written.append(settings.output_graph)
     write_labels(settings.output_labels, dataset.labels)
     written.append(settings.output_labels)
@@ -106,7 +108,11 @@ def write_results(
     files.write_text(settings.splits, splits_table(dataset))
     files.write_text(settings.metrics, json.dumps(figures, indent=1) + "\n")
     if frozen is not None:
-        folder, pooling = settings.saved_model_dir, settings.cache.pooling
-        write_saved_model(folder, frozen, head, dataset.labels, pooling)
-        written.append(folder)
+        result = retrained(frozen, graph_def, settings.final_tensor_name)
+        write_saved_model(settings.saved_model_dir, result, dataset.labels)
+        written.append(settings.saved_model_dir)
+        if settings.tflite_output_file:
+            lite = export_frozen(result, settings.tflite_output_file, "tflite")
+            log.info(lite.summary())
+            written.append(settings.tflite_output_file)
     return [*written, settings.metrics]

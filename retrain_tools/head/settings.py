@@ -9,9 +9,9 @@ from typing import Any
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
+from retrain_tools.export.saved_model import check_path, next_version
 from retrain_tools.features.fill import CacheOptions, check_options
 from retrain_tools.features.read_cache import ByNaming, find_bottlenecks
-from retrain_tools.head.saved_model import check_folder, next_version
 from retrain_tools.head.summaries import TAGS_OF_TENSORFLOW, Tags
 from retrain_tools.head.training import TrainingSettings, check_batch_size
 from retrain_tools.images.distort import Distortions
@@ -48,6 +48,7 @@ class RetrainSettings:
         intermediate_output_graphs_dir: folder for `intermediate_<step>.pb`.
         intermediate_store_frequency: steps between these; 0 for none.
         checkpoint_path: prefix of a checkpoint of the head; None for none.
+        tflite_output_file: file for the retrained graph as TensorFlow Lite; None for none.
     """
 
     image_dir: str
@@ -69,6 +70,7 @@ class RetrainSettings:
     intermediate_output_graphs_dir: str = ""
     intermediate_store_frequency: int = 0
     checkpoint_path: str | None = None
+    tflite_output_file: str | None = None
     tags: Tags = TAGS_OF_TENSORFLOW
 
     def __post_init__(self) -> None:
@@ -155,8 +157,14 @@ def check_outputs(settings: RetrainSettings, with_graph: bool = True) -> None:
     Without a graph, nothing that holds one is written.
     """
     if with_graph:
-        check_folder(settings.saved_model_dir)
+        check_path(settings.saved_model_dir, "saved_model_dir")
         files.check_file(settings.output_graph)
+        if settings.tflite_output_file:
+            files.check_file(settings.tflite_output_file)
+    elif settings.tflite_output_file:
+        raise InputError(
+            f"{argument('tflite_output_file')} takes a graph; name it with {argument('graph')}."
+        )
     for path in (settings.output_labels, settings.metrics, settings.splits):
         files.check_file(path)
     if not settings.image_dir:

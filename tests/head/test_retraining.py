@@ -165,7 +165,19 @@ def test_a_checkpoint_is_written_where_it_is_asked_for(old, photos):
     assert np.array_equal(weights, result.head.weights)
 
 
+def test_the_graph_is_written_as_tensorflow_lite_if_a_file_is_named(old, photos):
+    settings = settings_for(photos, tflite_output_file=str(photos.parent / "out" / "g.tflite"))
+    result = retrain(old, settings)
+    assert settings.tflite_output_file in result.files
+    interpreter = tf.lite.Interpreter(model_path=settings.tflite_output_file)
+    fed = run(old.graph_def, "Mul:0", {"DecodeJpeg/contents:0": jpeg(drawn_image(3))})
+    given = interpreter.get_signature_runner()(pixels=fed)["scores"]
+    graph = read_graph(settings.output_graph)
+    np.testing.assert_allclose(given, run(graph, "final_result:0", {"Mul:0": fed}), atol=1e-4)
+
+
 REFUSED = [
+    ({"tflite_output_file": "{tmp}"}, "{tmp} is a folder; it should be a file to write."),
     ({"output_graph": "{tmp}"}, "{tmp} is a folder; it should be a file to write."),
     ({"metrics": "{tmp}"}, "{tmp} is a folder; it should be a file to write."),
     (

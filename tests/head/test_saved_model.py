@@ -11,7 +11,9 @@ import pytest
 import tensorflow as tf
 
 from retrain_tools.errors import InputError
-from retrain_tools.head.saved_model import check_folder, next_version, write_saved_model
+from retrain_tools.export.saved_model import check_path, next_version
+from retrain_tools.head.export import retrained_graph
+from retrain_tools.head.saved_model import retrained, write_saved_model as write_retrained
 
 from . import graphs
 from .conftest import make_head
@@ -22,6 +24,11 @@ EXACT = 1e-4
 LABELS = ["daisy", "rose bush", "löwenzahn"]
 IMAGES = [jpeg(drawn_image(seed, 20 + 9 * seed, 70 - 7 * seed)) for seed in range(7)]
 IMAGES.append(encoded(drawn_image(7, 45, 31), "PNG"))
+
+
+def write_saved_model(folder, source, head, labels, pooling="avg"):
+    graph_def = retrained_graph(source, head, pooling, labels=labels)
+    write_retrained(folder, retrained(source, graph_def, "final_result"), labels)
 
 
 def bottlenecks(source, images):
@@ -85,7 +92,7 @@ def test_an_empty_batch_gives_empty_results(old, head, tmp_path):
 def test_the_signature_says_what_it_takes_and_gives(old, head, tmp_path):
     write_saved_model(str(tmp_path / "model"), old, head, LABELS)
     signatures = tf.saved_model.load(str(tmp_path / "model")).signatures
-    assert list(signatures) == ["serving_default"]
+    assert sorted(signatures) == ["one_image", "pixels", "serving_default"]
     signature = signatures["serving_default"]
     [taken] = signature.structured_input_signature[1].values()
     assert (taken.name, taken.dtype, taken.shape.as_list()) == ("image_bytes", tf.string, [None])
@@ -137,7 +144,7 @@ def test_an_interrupted_save_leaves_nothing(old, head, tmp_path, monkeypatch):
         assert tf.io.gfile.makedirs(folder) is None
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("retrain_tools.head.saved_model.tf.saved_model.save", stop)
+    monkeypatch.setattr("retrain_tools.export.saved_model.tf.saved_model.save", stop)
     with pytest.raises(KeyboardInterrupt):
         write_saved_model(str(tmp_path / "models" / "1"), old, head, LABELS)
     assert not list((tmp_path / "models").iterdir())
@@ -146,7 +153,7 @@ def test_an_interrupted_save_leaves_nothing(old, head, tmp_path, monkeypatch):
 def test_an_empty_folder_is_used_and_nothing_else_is_left_beside_it(old, head, tmp_path):
     folder = tmp_path / "models" / "1"
     folder.mkdir(parents=True)
-    check_folder(str(folder))
+    check_path(str(folder))
     write_saved_model(str(folder), old, head, LABELS)
     assert (folder / "saved_model.pb").is_file()
     assert [path.name for path in folder.parent.iterdir()] == ["1"]
@@ -156,13 +163,13 @@ def test_a_folder_with_something_in_it_is_refused(tmp_path):
     (tmp_path / "mine.txt").write_text("mine")
     message = f"saved_model_dir={tmp_path} exists and is not an empty folder."
     with pytest.raises(InputError, match=re.escape(message)):
-        check_folder(str(tmp_path))
+        check_path(str(tmp_path), "saved_model_dir")
     with pytest.raises(InputError, match=r"mine\.txt exists and is not an empty folder"):
-        check_folder(str(tmp_path / "mine.txt"))
+        check_path(str(tmp_path / "mine.txt"))
 
 
 def test_a_missing_folder_is_fine(tmp_path):
-    check_folder(str(tmp_path / "new"))
+    check_path(str(tmp_path / "new"))
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,9 @@ def choose_signature(
 ) -> tuple[str, Signature]:
     """Return the signature of this name, or the default one, or the only one, with its name.
 
+    A default that takes a batch of encoded images decodes them in a loop, which no frozen graph
+    has: where another signature takes one of them, and gives nothing else, that is returned.
+
     Of a graph without any, or with `outputs` named by the user, it is `forward_signature`.
 
     Raises:
@@ -51,6 +54,7 @@ def choose_signature(
     check_signature(wanted, signatures, where)
     for name in _DEFAULTS if wanted is None else [wanted]:
         if name in signatures:
+            name = _of_one_image(signatures, name) if wanted is None else name
             return name, signatures[name]
     if len(signatures) != 1:
         raise InputError(
@@ -58,6 +62,18 @@ def choose_signature(
             f"{', '.join(signatures)}."
         )
     return next(iter(signatures.items()))
+
+
+def _of_one_image(signatures: Mapping[str, Signature], default: str) -> str:
+    """Return the signature that takes one of the strings that the default takes a batch of."""
+    batch = signatures[default]
+    if [(info.dtype, info.shape) for info in batch.inputs.values()] != [("string", (None,))]:
+        return default
+    for name, one in signatures.items():
+        takes = [(info.dtype, info.shape) for info in one.inputs.values()]
+        if takes == [("string", ())] and set(one.outputs) <= set(batch.outputs):
+            return name
+    return default
 
 
 def check_signature(wanted: str | None, known: Collection[str], where: str) -> None:

@@ -41,7 +41,12 @@ _CALLING = {  # ops that call functions: their list of argument types, and input
     **dict.fromkeys(_LOOPS, ("T", 0)),
     **dict.fromkeys(("PartitionedCall", "StatefulPartitionedCall"), ("Tin", 0)),
 }
-_KEPT = ("_lower_using_switch_merge", "_retrain_tools")  # other private attributes: colocation, …
+# Of private attributes; others are of colocation, …
+_KEPT = (
+    "_lower_using_switch_merge",
+    "_retrain_tools",
+    "_retrain_tools_labels",
+)
 # What a frozen graph cannot hold, since its contents come from outside or from an earlier run.
 _UNFREEZABLE = {
     **dict.fromkeys(("HashTable", "HashTableV2", "MutableHashTableV2"), "a lookup table"),
