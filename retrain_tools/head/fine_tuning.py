@@ -13,6 +13,8 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,9 +24,15 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.features.fetch import named_tensor
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.graphdef.tail import Tail, cut_tail, entrances, with_tail
+from retrain_tools.head.checkpoints import LAYERS, Checkpoint, Checkpoints
 from retrain_tools.head.dataset import Dataset
-from retrain_tools.head.tail_features import TailFeatures
+from retrain_tools.head.evaluation import Evaluation
+from retrain_tools.head.following import follow
+from retrain_tools.head.settings import RetrainSettings
+from retrain_tools.head.summaries import SummaryWriter
+from retrain_tools.head.tail_features import TailFeatures, fetch_tail_features
 from retrain_tools.head.training import (
+    Head,
     Sampler,
     Step,
     TrainingSettings,
@@ -33,11 +41,13 @@ from retrain_tools.head.training import (
     measured,
 )
 from retrain_tools.head.tuned_tail import FineTuning, TunedTail
+from retrain_tools.images.splits import SPLITS
 from retrain_tools.text_tables import counted
 
 log = logging.getLogger(__name__)
 
 _EVALUATIONS = 20
+_TUNED = "tuned:"  # before the names of variables in a checkpoint
 _IMAGES_TRIED = 4
 _SAME_IN_A_BATCH = 1e-3  # relative to the largest value
 
@@ -74,6 +84,16 @@ def describe_tuning(tail: Tail, settings: FineTuning) -> str:
     )
 
 
+def tell_of_tuning(alone: Evaluation, tuned: Evaluation) -> None:
+    """Log what the test gave before and after."""
+    if alone.accuracy is not None and tuned.accuracy is not None:
+        log.info(
+            "test accuracy of the head alone %.1f%%, with the tuned layers %.1f%%",
+            100 * alone.accuracy,
+            100 * tuned.accuracy,
+        )
+
+
 def schedule(settings: FineTuning, training: TrainingSettings) -> TrainingSettings:
     """Return the steps as the settings that a training of the head alone would have for them."""
     steps = settings.fine_tune_steps
@@ -84,6 +104,23 @@ def schedule(settings: FineTuning, training: TrainingSettings) -> TrainingSettin
         train_batch_size=settings.fine_tune_batch_size,
         eval_step_interval=max(1, steps // _EVALUATIONS),
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Tuned:
+    """What fine-tuning gave.
+
+    Attributes:
+        frozen: the network, which ends at the bottleneck.
+        head: the trained layer.
+        dataset: with the bottlenecks of the test's images as they are now.
+        curves: what was told of all steps.
+    """
+
+    frozen: FrozenGraph
+    head: Head
+    dataset: Dataset
+    curves: dict[str, Any]
 
 
 class TuningData:
@@ -154,3 +191,71 @@ def fine_tune(
             evaluation = (accuracy(after, classes), cross_entropy(after, classes), *figures)
             step = dataclasses.replace(step, evaluation=evaluation, validation_logits=checked)
         on_step(step)
+
+
+def tune_layers(
+    frozen: FrozenGraph,
+    tail: Tail,
+    settings: RetrainSettings,
+    dataset: Dataset,
+    head: Head,
+    rng: np.random.Generator,
+    checkpoints: Checkpoints,
+    curves: dict[str, Any],
+) -> Tuned:
+    """Train the last layers with a trained head, or go on with it, and tell of it.
+
+    `tail` is what `tail_of` returned. Curves go into the folder `fine_tuning` of those of the head.
+    The `curves` of the head are what checkpoints have beside those of this part.
+
+    Raises:
+        InputError: an image cannot be used any more; or see `TunedTail` and `check_batches`.
+    """
+    fine, found = settings.fine_tuning, checkpoints.found
+    assert fine is not None  # noqa: S101 - it was asked for
+    log.info(describe_tuning(tail, fine))
+    data = TuningData(dataset, _features(frozen, tail, settings, dataset))
+    steps = schedule(fine, settings.training)
+    own: dict[str, Any] = {"steps": {"accuracy": [], "cross_entropy": []}, "evaluations": []}
+    pooling, where = settings.cache.pooling, str(frozen.path)
+    folder = str(Path(settings.summaries_dir) / "fine_tuning")
+    with (
+        TunedTail(tail, head, fine, pooling, where) as tuned,
+        SummaryWriter(folder, settings.tags) as summaries,
+    ):
+        check_batches(tuned, data)
+        first = 0
+        if found is not None and found.part == LAYERS:
+            first, own = found.steps, found.curves["fine_tuning"]
+            tuned.restore({name.removeprefix(_TUNED): v for name, v in found.arrays.items()})
+        tell = follow(steps, own)
+
+        def on_step(step: Step) -> None:
+            summaries.add(step)
+            tell(step)
+            if checkpoints.is_due:
+                arrays = {f"{_TUNED}{name}": value for name, value in tuned.state().items()}
+                arrays |= {"weights": head.weights, "biases": head.biases}
+                told = curves | {"fine_tuning": own}
+                state = rng.bit_generator.state
+                checkpoints.write(Checkpoint(LAYERS, step.number + 1, state, told, arrays))
+
+        fine_tune(tuned, data, steps, rng, on_step, first)
+        retested = data.with_vectors_of(tuned, "testing")
+        return Tuned(tuned_graph(frozen, tail, tuned), tuned.head(), retested, own)
+
+
+def _features(
+    frozen: FrozenGraph, tail: Tail, settings: RetrainSettings, dataset: Dataset
+) -> TailFeatures:
+    used = np.concatenate([rows for name in SPLITS for rows in dataset.rows[name]])
+    paths = [dataset.images[row].path for row in np.sort(used)]
+    tensors = list(tail.entrances.values())
+    features = fetch_tail_features(frozen, tensors, paths, settings.cache)
+    for path, reason in features.fetched.failed.items():
+        raise InputError(
+            f"{path} {reason}. It has a cached bottleneck, but fine-tuning takes the image itself; "
+            "remove it, or train the head alone."
+        )
+    log.info("what enters these layers: %s", features.fetched.summary())
+    return features

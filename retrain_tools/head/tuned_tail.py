@@ -37,7 +37,8 @@ Features = Sequence[npt.NDArray[np.float32]]
 State = dict[str, npt.NDArray[np.float32]]
 """The values of all variables, those of the optimizer too."""
 
-_HEAD_WEIGHTS, _HEAD_BIASES = "head/weights", "head/biases"
+# With a colon, which no node has in its name.
+_HEAD_WEIGHTS, _HEAD_BIASES = "head:weights", "head:biases"
 _PIECES = 4  # of a batch, which are worked on side by side
 _RUN_AT_ONCE = 16  # images that are only run
 # Adam's own numbers (Kingma & Ba 2014, section 2), and Keras's epsilon.
