@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.engine.plan import plan_body
+from retrain_tools.engine.session import EngineError
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.fetch import named_tensor
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -143,9 +145,15 @@ class TuningData:
 
 
 def check_batches(tuned: TunedTail, data: TuningData) -> None:
-    """Raise InputError where a part gives an image other values among others than alone."""
+    """Raise InputError where a part takes one image only, or gives it other values among others."""
     rows = np.concatenate(data.dataset.rows["training"])[:_IMAGES_TRIED]
-    together = tuned.vectors(data.features(rows))
+    try:
+        together = tuned.vectors(data.features(rows))
+    except EngineError as error:
+        raise InputError(
+            f"This network cannot be trained in batches of images: {error}; choose a later tensor "
+            f"as {argument('fine_tune_from')}."
+        ) from error
     alone = np.concatenate(
         [tuned.vectors(data.features(rows[i : i + 1])) for i in range(len(rows))]
     )
@@ -172,6 +180,7 @@ def fine_tune(
 
     Raises:
         EngineError: the tail fails.
+        InputError: the loss is no number any more.
     """
     dataset, size = data.dataset, settings.train_batch_size
     training, validation = (Sampler(dataset.rows[name]) for name in ("training", "validation"))
@@ -180,6 +189,12 @@ def fine_tune(
         features, classes = data.features(rows), dataset.classes[rows]
         logits = tuned.step(features, classes, number)
         loss, share = cross_entropy(logits, classes), accuracy(logits, classes)
+        if not math.isfinite(loss):
+            raise InputError(
+                f"Fine-tuning has no finite loss any more at step {number}: the steps are too "
+                f"large. Lower {argument('fine_tune_learning_rate')}, which is "
+                f"{settings.learning_rate:g}."
+            )
         step = Step(number, tuned.head(), loss, share, None, logits, logits[:0])
         is_last = number + 1 == settings.how_many_training_steps
         if is_last or number % settings.eval_step_interval == 0:

@@ -231,13 +231,20 @@ class TunedTail(contextlib.AbstractContextManager["TunedTail"]):
     def _lay_out_updates(self, loss: Any, where: str) -> None:
         """Put gradients and the optimizer into the graph."""
         reads = [variable.read for variable in self._variables.values()]
+        start = next(iter(self._tail.entrances.values()))
+        cannot = f"{argument('fine_tune_from')}={start!r}: {where} cannot be trained from there"
         try:
             gradients = tf.compat.v1.gradients(loss, reads)
         except LookupError as error:
             raise InputError(
-                f"{argument('fine_tune_from')}={next(iter(self._tail.entrances.values()))!r}: "
-                f"{where} cannot be trained from there: {error}"
+                f"{cannot}, as TensorFlow has no gradient of an operation after it: {error}. "
+                "Choose a tensor after that."
             ) from error
+        if all(one is None for one in gradients[: len(self._tail.trained)]):
+            raise InputError(
+                f"{cannot}, as an operation on the way to {self._tail.end!r} has no gradient. "
+                "Choose a tensor after that."
+            )
         rate, is_adam = self._settings.rate, self._settings.fine_tune_optimizer == ADAM
         self._powers = [tf.compat.v1.placeholder(tf.float32, []) for _ in range(2)]
         self._slots: dict[str, _Variable] = {}

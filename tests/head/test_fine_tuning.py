@@ -9,29 +9,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from retrain_tools.errors import InputError
-from retrain_tools.features.fill import CacheOptions
-from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.head.dataset import Dataset
-from retrain_tools.head.fine_tuning import (
-    TuningData,
-    check_batches,
-    fine_tune,
-    schedule,
-    tail_of,
-    tuned_graph,
-)
-from retrain_tools.head.tail_features import fetch_tail_features
-from retrain_tools.head.training import Head, Sampler, TrainingSettings
-from retrain_tools.head.tuned_tail import FineTuning, TunedTail
-from retrain_tools.images.folders import find_images, images_by_label
-from retrain_tools.images.splits import SPLITS, split_images
+from retrain_tools.head.training import Head
+from retrain_tools.head.tuned_tail import FineTuning
 from tests.opening import load_graph
 
 from .conftest import make_head
 from .graphs import DEPTH, read_graph, run
 from .photos import write_photos
 from .tail_graphs import BOTTLENECK, CUT, folded, opened, two_layers, values_in
+from .tuning import batches_of, maps_of_source, prepared, tuned
 
 DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
 STEPS = 20
@@ -105,60 +91,6 @@ def loop_by_hand(
     return {name: variable.numpy() for name, variable in values.items()}
 
 
-def prepared(
-    frozen: FrozenGraph, photos: Path, place: Path, settings: FineTuning, split=(20, 20, "path")
-) -> TuningData:
-    """The photos as a dataset without bottlenecks, and what enters the tail for each of them."""
-    splits = split_images(images_by_label(find_images(str(photos))), *split)
-    images = [image for parts in splits.values() for name in SPLITS for image in parts[name]]
-    row_of = {image: row for row, image in enumerate(images)}
-    rows = {
-        name: [np.array([row_of[i] for i in parts[name]], np.int64) for parts in splits.values()]
-        for name in SPLITS
-    }
-    classes = np.zeros(len(images), np.int64)
-    for name in SPLITS:
-        for number, of_class in enumerate(rows[name]):
-            classes[of_class] = number
-    vectors = np.zeros((len(images), 1), np.float32)
-    dataset = Dataset(list(splits), images, vectors, classes, rows)
-    tensors = list(tail_of(frozen, settings).entrances.values())
-    cache = CacheOptions(str(place))
-    features = fetch_tail_features(frozen, tensors, [i.path for i in images], cache)
-    return TuningData(dataset, features)
-
-
-def batches_of(
-    data: TuningData, settings: FineTuning, seed: int, values: Callable[[str], np.ndarray]
-) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The batches that are drawn, with maps that the source's own graph gives for each image.
-
-    Only the first and last steps are evaluated then, so that nothing else is drawn in between.
-    """
-    rng = np.random.default_rng(seed)
-    sampler = Sampler(data.dataset.rows["training"])
-    made = []
-    for _ in range(settings.fine_tune_steps):
-        rows = sampler.draw(rng, settings.fine_tune_batch_size)
-        maps = np.concatenate([values(data.dataset.images[row].path) for row in rows])
-        made.append((maps, data.dataset.classes[rows]))
-    return made
-
-
-def tuned(
-    frozen: FrozenGraph, data: TuningData, settings: FineTuning, head: Head, seed: int
-) -> tuple[dict[str, np.ndarray], FrozenGraph, Head]:
-    tail = tail_of(frozen, settings)
-    with TunedTail(tail, head, settings, "avg", str(frozen.path)) as open_tail:
-        check_batches(open_tail, data)
-        # Without validation images, nothing is drawn but training batches.
-        plan = schedule(settings, TrainingSettings(validation_batch_size=-1))
-        fine_tune(open_tail, data, plan, np.random.default_rng(seed), lambda step: None)
-        ending = open_tail.head()
-        values = open_tail.trained() | {"head": ending.weights, "biases": ending.biases}
-        return values, tuned_graph(frozen, tail, open_tail), ending
-
-
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory):
     return write_photos(tmp_path_factory.mktemp("tuning") / "photos")
@@ -167,10 +99,6 @@ def photos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     return opened(tmp_path_factory.mktemp("small"))
-
-
-def maps_of_source(graph_def, tensor: str) -> Callable[[str], np.ndarray]:
-    return lambda path: run(graph_def, tensor, {"DecodeJpeg/contents:0": Path(path).read_bytes()})
 
 
 @pytest.mark.parametrize(("optimizer", "rate"), [("adam", 0.002), ("sgd", 0.05)])
@@ -271,28 +199,3 @@ def test_features_are_kept_and_found_again(small, photos, tmp_path):
     for tensor, values in zip(("second/relu:0", "beside/relu:0"), data.features([5]), strict=True):
         wanted = maps_of_source(two_layers(), tensor)(image)
         np.testing.assert_allclose(values, wanted, rtol=1e-5, atol=1e-5)
-
-
-WRONG = [
-    ({"fine_tune_steps": 0}, "fine_tune_steps=0 must be at least 1."),
-    ({"fine_tune_batch_size": -1}, "fine_tune_batch_size=-1 must be at least 1."),
-    ({"fine_tune_learning_rate": 0.0}, "fine_tune_learning_rate=0.0 must be a number above 0."),
-    (
-        {"fine_tune_momentum": 1.0},
-        "fine_tune_momentum=1.0 must be at least 0 and below 1.",
-    ),
-    ({"fine_tune_optimizer": "rmsprop"}, "fine_tune_optimizer=rmsprop must be adam or sgd."),
-]
-
-
-@pytest.mark.parametrize(("given", "message"), WRONG)
-def test_wrong_settings_are_refused(given, message):
-    with pytest.raises(InputError) as caught:
-        FineTuning(CUT, **given)
-    assert str(caught.value) == message
-
-
-def test_the_learning_rate_goes_with_the_optimizer():
-    assert FineTuning(CUT).rate == 1e-4
-    assert FineTuning(CUT, fine_tune_optimizer="sgd").rate == 1e-3
-    assert FineTuning(CUT, fine_tune_learning_rate=0.5).rate == 0.5

@@ -149,6 +149,16 @@ def test_a_feature_map_is_pooled_as_without_fine_tuning(home, run_script, poolin
             assert given == wrong.get(path, label)
 
 
+def test_no_validation_and_no_test_are_left_out(home, run_script):
+    none = ("--validation_percentage=0", "--testing_percentage=0", "--output_dir=neither")
+    done = run_script(SCRIPT, "--graph=graph.pb", *SHORT, *TUNED, *none, cwd=home)
+    assert done.status == 0, done.err
+    assert "test accuracy" not in done.err
+    curves = json.loads((home / "neither" / "metrics.json").read_text())["fine_tuning"]
+    assert curves["test_of_head_alone"]["accuracy"] is None
+    assert {one["validation_accuracy"] for one in curves["evaluations"]} == {None}
+
+
 WRONG = [
     (
         ["--fine_tune_from=first"],
