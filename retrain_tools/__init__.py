@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from retrain_tools.engine.settings import RunSettings as RunSettings
     from retrain_tools.errors import InputError as InputError
     from retrain_tools.features.read_features import read_features as read_features
+    from retrain_tools.head.tuned_tail import FineTuning as FineTuning
     from retrain_tools.safety.scanning import scan as scan
     from retrain_tools.sources.model import Model as Model
 
@@ -47,6 +48,7 @@ _PLACES = {
     "load": "retrain_tools.sources.open",
     "read_features": "retrain_tools.features.read_features",
     "scan": "retrain_tools.safety.scanning",
+    "FineTuning": "retrain_tools.head.tuned_tail",
     "InputError": "retrain_tools.errors",
     "Model": "retrain_tools.sources.model",
     "RunSettings": "retrain_tools.engine.settings",

@@ -27,6 +27,7 @@ from retrain_tools.head.labels import labels_of
 from retrain_tools.head.retraining import RetrainResult, retrain_on
 from retrain_tools.head.settings import find_classes, settings_in
 from retrain_tools.head.training import TrainingSettings
+from retrain_tools.head.tuned_tail import FineTuning
 from retrain_tools.images.decode import ImageLike, named_images
 from retrain_tools.images.folders import expand_folders
 from retrain_tools.sources.freezing.write import write_frozen
@@ -166,6 +167,8 @@ def retrain(
     seed: int = 0,
     keep_folder_names: bool = False,
     pooling: str = "avg",
+    fine_tuning: FineTuning | None = None,
+    resume: bool = False,
     running: RunSettings = DEFAULTS,
 ) -> RetrainResult:
     """Train a new last layer on folders of images, as the script `retrain` does.
@@ -183,6 +186,8 @@ def retrain(
         keep_folder_names: take folder names as labels as they are, not in lower case.
         pooling: `avg`, `max`, or `flatten` or `none` for all values: how a feature map becomes a
             vector.
+        fine_tuning: of the layers after a tensor, once the last one is trained; None for none.
+        resume: go on from OUTPUT_DIR/checkpoint.npz, which a training that was stopped left.
         running: how the graph is run.
 
     Returns:
@@ -190,7 +195,8 @@ def retrain(
         `misclassified`, and `output_graph`, the file to `load` for labelling.
 
     Raises:
-        InputError: there are no two classes, or a result cannot be written.
+        InputError: there are no two classes, a result cannot be written, or the layers cannot be
+            trained.
 
     Example:
         >>> import retrain_tools as rt
@@ -207,6 +213,8 @@ def retrain(
         testing_percentage=testing_percentage,
         validation_percentage=validation_percentage,
         keep_folder_names=keep_folder_names,
+        fine_tuning=fine_tuning,
+        resume=resume,
     )
     return retrain_on(model.frozen(), settings, find_classes(settings))
 

@@ -30,6 +30,7 @@ from retrain_tools.head.retraining import RetrainResult, retrain_on, retrain_on_
 from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes, settings_in
 from retrain_tools.head.summaries import TAGS_OF_HUB, TAGS_OF_TENSORFLOW
 from retrain_tools.head.training import TrainingSettings
+from retrain_tools.head.tuned_tail import ADAM, OPTIMIZERS, FineTuning
 from retrain_tools.images.distort import Distortions
 from retrain_tools.sources.hub_handles import find_module
 
@@ -57,6 +58,10 @@ _STRINGS = {
     "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
     "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
+    "fine_tune_from": (
+        None,
+        "Tensor after which the layers are trained too, once the head is. Default: none are.",
+    ),
     "bottleneck_suffix": (None, "Naming of cache files: IMAGE<suffix>.txt. Default: as found."),
 }
 _INTEGERS = {
@@ -71,6 +76,8 @@ _INTEGERS = {
     "random_crop": (0, "Margin to crop training images from, in percent; slow."),
     "random_scale": (0, "How much to enlarge training images at most, in percent; slow."),
     "random_brightness": (0, "How far to change their brightness, in percent; slow."),
+    "fine_tune_steps": (300, "Steps of training with these layers."),
+    "fine_tune_batch_size": (32, "Images per such step."),
     "seed": (0, "Seed of everything random; the same seed gives the same result."),
 }
 _BOOLEANS = {
@@ -78,6 +85,7 @@ _BOOLEANS = {
     "print_misclassified_test_images": (False, "List the test images that got a wrong label."),
     "keep_folder_names": (False, "Use folder names as labels as they are, not in lower case."),
     "encoded_input": (True, "Let the output graph of a pixel graph take JPEG files too."),
+    "resume": (False, "Go on from the last checkpoint, if a training was stopped."),
     "trust_cache": (False, "Take another program's bottlenecks without checking a few of them."),
 }
 graph_flags.define_graph_flags()
@@ -93,6 +101,16 @@ for _name, (_number, _help) in _INTEGERS.items():
 for _name, (_is_on, _help) in _BOOLEANS.items():
     flags.DEFINE_boolean(_name, _is_on, _help)
 flags.DEFINE_float("learning_rate", 0.01, "Step size of gradient descent.")
+flags.DEFINE_enum("fine_tune_optimizer", ADAM, OPTIMIZERS, "How these layers are trained.")
+flags.DEFINE_float(
+    "fine_tune_learning_rate", None, "Their step size. Default: 1e-4 with adam, 1e-3 with sgd."
+)
+flags.DEFINE_float("fine_tune_momentum", 0.9, "Momentum of sgd there; 0 for none.")
+flags.DEFINE_float(
+    "checkpoint_minutes",
+    10.0,
+    "Minutes between checkpoints, checkpoint.npz in OUTPUT_DIR, for --resume; 0 for none.",
+)
 flags.DEFINE_enum(
     "pooling",
     "avg",
@@ -180,6 +198,7 @@ def _settings(naming: str, **more: Any) -> RetrainSettings:
     }
     given = fields(RetrainSettings) | {
         "training": TrainingSettings(**fields(TrainingSettings)),
+        "fine_tuning": FineTuning(**fields(FineTuning)) if FLAGS.fine_tune_from else None,
         "distortions": Distortions(**fields(Distortions)),
         "cache": CacheOptions(**cache),
         "tags": TAGS_OF_HUB if FLAGS.tfhub_module else TAGS_OF_TENSORFLOW,

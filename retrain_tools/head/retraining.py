@@ -17,10 +17,13 @@ from retrain_tools.features.outcome import Outcome
 from retrain_tools.features.read_cache import ByNaming
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.graphdef.tail import Tail
 from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.bottlenecks_alone import read_dataset
+from retrain_tools.head.checkpoints import HEAD, Checkpoint, Checkpoints, dependencies
 from retrain_tools.head.dataset import Dataset, make_dataset
 from retrain_tools.head.evaluation import Evaluation, evaluate
+from retrain_tools.head.fine_tuning import tail_of, tell_of_tuning, tune_layers
 from retrain_tools.head.following import describe, follow
 from retrain_tools.head.results import figures_of, light_output_graph, output_graph, write_results
 from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes
@@ -69,17 +72,22 @@ def retrain_on(
 ) -> RetrainResult:
     """Cache bottlenecks, train a new last layer on them, test it, and write every result.
 
-    Nothing but bottlenecks, curves and intermediate graphs is written before the test is done. The
-    splits are what `find_classes` found; None lets it find them.
+    With `settings.fine_tuning`, the layers before it are then trained with it. Nothing but
+    bottlenecks and what else is computed of images, curves, checkpoints and intermediate graphs is
+    written before the test is done. The splits are what `find_classes` found; None lets it find
+    them.
 
     Raises:
-        InputError: see `make_dataset`, `DistortedImages`, `retrained_graph`, `write_saved_model`.
+        InputError: see `make_dataset`, `DistortedImages`, `retrained_graph`, `write_saved_model`,
+            `Checkpoints` and, with fine-tuning, `tail_of` and `tune_layers`.
     """
     splits = find_classes(settings) if splits is None else splits
     _check_export(frozen, settings)
     distorted = DistortedImages(frozen, settings.distortions, settings.cache)
+    tuning = settings.fine_tuning
+    tail = None if tuning is None else tail_of(frozen, tuning)
     dataset, report = make_dataset(frozen, splits, settings.split, settings.cache)
-    return _train_and_write(frozen, settings, dataset, report, report.identity, distorted)
+    return _train_and_write(frozen, settings, dataset, report, report.identity, distorted, tail)
 
 
 def retrain_on_bottlenecks(
@@ -113,12 +121,58 @@ def _train_and_write(
     report: Outcome,
     identity: Identity | None,
     distorted: DistortedImages | None = None,
+    tail: Tail | None = None,
 ) -> RetrainResult:
     for line in describe(dataset):
         log.info(line)
     log.info("bottlenecks: %s", report.closing_line(settings.cache.bottleneck_dir))
     rng = np.random.default_rng(settings.training.seed)
+    checkpoints = Checkpoints(settings, dependencies(settings, dataset, identity))
+    head, curves = _train_head(frozen, settings, dataset, rng, checkpoints, distorted)
+    tuned = None
+    if frozen is not None and tail is not None:
+        tuned = tune_layers(frozen, tail, settings, dataset, head, rng, checkpoints, curves)
+    rows = sample_rows(rng, dataset.rows["testing"], settings.test_batch_size)
+    test = alone = evaluate(head, *dataset.batch(rows))
+    if tuned is not None:
+        frozen, head = tuned.frozen, tuned.head
+        test = evaluate(head, *tuned.dataset.batch(rows))
+        curves["fine_tuning"] = tuned.curves | {"test_of_head_alone": alone.as_dict(dataset.labels)}
+        tell_of_tuning(alone, test)
+    wrong = {
+        dataset.images[row].path: dataset.labels[given]
+        for row, given in zip(rows, test.predicted, strict=True)
+        if dataset.classes[row] != given
+    }
+    figures = figures_of(frozen, settings, dataset, report, identity, test)
+    figures |= curves
+    figures["misclassified"] = [{"image": path, "given": given} for path, given in wrong.items()]
+    written = write_results(frozen, settings, head, dataset, figures)
+    checkpoints.remove()
+    mistakes = list(wrong.items())
+    graph = settings.output_graph
+    return RetrainResult(head, dataset.labels, test, mistakes, report, figures, graph, written)
+
+
+def _train_head(
+    frozen: FrozenGraph | None,
+    settings: RetrainSettings,
+    dataset: Dataset,
+    rng: np.random.Generator,
+    checkpoints: Checkpoints,
+    distorted: DistortedImages | None,
+) -> tuple[Head, dict[str, Any]]:
+    """Train the head, or go on with it, and tell of it; return it and its curves."""
     curves: dict[str, Any] = {"steps": {"accuracy": [], "cross_entropy": []}, "evaluations": []}
+    start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
+    first = 0
+    if found := checkpoints.found:
+        rng.bit_generator.state = found.random
+        curves = {name: found.curves[name] for name in curves}
+        start = Head(found.arrays["weights"], found.arrays["biases"])
+        first = found.steps
+        if found.part != HEAD:
+            return start, curves
     shown = None if frozen is None else light_output_graph(frozen, settings, dataset)
     with (
         SummaryWriter(settings.summaries_dir, settings.tags, shown) as summaries,
@@ -131,32 +185,23 @@ def _train_and_write(
             tell(step)
             if frozen is not None:
                 _write_intermediate(frozen, settings, step, dataset.labels)
+            if checkpoints.is_due:
+                arrays = {"weights": step.head.weights, "biases": step.head.biases}
+                state = rng.bit_generator.state
+                checkpoints.write(Checkpoint(HEAD, step.number + 1, state, curves, arrays))
 
-        head = _train(settings, dataset, distorted, rng, on_step)
-    rows = sample_rows(rng, dataset.rows["testing"], settings.test_batch_size)
-    test = evaluate(head, *dataset.batch(rows))
-    wrong = {
-        dataset.images[row].path: dataset.labels[given]
-        for row, given in zip(rows, test.predicted, strict=True)
-        if dataset.classes[row] != given
-    }
-    figures = figures_of(frozen, settings, dataset, report, identity, test)
-    figures |= curves
-    figures["misclassified"] = [{"image": path, "given": given} for path, given in wrong.items()]
-    written = write_results(frozen, settings, head, dataset, figures)
-    mistakes = list(wrong.items())
-    graph = settings.output_graph
-    return RetrainResult(head, dataset.labels, test, mistakes, report, figures, graph, written)
+        training_batch, validation_batch = _batches(settings, dataset, distorted, rng)
+        head = train(start, settings.training, training_batch, validation_batch, on_step, first)
+    return head, curves
 
 
-def _train(
+def _batches(
     settings: RetrainSettings,
     dataset: Dataset,
     distorted: DistortedImages | None,
     rng: np.random.Generator,
-    on_step: Callable[[Step], None],
-) -> Head:
-    """Train on the cached bottlenecks, or on those of distorted images where these are wanted."""
+) -> tuple[Callable[[], Batch], Callable[[], Batch]]:
+    """Return what draws batches for training, of distorted images if wanted, and for validation."""
     size = settings.training.train_batch_size
     if distorted is not None and settings.distortions.any:
         of_images, sampler = distorted.bottlenecks, Sampler(dataset.rows["training"])
@@ -169,9 +214,7 @@ def _train(
     else:
         training_batch = dataset.batches(rng, "training", size)
     count = settings.training.validation_batch_size
-    validation_batch = dataset.batches(rng, "validation", count)
-    start = initial_head(rng, dataset.vectors.shape[1], len(dataset.labels))
-    return train(start, settings.training, training_batch, validation_batch, on_step)
+    return training_batch, dataset.batches(rng, "validation", count)
 
 
 def _write_intermediate(

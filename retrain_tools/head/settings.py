@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from retrain_tools.features.fill import CacheOptions, check_options
 from retrain_tools.features.read_cache import ByNaming, find_bottlenecks
 from retrain_tools.head.summaries import TAGS_OF_TENSORFLOW, Tags
 from retrain_tools.head.training import TrainingSettings, check_batch_size
+from retrain_tools.head.tuned_tail import FineTuning
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
 from retrain_tools.images.splits import Splits, check_percentages, split_images
@@ -49,6 +51,9 @@ class RetrainSettings:
         intermediate_store_frequency: steps between these; 0 for none.
         checkpoint_path: prefix of a checkpoint of the head; None for none.
         tflite_output_file: file for the retrained graph as TensorFlow Lite; None for none.
+        fine_tuning: of the last layers, after the head was trained; None for none.
+        checkpoint_minutes: between checkpoints of the training, see `checkpoint`; 0 for none.
+        resume: go on from there, if a training was stopped.
     """
 
     image_dir: str
@@ -71,10 +76,18 @@ class RetrainSettings:
     intermediate_store_frequency: int = 0
     checkpoint_path: str | None = None
     tflite_output_file: str | None = None
+    fine_tuning: FineTuning | None = None
+    checkpoint_minutes: float = 10.0
+    resume: bool = False
     tags: Tags = TAGS_OF_TENSORFLOW
 
     def __post_init__(self) -> None:
         check_batch_size("test_batch_size", self.test_batch_size)
+        if not 0 <= self.checkpoint_minutes < math.inf:
+            raise InputError(
+                f"{argument('checkpoint_minutes')}={self.checkpoint_minutes} must be a number of "
+                "minutes; 0 writes no checkpoints."
+            )
 
     @property
     def split(self) -> tuple[int, int, str]:
@@ -85,6 +98,11 @@ class RetrainSettings:
     def splits(self) -> str:
         """The file that says which image is in which split."""
         return str(Path(self.metrics).with_name("splits.csv"))
+
+    @property
+    def checkpoint(self) -> str:
+        """The file that a stopped training goes on from; it is gone when the results are there."""
+        return str(Path(self.metrics).with_name("checkpoint.npz"))
 
     @property
     def head(self) -> str:
@@ -112,10 +130,15 @@ def find_classes(settings: RetrainSettings) -> Splits:
     """Return the images of each class and split, once all is checked that needs no graph.
 
     Raises:
-        InputError: see `find_images`, `images_by_label` and `split_images`; or a result cannot go
-            where it should.
+        InputError: see `find_images`, `images_by_label` and `split_images`; a result cannot go
+            where it should; or images are to be distorted for fine-tuning.
     """
     check_percentages(settings.testing_percentage, settings.validation_percentage)
+    if settings.fine_tuning is not None and settings.distortions.any:
+        raise InputError(
+            f"{argument('fine_tune_from')} takes what the first layers give for each image, which "
+            "is computed once, so images cannot be distorted; leave out one of the two."
+        )
     images = find_images(settings.image_dir)
     by_label = images_by_label(images, settings.keep_folder_names)
     check_outputs(settings)
@@ -135,6 +158,11 @@ def find_cached(settings: RetrainSettings, with_graph: bool) -> ByNaming:
     check_percentages(settings.testing_percentage, settings.validation_percentage)
     if settings.distortions.any:
         raise InputError(f"Only images are distorted; name them with {argument('image_dir')}.")
+    if settings.fine_tuning is not None:
+        raise InputError(
+            f"{argument('fine_tune_from')} runs images through layers that bottlenecks come after; "
+            f"name them with {argument('image_dir')}."
+        )
     if settings.split_key != "basename":
         raise InputError(
             f"{argument('split_key')}={settings.split_key} takes the paths of images, which their "

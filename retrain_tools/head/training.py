@@ -192,8 +192,9 @@ def train(
     training_batch: Callable[[], Batch],
     validation_batch: Callable[[], Batch],
     on_step: Callable[[Step], None],
+    first: int = 0,
 ) -> Head:
-    """Train and return the head after the last step.
+    """Train, from step `first` on, and return the head after the last step.
 
     Mean softmax cross entropy, constant learning rate, no momentum. Every `eval_step_interval`
     steps and after the last one, the step's own batch and one validation batch, which may be empty,
@@ -201,7 +202,7 @@ def train(
     """
     # Held with a class's weights side by side: so OpenBLAS is a quarter faster at the gradient.
     head = Head(start.weights.T.copy().T, start.biases.copy())
-    for number in range(settings.how_many_training_steps):
+    for number in range(first, settings.how_many_training_steps):
         batch = training_batch()
         step = _step(number, head, batch, settings.learning_rate)
         is_last = number + 1 == settings.how_many_training_steps
