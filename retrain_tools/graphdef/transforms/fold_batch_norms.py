@@ -165,12 +165,16 @@ def _put_last(
     bias = unique_name(f"{name}/bias", nodes)
     nodes[bias] = result.node.add(name=bias)
     _set_weight(nodes[bias], offset, weights)
-    last.CopyFrom(new_node(name, "BiasAdd", [layer.name, bias], T=FLOAT32))
+    biased = new_node(name, "BiasAdd", [layer.name, bias], T=FLOAT32)
+    biased.device = last.device
+    last.CopyFrom(biased)
 
 
 def _set_weight(node: Any, value: npt.NDArray[Any], weights: Weights) -> None:
     weights[node.name] = value.astype(np.float32)
-    node.CopyFrom(stand_in(node.name, weights[node.name]))
+    made = stand_in(node.name, weights[node.name])
+    made.device = node.device
+    node.CopyFrom(made)
 
 
 def _kernel(

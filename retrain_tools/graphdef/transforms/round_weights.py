@@ -65,7 +65,8 @@ def round_weights(
         if node.op == "Const" and attribute(node, "dtype").type == FLOAT32:
             value = constant_value(nodes, node.name)
             if value is not None and value.size >= _FEWEST_ELEMENTS:
-                node.CopyFrom(new_constant(node.name, _rounded(value, num_steps)))
+                rounded = new_constant(node.name, _rounded(value, num_steps))
+                node.attr["value"].CopyFrom(rounded.attr["value"])
     return result, {name: _rounded(value, num_steps) for name, value in weights.items()}
 
 
