@@ -110,3 +110,36 @@ def test_a_saved_model_takes_the_labels_beside_the_graph(
     assert done.err.endswith(told)
     done = run_script("retrain_tools.label_image", "--graph=serving/1", "photos/1.png", cwd=folder)
     assert (done.status, done.err) == (0, "")
+
+
+# In a process of its own: without packages, as on a machine where they were never installed.
+WITHOUT = """
+import sys
+for name in sys.argv.pop(1).split(","):
+    sys.modules[name] = None
+import importlib
+importlib.import_module("retrain_tools.export_graph").script()
+"""
+
+
+@pytest.mark.parametrize("package", ["onnx", "onnxruntime"])
+def test_a_missing_package_is_told_before_a_graph_is_opened(package: str, tmp_path: Path) -> None:
+    if package == "onnxruntime":
+        pytest.importorskip("onnx", reason="the extra onnx is not installed")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, package, "--graph=no.pb", "--to=onnx", "--output=g.onnx"],
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    told = f"error: An export to ONNX needs {package}: pip install {package}\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
+def test_a_graph_that_fails_on_images_is_told(run_script: RunScript, folder: Path) -> None:
+    from retrain_tools.quiet_tensorflow import tf
+
+    network(
+        folder, lambda x: tf.debugging.check_numerics(tf.math.log(x * 0.0) * 0.0, "is no number")
+    )
+    done = run_script(SCRIPT, "--graph=toy.pb", "--to=graphdef", "--output=o.pb", cwd=folder)
+    assert done.status == 2
+    assert re.search(r"error: toy\.pb cannot be run: is no number : Tensor had NaN", done.err)

@@ -100,6 +100,17 @@ def test_a_saved_model(run_script: RunScript, saved_model_1: Written, place: Pat
     assert close(found, saved_model_1.results[OUTPUT])
 
 
+def test_a_saved_model_without_its_variables(
+    run_script: RunScript, saved_model_1: Written, place: Path
+) -> None:
+    shutil.copytree(saved_model_1.path, place / "m")
+    shutil.rmtree(place / "m" / "variables")
+    arguments = ["--input_saved_model_dir=m", f"--output_node_names={OUTPUT}"]
+    done = run_script(SCRIPT, *arguments, "--output_graph=f.pb", cwd=place)
+    assert done.status == 2
+    assert done.err.startswith("error: m cannot be frozen: its variables are missing (")
+
+
 MISTAKES = {
     "no checkpoint": (
         ["--input_graph=unfrozen.pb"],

@@ -20,7 +20,7 @@ from retrain_tools.features.fill import CacheOptions
 from retrain_tools.head.dataset import make_dataset
 from retrain_tools.head.evaluation import evaluate
 from retrain_tools.head.retraining import retrain_on as retrain
-from retrain_tools.head.settings import RetrainSettings
+from retrain_tools.head.settings import RetrainSettings, check_outputs
 from retrain_tools.head.training import TrainingSettings, initial_head, sample_rows, train
 from retrain_tools.images.distort import Distortions
 from retrain_tools.images.folders import find_images, images_by_label
@@ -174,6 +174,13 @@ def test_the_graph_is_written_as_tensorflow_lite_if_a_file_is_named(old, photos)
     given = interpreter.get_signature_runner()(pixels=fed)["scores"]
     graph = read_graph(settings.output_graph)
     np.testing.assert_allclose(given, run(graph, "final_result:0", {"Mul:0": fed}), atol=1e-4)
+
+
+def test_tensorflow_lite_takes_a_graph(photos):
+    settings = settings_for(photos, tflite_output_file="g.tflite")
+    message = "tflite_output_file takes a graph; name it with graph."
+    with pytest.raises(InputError, match=re.escape(message)):
+        check_outputs(settings, with_graph=False)
 
 
 REFUSED = [

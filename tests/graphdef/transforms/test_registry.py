@@ -190,9 +190,10 @@ def test_what_recipes_leave_of_a_graph(case: str, recipe: str) -> None:
     assert "CheckNumerics" not in {node.op for node in made.graph_def.node}
 
 
-def test_the_recipe_for_deployment_on_the_graph_of_2015() -> None:
+@pytest.mark.parametrize("entry", ["Mul", "DecodeJpeg/contents"])
+def test_the_recipe_for_deployment_on_the_graph_of_2015(entry: str) -> None:
     graph_def = read_graph_def(real(NEAR_REAL)).proto
-    made = transformed(graph_def, registry.RECIPES["deploy"].text, ["Mul"], ["pool_3"])
+    made = transformed(graph_def, registry.RECIPES["deploy"].text, [entry], ["pool_3"])
     assert len(made.graph_def.node) < 500
     pixels = np.random.default_rng(0).uniform(-1, 1, (1, 299, 299, 3)).astype(np.float32)
     [before], [after] = (
