@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from retrain_tools.api import (
-        export_graph as export_graph,
         fetch as fetch,
         freeze as freeze,
         label as label,
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
         read_bottlenecks as read_bottlenecks,
         retrain as retrain,
         run as run,
-        to_keras as to_keras,
-        transform_graph as transform_graph,
     )
     from retrain_tools.comparing.comparison import compare as compare
     from retrain_tools.engine.settings import RunSettings as RunSettings
@@ -35,15 +32,19 @@ if TYPE_CHECKING:
     from retrain_tools.head.tuned_tail import FineTuning as FineTuning
     from retrain_tools.safety.scanning import scan as scan
     from retrain_tools.sources.model import Model as Model
+    from retrain_tools.surgery import (
+        export_graph as export_graph,
+        to_keras as to_keras,
+        transform_graph as transform_graph,
+    )
 
 __version__ = "0.1.0"
 
 _PLACES = {
-    **dict.fromkeys(("export_graph", "to_keras"), "retrain_tools.api"),
     **dict.fromkeys(
-        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run", "transform_graph"),
-        "retrain_tools.api",
+        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
     ),
+    **dict.fromkeys(("export_graph", "to_keras", "transform_graph"), "retrain_tools.surgery"),
     "compare": "retrain_tools.comparing.comparison",
     "load": "retrain_tools.sources.open",
     "read_features": "retrain_tools.features.read_features",

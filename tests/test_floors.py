@@ -38,6 +38,7 @@ FLOORS = (
         "scan",
         "demo",
         "api",
+        "surgery",
         "__init__",
         "__main__",
     ),

@@ -235,7 +235,7 @@ def tune_layers(
     pooling, where = settings.cache.pooling, str(frozen.path)
     folder = str(Path(settings.summaries_dir) / "fine_tuning")
     with (
-        TunedTail(tail, head, fine, pooling, where) as tuned,
+        TunedTail(tail, head, fine, pooling, where, frozen.allow_unsafe_graph) as tuned,
         SummaryWriter(folder, settings.tags) as summaries,
     ):
         check_batches(tuned, data)

@@ -108,7 +108,13 @@ class TunedTail(contextlib.AbstractContextManager["TunedTail"]):
     """
 
     def __init__(
-        self, tail: Tail, head: Head, settings: FineTuning, pooling: str, where: str
+        self,
+        tail: Tail,
+        head: Head,
+        settings: FineTuning,
+        pooling: str,
+        where: str,
+        allow_unsafe_graph: bool = False,
     ) -> None:
         """Open a tail and a head, where they are trained from; neither is changed.
 
@@ -119,6 +125,7 @@ class TunedTail(contextlib.AbstractContextManager["TunedTail"]):
             InputError: TensorFlow does not accept the tail, or cannot train it.
         """
         self.batch_size, self._settings = settings.fine_tune_batch_size, settings
+        self._allowed = allow_unsafe_graph
         self._tail, self._light = tail, copy_nodes(tail.light, lambda _: True)
         shape = {tensor.name: tensor.shape for tensor in list_tensors(self._light)}[tail.end]
         self._depth = len(head.weights)
@@ -213,7 +220,8 @@ class TunedTail(contextlib.AbstractContextManager["TunedTail"]):
         """Put the tail into the graph, on tensors; return the tensor of its vectors."""
         reads = {name: self._variables[name].read for name in self._tail.trained}
         entering = dict(zip(self._tail.entrances, features, strict=True))
-        [vectors] = import_light(self._light, reads | self._fixed | entering, [self._vector])
+        tensors, allowed = reads | self._fixed | entering, self._allowed
+        [vectors] = import_light(self._light, tensors, [self._vector], allow_unsafe_graph=allowed)
         return tf.reshape(vectors, [-1, self._depth])
 
     def _lay_out_batch(self) -> Any:
