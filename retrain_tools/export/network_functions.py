@@ -8,9 +8,11 @@ from typing import Any
 
 from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.plan import plan_body
+from retrain_tools.graphdef.build import new_node
 from retrain_tools.graphdef.image_side import image_side
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.graphdef.weights import Weights
 from retrain_tools.quiet_tensorflow import tf
 
 _HELD_AS_VARIABLE = 1 << 16  # bytes
@@ -22,6 +24,23 @@ def output_keys(frozen: FrozenGraph, tensors: Sequence[str]) -> dict[str, str]:
     known = {frozen.spec.bottleneck: "bottleneck", frozen.spec.final: "scores"}
     keys = (known.get(name) or _NOT_IN_KEYS.sub("_", node_name(name)) for name in tensors)
     return dict(zip(keys, tensors, strict=True))
+
+
+def exported_body(frozen: FrozenGraph, tensors: Sequence[str]) -> tuple[Any, Weights]:
+    """Return the light graph from prepared pixels to tensors as an export has it, and its weights.
+
+    It is `plan_body`'s, of today's GraphDef version. A placeholder with a default, as the one of a
+    retrained graph that can be fed bottlenecks, only passes its default on.
+
+    Raises:
+        InputError: a tensor is not computed from images.
+    """
+    light, weights = plan_body(frozen.graph_def, frozen.spec, tensors)
+    for node in light.node:
+        if node.op == "PlaceholderWithDefault":
+            node.CopyFrom(new_node(node.name, "Identity", node.input, T=node.attr["dtype"].type))
+    light.versions.producer = tf.version.GRAPH_DEF_VERSION
+    return light, weights
 
 
 class NetworkFunctions:
@@ -45,9 +64,8 @@ class NetworkFunctions:
         self._module, self._spec, self._outputs = module, frozen.spec, dict(outputs)
         self._allowed = frozen.allow_unsafe_graph
         self._side = image_side(frozen.graph_def, frozen.spec)
-        self.body, weights = plan_body(frozen.graph_def, frozen.spec, list(outputs.values()))
-        for graph_def in (self._side.graph_def, self.body):
-            graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
+        self._side.graph_def.versions.producer = tf.version.GRAPH_DEF_VERSION
+        self.body, weights = exported_body(frozen, list(outputs.values()))
         # A variable takes TensorFlow some milliseconds, however small it is.
         large = {n: array for n, array in weights.items() if array.nbytes >= _HELD_AS_VARIABLE}
         module.weights = {n: tf.Variable(w, trainable=False, name=n) for n, w in large.items()}

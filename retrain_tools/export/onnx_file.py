@@ -12,11 +12,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from retrain_tools import files
-from retrain_tools.engine.plan import plan_body
 from retrain_tools.errors import InputError
 from retrain_tools.export.comparing_with_source import Sample
 from retrain_tools.export.exported import ExportOptions
-from retrain_tools.export.network_functions import output_keys
+from retrain_tools.export.network_functions import exported_body, output_keys
 from retrain_tools.export.pixel_scaling import scaling_text
 from retrain_tools.extras import import_extra
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -47,9 +46,7 @@ def write(
     import_tensorflow()
     onnx = import_extra("onnx", _PURPOSE)
     keys = output_keys(frozen, tensors)
-    light, weights = plan_body(frozen.graph_def, frozen.spec, tensors)
-    light.versions.producer = tf.version.GRAPH_DEF_VERSION
-    data = whole_graph(light, weights).SerializeToString()
+    data = whole_graph(*exported_body(frozen, tensors)).SerializeToString()
     with stderr_held_back(), _quiet("tf2onnx"):
         tf2onnx = import_extra("tf2onnx", _PURPOSE)
         converter = import_extra("tf2onnx.convert", _PURPOSE)

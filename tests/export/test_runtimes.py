@@ -14,7 +14,15 @@ from retrain_tools.export.exported import ExportOptions
 from retrain_tools.export.exporting import export_frozen
 from retrain_tools.quiet_tensorflow import tf
 from tests.export.toys import network, values
-from tests.graphdef.tiny_graphs import MOBILENET, NEAR_REAL, inception_like, real, run, write
+from tests.graphdef.tiny_graphs import (
+    MOBILENET,
+    MOBILENET_RETRAINED,
+    NEAR_REAL,
+    inception_like,
+    real,
+    run,
+    write,
+)
 from tests.opening import freeze_checkpoint, load_graph
 
 CLOSE = 1e-4
@@ -123,6 +131,13 @@ def test_real_networks_on_real_photos(graph, form, tmp_path):
     found = export_frozen(frozen, str(tmp_path / "g"), form, options)
     assert found.images == "8 images"
     assert found.difference < CLOSE
+
+
+@pytest.mark.parametrize("form", ["tflite", "onnx"])
+def test_a_retrained_graph_whose_head_can_be_fed_bottlenecks(form, tmp_path):
+    needs(form)
+    frozen = load_graph(real(MOBILENET_RETRAINED))
+    assert export_frozen(frozen, str(tmp_path / "g"), form).difference < CLOSE
 
 
 def test_a_graph_file_keeps_names_and_gets_an_encoded_input(slim_checkpoints, tmp_path):
