@@ -1,9 +1,17 @@
-"""The findings in HDF5 files: Keras models in them, and data that lies in other files."""
+"""The findings in HDF5 files: Keras models in them, and data that lies in other files.
+
+The HDF5 library can crash on a damaged file, or read it without end. So it does its work in a
+process of its own, which is this module, run as a script, and has a limit of time.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError
@@ -17,6 +25,7 @@ from retrain_tools.sources.readers.hdf5 import h5py, opened, text_of
 _ELSEWHERE = "takes its data from another file of this computer, which loading would read"
 _TERMINAL = "has control characters in its name, which may be commands for a terminal"
 _DEEPEST = 100
+_MOST_SECONDS = 20.0
 
 
 def hdf5_findings(place: Place) -> Looked:
@@ -25,6 +34,32 @@ def hdf5_findings(place: Place) -> Looked:
     Raises:
         InputError: it is damaged.
     """
+    command = [sys.executable, "-m", __name__, str(place.path), str(place)]
+    too_long = f"reading it takes more than {_MOST_SECONDS:g} s"
+    try:
+        done = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, timeout=_MOST_SECONDS, check=False
+        )
+        said = json.loads(done.stdout)
+    except (subprocess.TimeoutExpired, ValueError) as error:
+        reason = "it cannot be read to its end" if isinstance(error, ValueError) else too_long
+        raise InputError(f"{place} is damaged: {reason}; download or copy it again.") from error
+    if "error" in said:
+        raise InputError(said["error"])
+    found = [Finding(**{**one, "severity": Severity(one["severity"])}) for one in said["findings"]]
+    return Looked(found, said["looked_at"])
+
+
+def _main(path: str, named: str) -> None:
+    try:
+        looked = _looked(Place(Path(path), Path(named)))
+        said = dataclasses.asdict(looked)
+    except InputError as error:
+        said = {"error": str(error)}
+    sys.stdout.write(json.dumps(said))
+
+
+def _looked(place: Place) -> Looked:
     path = str(place)
     with opened(place.path, path) as file:
         found = list(_links(file, path, "", 0, set()))
@@ -69,3 +104,7 @@ def _links(group: Any, path: str, name: str, depth: int, seen: set[Any]) -> Iter
                 if address not in seen:
                     seen.add(address)
                     yield from _links(item, path, full, depth + 1, seen)
+
+
+if __name__ == "__main__":
+    _main(*sys.argv[1:3])

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from retrain_tools.errors import InputError
+from retrain_tools.safety import hdf5
 from retrain_tools.safety.findings import Report
 from retrain_tools.safety.scanning import scan
 from tests.safety.graphs import constant, graph, meta_graph, named_saver, node, saved_model, saver
@@ -40,7 +41,7 @@ def test_a_damaged_file_is_a_finding_or_an_error(name: str, tmp_path: Path) -> N
     if path.is_dir():
         path /= "saved_model.pb"
     data = path.read_bytes()
-    for seed in range(SEEDS):
+    for seed in range(2 if path.suffix == ".h5" else SEEDS):  # HDF5 takes a process each
         path.write_bytes(damaged(data, random.Random(f"{name}{seed}")))
         try:
             report = scan(path)
@@ -89,3 +90,12 @@ def test_inconsistent_graphs_are_looked_into(tmp_path: Path) -> None:
             ("InitializeTableFromTextFileV2", "bare"),
             ("SaveV2", "save"),
         }
+
+
+def test_hdf5_that_takes_too_long_is_an_error(tmp_path: Path, monkeypatch) -> None:
+    path = FILES["a custom layer in an HDF5 file"].make(tmp_path)
+    monkeypatch.setattr(hdf5, "_MOST_SECONDS", 0.01)
+    with pytest.raises(InputError) as raised:
+        scan(path)
+    said = f"{path} is damaged: reading it takes more than 0.01 s; download or copy it again."
+    assert str(raised.value) == said
