@@ -64,8 +64,9 @@ def insert_logging(
     taken, names = consumers_by_tensor(light), {node.name for node in light.node}
     prints, instead, values = list[Any](), dict[str, str](), dict[str, str]()
     for name, node in logged.items():
-        is_kept = name in keep and len(tensors[name]) == 1
-        for number, tensor in enumerate(tensors[name]):
+        made = tensors.get(name, [])  # a NoOp makes none
+        is_kept = name in keep and len(made) == 1
+        for number, tensor in enumerate(made):
             if not _has_values(tensor) or not (is_kept or tensor.name in taken):
                 continue
             place = unique_name(
