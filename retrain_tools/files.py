@@ -7,12 +7,17 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 from retrain_tools.errors import InputError
 from retrain_tools.leftovers import clean_once, owned_prefix
+
+try:
+    import fcntl
+except ImportError:
+    fcntl = None  # type: ignore[assignment]
 
 # mkstemp makes private files whatever the umask says. Reading the umask takes setting it, which is
 # only safe while there is one thread: at import.
@@ -44,6 +49,53 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+@contextlib.contextmanager
+def together() -> Iterator[Callable[[str | Path], str]]:
+    """Yield what gives a place beside each of several results, to write it to.
+
+    A result is a file, a folder, or the prefix of several files. When the block succeeds, all are
+    put where they belong, one right after the other; if it fails, what was there stays.
+
+    Example:
+        >>> with together() as beside:
+        ...     write_text(beside("a.txt"), "one")
+        ...     write_text(beside("b.txt"), "two")
+    """
+    with contextlib.ExitStack() as stack:
+        places: dict[Path, Path] = {}
+
+        def beside(path: str | Path) -> str:
+            folder = Path(path).parent
+            if folder not in places:
+                with naming(folder):
+                    folder.mkdir(parents=True, exist_ok=True)
+                    clean_once(folder)
+                    made = tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder)
+                places[folder] = Path(stack.enter_context(made))
+            return str(places[folder] / Path(path).name)
+
+        yield beside
+        for folder, place in places.items():
+            for result in sorted(place.iterdir()):
+                with naming(folder / result.name):
+                    result.replace(folder / result.name)
+
+
+@contextlib.contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block on the same folder, which is made."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:  # on Windows, where a folder cannot be locked
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)  # of the folder itself: no file is left in it
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

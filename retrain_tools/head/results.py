@@ -6,13 +6,15 @@ import dataclasses
 import json
 import logging
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from retrain_tools import __version__, files
 from retrain_tools.export.exporting import export_frozen
+from retrain_tools.export.saved_model import next_version
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.outcome import Outcome
 from retrain_tools.graphdef.save import write_graph
@@ -90,29 +92,47 @@ def write_results(
     dataset: Dataset,
     figures: Mapping[str, Any],
 ) -> list[str]:
-    """Write every result, and return the files that people are told of."""
-    written = []
-    if frozen is not None:
-        log.debug("Save final result to : %s", settings.output_graph)  # retrain.py's line
-        graph_def = output_graph(frozen, settings, head, dataset.labels)
-        write_graph(settings.output_graph, graph_def)
-        written.append(settings.output_graph)
-    write_labels(settings.output_labels, dataset.labels)
-    written.append(settings.output_labels)
-    if not settings.image_dir:
-        write_head(settings.head, head, dataset.labels)
-        written.append(settings.head)
-    if settings.checkpoint_path:
-        write_checkpoint(settings.checkpoint_path, head)
-        written.append(settings.checkpoint_path)
-    files.write_text(settings.splits, splits_table(dataset))
-    files.write_text(settings.metrics, json.dumps(figures, indent=1) + "\n")
-    if frozen is not None:
-        result = retrained(frozen, graph_def, settings.final_tensor_name)
-        write_saved_model(settings.saved_model_dir, result, dataset.labels)
-        written.append(settings.saved_model_dir)
-        if settings.tflite_output_file:
-            lite = export_frozen(result, settings.tflite_output_file, "tflite")
-            log.info(lite.summary())
-            written.append(settings.tflite_output_file)
+    """Write every result, and return the files that people are told of.
+
+    All appear together, once all are written. Of two trainings into one folder, the second one to
+    end replaces what the first one wrote, and gets a number of its own for its SavedModel.
+    """
+    written = [settings.output_labels]
+    with files.alone_in(Path(settings.metrics).parent), files.together() as beside:
+        write_labels(beside(settings.output_labels), dataset.labels)
+        if not settings.image_dir:
+            write_head(beside(settings.head), head, dataset.labels)
+            written.append(settings.head)
+        if settings.checkpoint_path:
+            write_checkpoint(beside(settings.checkpoint_path), head)
+            written.append(settings.checkpoint_path)
+        if frozen is not None:
+            written.insert(0, settings.output_graph)
+            written += _write_graphs(frozen, settings, head, dataset.labels, beside)
+        files.write_text(beside(settings.splits), splits_table(dataset))
+        files.write_text(beside(settings.metrics), json.dumps(figures, indent=1) + "\n")
     return [*written, settings.metrics]
+
+
+def _write_graphs(
+    frozen: FrozenGraph,
+    settings: RetrainSettings,
+    head: Head,
+    labels: Sequence[str],
+    beside: Callable[[str], str],
+) -> list[str]:
+    """Write the retrained graph in all its forms, and return the others than the graph itself."""
+    log.debug("Save final result to : %s", settings.output_graph)  # retrain.py's line
+    graph_def = output_graph(frozen, settings, head, labels)
+    write_graph(beside(settings.output_graph), graph_def)
+    result = retrained(frozen, graph_def, settings.final_tensor_name)
+    folder = settings.saved_model_dir
+    if Path(folder).name.isdecimal() and Path(folder).exists() and any(Path(folder).iterdir()):
+        folder = next_version(str(Path(folder).parent))  # another training was faster
+    write_saved_model(beside(folder), result, labels)
+    written = [folder]
+    if settings.tflite_output_file:
+        lite = export_frozen(result, beside(settings.tflite_output_file), "tflite")
+        log.info(dataclasses.replace(lite, path=settings.tflite_output_file).summary())
+        written.append(settings.tflite_output_file)
+    return written

@@ -1,0 +1,76 @@
+"""Results that belong together: all of them appear, or none; two writers take turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+from retrain_tools import files
+
+
+def names(folder):
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_nothing_is_seen_before_all_is_written_and_then_everything(tmp_path):
+    (tmp_path / "a.txt").write_text("before")
+    with files.together() as beside:
+        files.write_text(beside(tmp_path / "a.txt"), "after")
+        assert (tmp_path / "a.txt").read_text() == "before"
+        for part in ("index", "data"):  # what has a prefix for its name
+            files.write_text(f"{beside(tmp_path / 'new' / 'model.ckpt')}.{part}", part)
+        files.write_text(f"{beside(tmp_path / 'saved' / '1')}/model.pb", "model")
+    assert (tmp_path / "a.txt").read_text() == "after"
+    assert names(tmp_path) == [
+        "a.txt", "new", "new/model.ckpt.data", "new/model.ckpt.index", "saved", "saved/1",
+        "saved/1/model.pb",
+    ]  # fmt: skip
+
+
+def test_where_the_block_fails_everything_is_as_it_was(tmp_path):
+    (tmp_path / "a.txt").write_text("before")
+    with pytest.raises(RuntimeError), files.together() as beside:
+        files.write_text(beside(tmp_path / "a.txt"), "after")
+        raise RuntimeError
+    assert names(tmp_path) == ["a.txt"]
+    assert (tmp_path / "a.txt").read_text() == "before"
+
+
+def test_a_place_that_cannot_be_taken_is_named(tmp_path):
+    (tmp_path / "a.txt" / "full").mkdir(parents=True)
+    with pytest.raises(OSError) as raised, files.together() as beside:
+        files.write_text(beside(tmp_path / "a.txt"), "after")
+    assert raised.value.filename == str(tmp_path / "a.txt")
+
+
+_WRITER = """
+import sys, time
+from pathlib import Path
+from retrain_tools import files
+with files.alone_in(Path(sys.argv[1])):
+    print(time.monotonic(), flush=True)
+    time.sleep(0.5)
+    print(time.monotonic(), flush=True)
+"""
+
+
+def test_two_processes_are_never_in_one_folder_at_once_and_leave_nothing_there(tmp_path):
+    folder = tmp_path / "made"
+    command = [sys.executable, "-c", _WRITER, folder]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    times = sorted(list(map(float, one.communicate()[0].split())) for one in both)
+    assert times[0][1] <= times[1][0]
+    assert names(tmp_path) == ["made"]
+
+
+def test_a_killed_process_holds_nobody_up(tmp_path):
+    command = [sys.executable, "-c", _WRITER.replace("0.5", "60"), tmp_path]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.kill()
+    start = time.monotonic()
+    with files.alone_in(tmp_path):
+        assert time.monotonic() - start < 30
