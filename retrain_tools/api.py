@@ -161,7 +161,7 @@ def retrain(
     Args:
         model: what `load` opened.
         image_dir: one folder of images per class.
-        output_dir: folder for the results, `output_graph.pb` and the others.
+        output_dir: folder for the results.
         bottleneck_dir: the cache of bottlenecks; None for OUTPUT_DIR/bottlenecks.
         how_many_training_steps: steps of gradient descent.
         learning_rate: its step size.
@@ -169,19 +169,16 @@ def retrain(
         validation_percentage: of the images, for validation.
         seed: of everything random; the same seed gives the same result.
         keep_folder_names: take folder names as labels as they are, not in lower case.
-        pooling: `avg`, `max`, or `flatten` or `none` for all values: how a feature map becomes a
-            vector.
+        pooling: of a feature map: `avg`, `max`, or `flatten` or `none` for all values.
         fine_tuning: of the layers after a tensor, once the last one is trained; None for none.
         resume: go on from OUTPUT_DIR/checkpoint.npz, which a training that was stopped left.
         running: how the graph is run.
 
     Returns:
-        `head` (weights and biases), `labels`, `figures` (what metrics.json holds), `test`,
-        `misclassified`, and `output_graph`, the file to `load` for labelling.
+        `head`, `labels`, `figures`, `test`, `misclassified`; `output_graph`, the file to `load`.
 
     Raises:
-        InputError: there are no two classes, a result cannot be written, or the layers cannot be
-            trained.
+        InputError: there are no two classes, or a result cannot be written.
 
     Example:
         >>> import retrain_tools as rt
