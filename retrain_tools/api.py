@@ -169,7 +169,7 @@ def retrain(
     Args:
         model: what `load` opened.
         image_dir: one folder of images per class.
-        output_dir: folder for the results, `output_graph.pb` and the others.
+        output_dir: folder for the results.
         bottleneck_dir: the cache of bottlenecks; None for OUTPUT_DIR/bottlenecks.
         how_many_training_steps: steps of gradient descent.
         learning_rate: its step size.
