@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import io
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,12 +176,25 @@ def run(main: Callable[[list[str]], Summary | None], takes_words: bool = False) 
         # The reader (`head`, `less`) has gone. Python would complain again when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        _exit_with(f"error: {error}", _EXIT_USER_ERROR)
+        _exit_with(f"error: {_told(error)}", _EXIT_USER_ERROR)
     except _Terminated:
         _exit_with("terminated", _EXIT_TERMINATED)
     except KeyboardInterrupt:
         _exit_with("interrupted", _EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def _told(error: OSError) -> str:
+    """Return what the system says, with the way out where a disk is full."""
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not error.filename:
+        return str(error)
+    path = Path(os.fsdecode(error.filename))
+    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    return (
+        f"{error.strerror}: {path} ({free:,} bytes are free there). Make room, or choose another "
+        "place; what is done is kept, and the same command goes on."
+    )
 
 
 def _exit_with(message: str, status: int) -> NoReturn:

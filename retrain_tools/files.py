@@ -46,6 +46,11 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         with naming(path):
             Path(name).chmod(0o666 & ~_UMASK)
             Path(name).replace(path)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error  # of writing to it
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
@@ -76,7 +81,15 @@ def together() -> Iterator[Callable[[str | Path], str]]:
                 places[folder] = Path(stack.enter_context(made))
             return str(places[folder] / Path(path).name)
 
-        yield beside
+        try:
+            yield beside
+        except OSError as error:
+            there = Path(os.fsdecode(error.filename or ""))
+            for folder, place in places.items():
+                if there.is_relative_to(place):
+                    named = folder / there.relative_to(place)
+                    raise OSError(error.errno, error.strerror, str(named)) from error
+            raise
         for folder, place in places.items():
             for result in sorted(place.iterdir()):
                 with naming(folder / result.name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -107,6 +108,18 @@ def test_an_os_error_is_one_line(script: Path) -> None:
         2,
         "",
         "error: [Errno 2] No such file or directory: '/no/such/file'\n",
+    )
+
+
+def test_a_full_disk_is_named_with_the_way_out(script: Path, tmp_path: Path) -> None:
+    body = f"raise OSError(28, 'No space left on device', '{tmp_path}/new/result.npz')"
+    status, stdout, stderr = ended(script, body)
+    assert (status, stdout) == (2, "")
+    assert re.fullmatch(
+        rf"error: No space left on device: {tmp_path}/new/result\.npz \([\d,]+ bytes are free "
+        r"there\)\. Make room, or choose another place; what is done is kept, and the same "
+        r"command goes on\.\n",
+        stderr,
     )
 
 

@@ -74,3 +74,34 @@ def test_a_killed_process_holds_nobody_up(tmp_path):
     start = time.monotonic()
     with files.alone_in(tmp_path):
         assert time.monotonic() - start < 30
+
+
+def test_a_file_that_cannot_be_written_is_named_as_the_user_knows_it(tmp_path):
+    code = """
+import resource, signal, sys
+from retrain_tools import files
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+try:
+    if sys.argv[2] == "together":
+        with files.together() as beside:
+            files.write_text(beside(sys.argv[1]), "x" * 5000)
+    else:
+        files.write_text(sys.argv[1], "x" * 5000)
+except OSError as error:
+    print(error)
+"""
+    path = tmp_path / "a.txt"
+    for way in ("together", "alone"):
+        command = [sys.executable, "-c", code, path, way]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == f"[Errno 27] File too large: '{path}'\n"
+        assert names(tmp_path) == []
+
+
+def test_an_error_that_is_not_the_systems_stays_as_it_is(tmp_path):
+    class OddError(OSError):
+        pass
+
+    with pytest.raises(OddError, match="of a library"), files.replacing(tmp_path / "a"):
+        raise OddError("of a library")
