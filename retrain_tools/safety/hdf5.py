@@ -61,7 +61,7 @@ def _main(path: str, named: str) -> None:
 
 def _looked(place: Place) -> Looked:
     path = str(place)
-    with opened(place.path, path) as file:
+    with opened(place.path, path, is_tried=True) as file:
         found = list(_links(file, path, "", 0, set()))
         looked_at = len(file)
         for key in ("model_config", "training_config"):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -106,9 +109,44 @@ def h5py() -> ModuleType:
     return importlib.import_module("h5py")
 
 
+# What a file is read by first, in a process of its own: all but the arrays.
+_WALK = """
+import sys, h5py
+def visit(name, item):
+    dict(item.attrs)
+    isinstance(item, h5py.Dataset) and item.shape
+with h5py.File(sys.argv[1], "r") as file:
+    visit("", file)
+    file.visititems(visit)
+"""
+_MOST_SECONDS = 20.0
+
+
+@functools.cache
+def _outcome(path: str, *stamp: int) -> str | None:  # noqa: ARG001 - one that changed is another
+    """Return what the HDF5 library does with a damaged file, beside saying so; None for nothing.
+
+    It may crash, or read without end: no exception of Python's, and Ctrl-C does not stop it.
+    """
+    command = [sys.executable, "-c", _WALK, path]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=_MOST_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return f"reading it takes more than {_MOST_SECONDS:g} s"
+    return "reading it crashes the HDF5 library" if done.returncode < 0 else None
+
+
 @contextlib.contextmanager
-def opened(path: Path, where: str) -> Iterator[Any]:
-    """Open a file for reading; whatever goes wrong meanwhile is an InputError."""
+def opened(path: Path, where: str, is_tried: bool = False) -> Iterator[Any]:
+    """Open a file for reading; whatever goes wrong meanwhile is an InputError.
+
+    A file is read in another process first, once, unless it `is_tried` already.
+    """
+    if not is_tried and path.is_file():
+        found = path.stat()
+        reason = _outcome(str(path), found.st_size, found.st_mtime_ns)
+        if reason is not None:
+            raise InputError(f"{where} is damaged: {reason}; download or copy it again.")
     try:
         with h5py().File(path, "r") as file:
             yield file
