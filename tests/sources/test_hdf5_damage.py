@@ -13,7 +13,7 @@ import retrain_tools as rt
 from retrain_tools.errors import InputError
 from retrain_tools.sources.readers import hdf5
 
-# A Keras model's file with changes that `tests/safety/test_damage.py` found: HDF5 1.14 goes round in
+# A Keras file with changes that `tests/safety/test_damage.py` found: HDF5 1.14 goes round in
 # it for ever.
 ENDLESS = """
 H4sICLRPDWsCA21vZGVsLmg1AOv0cHHj5ZLiYgABDg4GFgYBBmTwHwoYJND4UJAApRmhdAeUXsEEE2cBy0G1A02HmK/ADOHv
