@@ -84,7 +84,7 @@ def test_help_lists_every_flag(bottlenecks):
     assert flags == {
         *("graph", "image_dir", "bottleneck_dir", "bottleneck_tensor", "pooling"),
         *("bottleneck_suffix", "trust_cache", "cache_format", "on_error"),
-        *("max_failures", "log_json"),
+        *("max_failures", "log_json", "allow_unsafe_graph"),
         *("precision", "batch_size", "threads", "self_check", "max_image_pixels", "model_dir"),
         *("tags", "signature", "output_node_names", "preprocess", "feed"),
         *("weights", "weights_seed", "include_top", "resize"),

@@ -332,6 +332,7 @@ def test_help_lists_every_flag_and_kind_of_file():
             "on_error",
             "max_failures",
             "log_json",
+            "allow_unsafe_graph",
             "tags",
             "signature",
         ),

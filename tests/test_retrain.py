@@ -321,8 +321,9 @@ def test_help_shows_every_flag_with_its_default_and_without_tensorflow(tmp_path)
     shown = re.findall(r"^  --(\[no\])?(\w+)", done.out, re.MULTILINE)
     names = [name for _, name in shown]
     assert set(OLD_FLAGS) <= set(names)
-    assert [n for no, n in shown if no][:5] == [
+    assert [n for no, n in shown if no][:6] == [
         "include_top",
+        "allow_unsafe_graph",
         "self_check",
         "log_json",
         "flip_left_right",

@@ -185,8 +185,8 @@ def check_outputs(settings: RetrainSettings, with_graph: bool = True) -> None:
     Without a graph, nothing that holds one is written.
     """
     if with_graph:
-        check_path(settings.saved_model_dir, "saved_model_dir")
         files.check_file(settings.output_graph)
+        check_path(settings.saved_model_dir, "saved_model_dir")
         if settings.tflite_output_file:
             files.check_file(settings.tflite_output_file)
     elif settings.tflite_output_file:
