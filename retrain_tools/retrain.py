@@ -14,6 +14,7 @@ in place of the graph, or besides it if --graph names the one that the bottlenec
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,7 @@ from retrain_tools.head.retraining import RetrainResult, retrain_on, retrain_on_
 from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes, settings_in
 from retrain_tools.head.summaries import TAGS_OF_HUB, TAGS_OF_TENSORFLOW
 from retrain_tools.head.training import TrainingSettings
-from retrain_tools.head.tuned_tail import ADAM, OPTIMIZERS, FineTuning
+from retrain_tools.head.tuned_tail import ADAM, OPTIMIZERS, WITHOUT_ONEDNN, FineTuning
 from retrain_tools.images.distort import Distortions
 from retrain_tools.sources.hub_handles import find_module
 
@@ -146,6 +147,8 @@ def main(_: list[str]) -> command_line.Summary:
             f"{argument('preprocess')}=none is for reading features: a retrained graph prepares "
             "its images itself."
         )
+    if FLAGS.fine_tune_from:
+        os.environ[WITHOUT_ONEDNN] = "0"  # before TensorFlow is loaded
     result = _retrain_on_images() if FLAGS.image_dir else _retrain_on_bottlenecks()
     if FLAGS.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")

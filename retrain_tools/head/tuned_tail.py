@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import math
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -30,6 +31,9 @@ from retrain_tools.head.training import Classes, Head, Vectors
 from retrain_tools.quiet_tensorflow import tf
 
 ADAM, SGD = "adam", "sgd"
+
+WITHOUT_ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+"""The environment variable that is 0 where TensorFlow does without oneDNN; it is read once."""
 OPTIMIZERS = (ADAM, SGD)
 
 Features = Sequence[npt.NDArray[np.float32]]
@@ -124,6 +128,14 @@ class TunedTail(contextlib.AbstractContextManager["TunedTail"]):
         Raises:
             InputError: TensorFlow does not accept the tail, or cannot train it.
         """
+        if os.environ.get(WITHOUT_ONEDNN) != "0":
+            # TensorFlow 2.21's oneDNN kernel of a convolution's gradient (Conv2DBackpropFilter)
+            # crashes or gives wrong numbers, by what else the process has in its memory.
+            raise InputError(
+                "TensorFlow's oneDNN kernels cannot be trusted to train layers: set the "
+                f"environment variable {WITHOUT_ONEDNN}=0 before TensorFlow is loaded, as the "
+                "script does."
+            )
         self.batch_size, self._settings = settings.fine_tune_batch_size, settings
         self._allowed = allow_unsafe_graph
         self._tail, self._light = tail, copy_nodes(tail.light, lambda _: True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,13 @@ from retrain_tools.head.training import Head
 from tests.opening import load_graph
 
 from . import graphs
+
+# TensorFlow reads it once: `test_without_onednn` runs these files in processes of their own.
+WITHOUT_ONEDNN = (
+    "test_checkpoints.py", "test_fine_tuning.py", "test_fine_tuning_refused.py",
+    "test_tuned_retraining.py",
+)  # fmt: skip
+collect_ignore = () if os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "0" else WITHOUT_ONEDNN
 
 
 @pytest.fixture(scope="session")
