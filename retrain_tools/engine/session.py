@@ -95,19 +95,14 @@ def gpu_memory() -> int:
 
 
 @contextlib.contextmanager
-def session_on(graph: Any, one_by_one: bool = False) -> Iterator[Any]:
+def session_on(graph: Any) -> Iterator[Any]:
     """Yield a session to be run from a thread for each usable core; close it after use.
 
     One thread per operation and one batch per core: no core waits for another inside an operation,
-    which is worth 10 % over TensorFlow's default on two cores. With `one_by_one` no two operations
-    run at once: TensorFlow's oneDNN kernels of a convolution's gradient crash now and then where
-    two of them start together (2.21, Conv2DBackpropFilter); and several threads inside of one would
-    add up in another order each time.
+    which is worth 10 % over TensorFlow's default on two cores.
     """
     config = tf.compat.v1.ConfigProto(
-        intra_op_parallelism_threads=1,
-        inter_op_parallelism_threads=1 if one_by_one else usable_cores(),
-        use_per_session_threads=one_by_one,  # the process's own are as its first session had them
+        intra_op_parallelism_threads=1, inter_op_parallelism_threads=usable_cores()
     )
     config.gpu_options.allow_growth = True
     with graph.as_default():

@@ -43,7 +43,7 @@ State = dict[str, npt.NDArray[np.float32]]
 
 # With a colon, which no node has in its name.
 _HEAD_WEIGHTS, _HEAD_BIASES = "head:weights", "head:biases"
-_PIECES = 4  # of a batch, for a quarter of the memory
+_PIECES = 4  # of a batch, which are worked on side by side
 _RUN_AT_ONCE = 16  # images that are only run
 # Adam's own numbers (Kingma & Ba 2014, section 2), and Keras's epsilon.
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-7
@@ -159,7 +159,7 @@ class TunedTail(contextlib.AbstractContextManager["TunedTail"]):
             loss = self._lay_out_batch()
             self._lay_out_updates(loss, where)
         self._closing = contextlib.ExitStack()
-        self._session = self._closing.enter_context(session_on(graph, one_by_one=True))
+        self._session = self._closing.enter_context(session_on(graph))
         slots = {name: np.zeros_like(start[name.partition(":")[2]]) for name in self._slots}
         self.restore(start | slots)
 
