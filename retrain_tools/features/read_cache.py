@@ -36,6 +36,9 @@ log = logging.getLogger(__name__)
 # The last extension counts: `1.jpg.png.txt` is the bottleneck of `1.jpg.png`.
 _NAME = re.compile(rf"(?P<image>.+(?:{IMAGE_ENDS}))(?P<suffix>.*)\.txt", re.IGNORECASE | re.DOTALL)
 
+# What `fetch_tensors` writes beside an array, and fine-tuning with it into a folder of bottlenecks.
+_OF_ARRAYS = (".images.txt", ".labels.txt")
+
 ByNaming = Mapping[str, list[ImageFile]]
 """The images that a folder has bottlenecks of, by the naming of these."""
 
@@ -70,7 +73,7 @@ def find_bottlenecks(folder: Path) -> ByNaming:
     for below, name in _text_files(folder):
         match = _NAME.fullmatch(name)
         if match is None:
-            others += 1
+            others += not name.endswith(_OF_ARRAYS)
             continue
         image = below + match["image"]
         by_suffix.setdefault(match["suffix"], []).append(ImageFile(image, image))

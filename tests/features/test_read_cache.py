@@ -44,6 +44,7 @@ def test_text_files_that_are_no_bottlenecks_are_counted(tmp_path, caplog, monkey
     monkeypatch.setattr(logging.getLogger("retrain_tools"), "propagate", True)
     files = {"a/1.jpg.txt": "1", "a/notes.txt": "mine", "README.txt": "", "manifest.json": "{}"}
     files |= {"a/._1.jpg.txt": "of a Mac", ".trash/a/2.jpg.txt": "1"}
+    files |= {"fine_tune_cut.images.txt": "a/1.jpg", "fine_tune_cut.labels.txt": "a"}  # our own
     assert names(find_bottlenecks(write(tmp_path, **files)), "") == ["a/1.jpg"]
     assert [record.getMessage() for record in caplog.records] == [
         f"not called like IMAGE.jpg.txt, and left out: 2 text files in {tmp_path}"
