@@ -33,7 +33,7 @@ class Tags:
     min: str
 
 
-STEPS_IN_DETAIL = 100
+STEPS_IN_DETAIL = 50
 """Of a training: about as many have histograms in its curves."""
 
 TAGS_OF_TENSORFLOW = Tags("final_training_ops", "mean", "stddev_1", "max", "min")
