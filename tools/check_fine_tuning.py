@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import tempfile
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from retrain_tools.features.fill import CacheOptions
 from retrain_tools.head.retraining import retrain_on
 from retrain_tools.head.settings import settings_in
 from retrain_tools.head.training import TrainingSettings
-from retrain_tools.head.tuned_tail import FineTuning
+from retrain_tools.head.tuned_tail import WITHOUT_ONEDNN, FineTuning
 from retrain_tools.sources.open import open_model
 from retrain_tools.standin.photos import draw_photos
 
@@ -69,6 +70,7 @@ def _half(path: Path) -> npt.NDArray[np.float32]:
 
 def main(_: list[str]) -> None:
     """Run the script."""
+    os.environ[WITHOUT_ONEDNN] = "0"  # before TensorFlow is loaded, as retrain does
     command_line.require("graph")
     frozen = open_model(FLAGS.graph).frozen()
     found = []

@@ -131,7 +131,7 @@ def test_twenty_steps_of_the_graph_of_2015_are_those_of_a_loop_by_hand(tmp_path)
         for path in sorted((DATA / "orchids" / "images" / name).glob("*.jpg"))[:5]:
             (photos / name / path.name).symlink_to(path)
     # Not Adam, which divides gradients by themselves: of those that are nearly 0, rounding decides.
-    settings = FineTuning("mixed_8/join", STEPS, 0.002, "sgd", fine_tune_batch_size=2)
+    settings = FineTuning("mixed_8/join", STEPS, 0.01, "sgd", fine_tune_batch_size=2)
     data = prepared(frozen, photos, tmp_path, settings, (10, 10, "path"))
     head = make_head(2048, 2)
     head = Head(head.weights * np.float32(0.01), head.biases * 0)
