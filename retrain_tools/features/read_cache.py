@@ -75,8 +75,9 @@ def find_bottlenecks(folder: Path) -> ByNaming:
         if match is None:
             others += not name.endswith(_OF_ARRAYS)
             continue
-        image = below + match["image"]
-        by_suffix.setdefault(match["suffix"], []).append(ImageFile(image, image))
+        name, suffix = match.groups()
+        image = below + name
+        by_suffix.setdefault(suffix, []).append(ImageFile(image, image))
     for suffix in matrix_namings(folder):
         if suffix in by_suffix:
             there = counted(len(by_suffix[suffix]), "text file")

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import dataclasses
 import logging
 import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import NamedTuple, cast
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.images.decode import EXTENSIONS, ImageLike
@@ -21,8 +20,7 @@ _KINDS_NAMED = 8  # of the files that are left out; the rest is counted
 _NOT_IN_LABELS = re.compile(r"[^a-z0-9]+")  # retrain.py
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class ImageFile:
+class ImageFile(NamedTuple):
     """One image of a folder.
 
     Attributes:
