@@ -11,10 +11,10 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Any
 
+from retrain_tools.graphdef.called_functions import functions_named
 from retrain_tools.graphdef.navigate import node_name, reached
 from retrain_tools.safety import op_table
 from retrain_tools.safety.findings import Severity
-from retrain_tools.safety.nested import functions_named
 from retrain_tools.safety.node_rules import Nodes
 from retrain_tools.safety.op_table import Rule
 

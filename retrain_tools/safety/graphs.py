@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from retrain_tools.graphdef import ops
+from retrain_tools.graphdef.called_functions import strings_of
 from retrain_tools.safety import nested, op_table
 from retrain_tools.safety.findings import Finding, Severity, quoted
 from retrain_tools.safety.node_rules import Nodes, rule_of_node
@@ -86,7 +87,7 @@ def _part_findings(
 
 
 def _nested_findings(attributes: Any, name: str, function: str, where: Where) -> Iterator[Finding]:
-    for key, text in nested.strings_of(attributes):
+    for key, text in strings_of(attributes):
         for graph in nested.graphs_in(text):
             outer = f" in {where.within}" if where.within else ""
             part = f" in function {quoted(function)}" if function else ""

@@ -19,38 +19,6 @@ _LEAST = 8  # bytes that a graph with a node of any op takes
 _TAG_OF_OP = b"\x12"  # of NodeDef's field 2
 
 
-def strings_of(attributes: Any) -> Iterator[tuple[str, bytes]]:
-    """Yield all strings in the attributes of a node or function, each with its attribute's name.
-
-    Args:
-        attributes: a map of AttrValues, which may themselves hold functions with attributes.
-    """
-    for key, value in attributes.items():
-        kind = value.WhichOneof("value")
-        if kind == "s":
-            yield key, value.s
-        elif kind == "tensor":
-            yield from ((key, text) for text in value.tensor.string_val)
-        elif kind == "func":
-            yield from ((f"{key}.{inner}", text) for inner, text in strings_of(value.func.attr))
-        elif kind == "list":
-            yield from ((key, text) for text in value.list.s)
-            for tensor in value.list.tensor:
-                yield from ((key, text) for text in tensor.string_val)
-            for function in value.list.func:
-                yield from ((f"{key}.{inner}", t) for inner, t in strings_of(function.attr))
-
-
-def functions_named(attributes: Any) -> Iterator[str]:
-    """Yield the names of the functions that attributes name, at any depth."""
-    for value in attributes.values():
-        kind = value.WhichOneof("value")
-        functions = [value.func] if kind == "func" else value.list.func if kind == "list" else ()
-        for function in functions:
-            yield function.name
-            yield from functions_named(function.attr)
-
-
 def graphs_in(data: bytes) -> list[Any]:
     """Return the graphs that bytes are the serialised form of; an empty list for other bytes.
 

@@ -8,15 +8,15 @@ excuses anything: whatever reads or writes a file in a part that runs does so.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef import schema
+from retrain_tools.graphdef.called_functions import called_functions
 from retrain_tools.graphdef.navigate import copy_nodes, upstream
 from retrain_tools.safety.findings import Finding, Severity, plain, quoted
 from retrain_tools.safety.graphs import Where, graph_findings
-from retrain_tools.safety.nested import functions_named, strings_of
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ def refuse_unsafe(graph_def: Any, allow_unsafe_graph: bool, where: str = "The gr
 
     Example:
         >>> from retrain_tools.graphdef import schema
+    from retrain_tools.graphdef.called_functions import called_functions
         >>> graph = schema.GraphDef(node=[schema.NodeDef(name="leak", op="ReadFile")])
         >>> refuse_unsafe(graph, allow_unsafe_graph=False)
         Traceback (most recent call last):
@@ -101,7 +102,7 @@ def tell_of_unsafe_parts(graph_def: Any, allow_unsafe_graph: bool, where: str) -
 def unsafe_parts(graph_def: Any) -> tuple[Finding, ...]:
     """Return the findings of high severity in a graph's nodes and the functions that they call."""
     part = schema.GraphDef()
-    part.library.function.extend(_called(graph_def))
+    part.library.function.extend(called_functions(graph_def))
     view = _Part(graph_def.node, part.library)
     found = graph_findings(view, Where(""))
     return tuple(finding for finding in found if finding.severity is Severity.HIGH)
@@ -120,29 +121,6 @@ class _Part:
 
     def __init__(self, node: Any, library: Any) -> None:
         self.node, self.library = node, library
-
-
-def _called(graph_def: Any) -> list[Any]:
-    """Return the functions that a graph's nodes call, directly or through others."""
-    library = {function.signature.name: function for function in graph_def.library.function}
-    if not library:
-        return []
-    called: dict[str, Any] = {}
-    waiting = list(_names_in(graph_def.node))
-    while waiting:
-        name = waiting.pop()
-        if name in library and name not in called:
-            called[name] = library[name]
-            waiting.extend(_names_in(library[name].node_def))
-    return list(called.values())
-
-
-def _names_in(nodes: Iterable[Any]) -> Iterable[str]:
-    """Yield whatever may name a function: ops, attributes, and strings that are such a name."""
-    for node in nodes:
-        yield node.op
-        yield from functions_named(node.attr)
-        yield from (text.decode("utf-8", "replace") for _, text in strings_of(node.attr))
 
 
 def told(findings: tuple[Finding, ...]) -> str:

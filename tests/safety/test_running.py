@@ -12,8 +12,9 @@ import pytest
 
 import retrain_tools as rt
 from retrain_tools.engine.shapes import infer_tensors
+from retrain_tools.graphdef import schema
 from retrain_tools.quiet_tensorflow import tf
-from retrain_tools.safety.running import UnsafeGraphError
+from retrain_tools.safety.running import UnsafeGraphError, refuse_unsafe
 from tests.features import tiny
 from tests.head.scripts import run_script as run_once
 from tests.opening import read_graph_def
@@ -109,6 +110,20 @@ def test_a_function_that_is_called_counts_and_another_does_not(place: Path) -> N
     model = rt.load(path, input_mean=0.0, input_std=255.0)
     found = rt.fetch(model, "pooled", [place / "photos/a/0.jpg"])
     assert found.values["pooled"].shape == (1, 4)
+
+
+def test_the_gradient_of_a_function_that_is_called_counts() -> None:
+    caller = node("SymbolicGradient", name="slope")
+    caller.attr["f"].func.name = "plain"
+    graph_def = schema.GraphDef(node=[caller])
+    library = graph_def.library
+    library.function.add().signature.name = "plain"
+    writing = library.function.add(node_def=[node("WriteFile", name="drop")])
+    writing.signature.name = "writes"
+    refuse_unsafe(graph_def, allow_unsafe_graph=False)
+    library.gradient.add(function_name="plain", gradient_func="writes")
+    with pytest.raises(UnsafeGraphError, match=r"'drop' \(WriteFile\) in function 'writes'"):
+        refuse_unsafe(graph_def, allow_unsafe_graph=False)
 
 
 def test_a_debugger_with_an_address_is_refused(place: Path) -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError, argument
 from retrain_tools.graphdef.build import new_node
+from retrain_tools.graphdef.called_functions import remove_unused_functions
 from retrain_tools.graphdef.dtypes import dtype_number
 from retrain_tools.graphdef.navigate import (
     check_made,
@@ -30,7 +31,6 @@ from retrain_tools.graphdef.navigate import (
 )
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.graphdef.tensors import list_tensors
-from retrain_tools.graphdef.transforms.called_functions import remove_unused_functions
 from retrain_tools.graphdef.weights import Weights
 
 _FED = ("Placeholder", "PlaceholderV2")  # what has no value of its own

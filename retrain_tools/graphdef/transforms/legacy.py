@@ -19,11 +19,11 @@ from collections.abc import Collection
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.graphdef.called_functions import remove_unused_functions
 from retrain_tools.graphdef.dtypes import dtype_name
 from retrain_tools.graphdef.op_history import OpHistory, op_history, version_place, versions
 from retrain_tools.graphdef.ops import defaults, registry
 from retrain_tools.graphdef.tensors import list_tensors
-from retrain_tools.graphdef.transforms.called_functions import remove_unused_functions
 from retrain_tools.graphdef.transforms.freed import drop_freed
 from retrain_tools.graphdef.transforms.old_forms import ATTRIBUTE_FORMS, FORMS, Backward
 from retrain_tools.graphdef.weights import Weights

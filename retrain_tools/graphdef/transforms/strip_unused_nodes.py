@@ -17,6 +17,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.graphdef.build import new_node, shape_proto
+from retrain_tools.graphdef.called_functions import remove_unused_functions
 from retrain_tools.graphdef.dtypes import UNKNOWN, dtype_number
 from retrain_tools.graphdef.navigate import (
     copy_nodes,
@@ -28,7 +29,6 @@ from retrain_tools.graphdef.navigate import (
 from retrain_tools.graphdef.note import move_note
 from retrain_tools.graphdef.op_sets import PLACEHOLDERS
 from retrain_tools.graphdef.tensors import Tensor, consumers_by_tensor, list_tensors
-from retrain_tools.graphdef.transforms.called_functions import remove_unused_functions
 from retrain_tools.graphdef.transforms.typed_text import shape_of_text, type_number
 from retrain_tools.graphdef.weights import Weights
 
