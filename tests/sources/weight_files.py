@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import h5py
+import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -14,6 +16,13 @@ Held = npt.NDArray[Any] | tuple[int, ...]
 """An array, or only a shape: its zeros take no room in the file."""
 
 Layers = Sequence[tuple[str, Sequence[Held]]]
+FOLDER = Path(__file__).with_name("keras_files")
+IMAGE = (7, 8, 3)
+
+
+def built(*layers: Any, shape: tuple[int, ...] = IMAGE) -> Any:
+    """A network of these layers, which takes small images."""
+    return keras.Sequential([keras.Input(shape), *layers])
 
 
 def _add(group: h5py.Group, name: str, held: Held) -> None:
@@ -67,3 +76,10 @@ def as_theano(layers: Sequence[tuple[str, Sequence[Held]]]) -> list[tuple[str, l
         (name, [(s[3], s[2], *s[:2]) if len(s) == 4 else s for s in shapes])  # type: ignore[misc]
         for name, shapes in layers
     ]
+
+
+def recorded_file(version: str, name: str, target: Path) -> Path:
+    """Take a file of a network that tools/record_theano_files.py recorded."""
+    with zipfile.ZipFile(FOLDER / f"theano-{version}.zip") as archive:
+        target.write_bytes(archive.read(name))
+    return target
