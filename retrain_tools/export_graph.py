@@ -15,10 +15,14 @@ be trained on. Nodes that no layer of Keras computes are named.
 What was written is opened again with its own runtime, and run on the same images as the untouched
 graph: those of --image_dir or after the flags (the first eight), or photos that are drawn. The
 largest difference is printed; above --tolerance the exit status is 1.
+
+A graph that takes no images is exported with what it is fed as inputs, to any form but keras, and
+compared on random values.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 
 from absl import flags
@@ -27,7 +31,13 @@ from retrain_tools import command_line, graph_flags
 from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError
 from retrain_tools.export.exported import QUANTIZATIONS, ExportOptions
-from retrain_tools.export.exporting import TARGETS, check_target, export_frozen, wanted_tensors
+from retrain_tools.export.exporting import (
+    TARGETS,
+    check_target,
+    export_model,
+    for_images,
+    wanted_tensors,
+)
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.labels import labels_of
 
@@ -61,17 +71,18 @@ def main(words: list[str]) -> None:
     """Run the script."""
     command_line.require("graph", "to", "output")
     check_target(FLAGS.to, FLAGS.output)
-    frozen = graph_flags.given_frozen_graph()
+    model = dataclasses.replace(graph_flags.given_model(), overrides=graph_flags.given_overrides())
+    frozen = for_images(model)
     has_images = FLAGS.image_dir or FLAGS.image_list or words
     options = ExportOptions(
         outputs=FLAGS.outputs or (),
-        labels=_labels(frozen),
+        labels=_labels(frozen) if frozen else FLAGS.labels or (),
         images=graph_flags.given_images(words) if has_images else (),
         quantize=FLAGS.quantize,
         on_error=FLAGS.on_error,
         running=graph_flags.given_run_settings(),
     )
-    found = export_frozen(frozen, FLAGS.output, FLAGS.to, options)
+    found = export_model(model, FLAGS.output, FLAGS.to, options, frozen)
     print(found.summary())
     sys.stdout.flush()
     if found.difference > FLAGS.tolerance:

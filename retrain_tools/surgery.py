@@ -8,7 +8,7 @@ from typing import Any
 
 from retrain_tools.api import Images
 from retrain_tools.export.exported import Exported, ExportOptions
-from retrain_tools.export.exporting import export_frozen, wanted_tensors
+from retrain_tools.export.exporting import export_model, wanted_tensors
 from retrain_tools.features.transforming import TransformResult, Verification, transform_model
 from retrain_tools.graphdef.transforms.registry import named_calls
 from retrain_tools.images.decode import named_images
@@ -27,6 +27,8 @@ def export_graph(
     quantize: str = "none",
 ) -> Exported:
     """Write a model in another form, run that, and compare it with the untouched graph.
+
+    A model that takes no images is compared on random values.
 
     Args:
         model: what `load` opened.
@@ -50,7 +52,7 @@ def export_graph(
         True
     """
     options = ExportOptions(_names(outputs), labels, images, quantize)
-    return export_frozen(model.frozen(), str(path), to, options)
+    return export_model(model, str(path), to, options)
 
 
 def to_keras(model: Model, outputs: str | Sequence[str] = ()) -> Any:

@@ -16,6 +16,7 @@ from retrain_tools.engine.untouched import run_untouched_on_each
 from retrain_tools.errors import InputError
 from retrain_tools.export.exported import DEFAULTS, ExportOptions
 from retrain_tools.features.image_side import ImagePreparation
+from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
 from retrain_tools.standin.photos import CLASSES, draw_photos
@@ -65,8 +66,10 @@ def run_source(
             drawn, always the same ones.
 
     Raises:
-        InputError: no image can be used, or one that must not fail; or the source cannot be run.
+        InputError: no image can be used, or one that must not fail; or the source needs more than
+            images, or cannot be run.
     """
+    check_fed(frozen, tensors)
     with tempfile.TemporaryDirectory() as folder:
         images = options.images or draw_photos(folder, 1, classes=CLASSES[:_DRAWN])
         encoded, pixels = _prepared(frozen, images, options)

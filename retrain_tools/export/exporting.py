@@ -11,8 +11,11 @@ import numpy as np
 from retrain_tools.errors import InputError, argument
 from retrain_tools.export.comparing_with_source import difference, run_source
 from retrain_tools.export.exported import DEFAULTS, Exported, ExportOptions, size_text
+from retrain_tools.export.without_images import export_on_arrays
+from retrain_tools.graphdef.image_inputs import NotForImagesError
 from retrain_tools.graphdef.navigate import check_made, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.sources.model import Model
 
 TARGETS = {
     "graphdef": "graph_file",
@@ -23,6 +26,8 @@ TARGETS = {
 }
 """What a graph can be exported to, and the module that does it: `write`, and `run` for its own
 runtime."""
+
+_IMAGES_ONLY = "keras"
 
 
 def export_frozen(
@@ -51,6 +56,48 @@ def export_frozen(
         largest[way] = float(np.abs(sample.values[tensor]).max(initial=0.0))
     told = {"Size": size_text(path), **told}
     return Exported(path, told, differences, largest, sample.images)
+
+
+def export_model(
+    model: Model,
+    path: str,
+    to: str,
+    options: ExportOptions = DEFAULTS,
+    frozen: FrozenGraph | None = None,
+) -> Exported:
+    """Write a model in another form: on images, or on arrays where it takes no images.
+
+    Args:
+        model: what `load` opened.
+        path: the file or folder to write.
+        to: one of `TARGETS`.
+        options: what else was said.
+        frozen: what `for_images` gave of it, if that was called before.
+
+    Raises:
+        InputError: see `export_frozen` and `export_on_arrays`.
+    """
+    check_target(to, path)
+    frozen = frozen or for_images(model)
+    if frozen is None and (to == _IMAGES_ONLY or options.images or options.labels):
+        frozen = model.frozen()  # says why not
+    if frozen is None:
+        return export_on_arrays(model, path, to, TARGETS[to], options)
+    return export_frozen(frozen, path, to, options)
+
+
+def for_images(model: Model) -> FrozenGraph | None:
+    """Return a model's frozen graph with what it takes to run it on images; None if it takes none.
+
+    Raises:
+        InputError: see `Model.frozen`; also where an input for images was named.
+    """
+    try:
+        return model.frozen()
+    except NotForImagesError:
+        if model.overrides.input_layer is not None:
+            raise
+        return None
 
 
 def check_target(to: str, path: str) -> None:

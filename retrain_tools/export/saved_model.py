@@ -14,16 +14,17 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from retrain_tools import files
 from retrain_tools.engine.session import first_sentence
 from retrain_tools.errors import InputError, argument
+from retrain_tools.export.body import PIXELS, Body, BodyFunction, output_keys
 from retrain_tools.export.comparing_with_source import Sample
 from retrain_tools.export.exported import ExportOptions
-from retrain_tools.export.network_functions import NetworkFunctions, output_keys
+from retrain_tools.export.network_functions import NetworkFunctions
 from retrain_tools.export.pixel_scaling import scaling_of, scaling_text
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note, write_labels, write_note
@@ -31,8 +32,8 @@ from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.leftovers import owned_prefix
 from retrain_tools.quiet_tensorflow import tf
 
-SERVING, PIXELS, ONE_IMAGE = "serving_default", "pixels", "one_image"
-"""The signatures."""
+SERVING, ONE_IMAGE = "serving_default", "one_image"
+"""The signatures, beside the one for pixels, which has the name of its input."""
 
 _LABELS_FILE = "labels.txt"
 
@@ -94,16 +95,50 @@ def write_saved_model(
     Raises:
         InputError: TensorFlow 2 refuses the graph, or there are not as many labels as scores.
     """
+
+    def save(scratch: Path, to: str) -> None:
+        _save(scratch, to, frozen, outputs, labels)
+
+    _write(folder, save, str(frozen.path))
+
+
+def write_body(folder: str, body: Body, takes: Sequence[Any], where: str) -> dict[str, str]:
+    """Write a SavedModel whose one signature, `serving_default`, is a body.
+
+    Args:
+        folder: missing or empty.
+        body: what to write.
+        takes: a TensorSpec for each input, named by its key.
+        where: the graph's file, for messages.
+
+    Returns:
+        What is worth knowing of it.
+
+    Raises:
+        InputError: TensorFlow 2 refuses the graph.
+    """
+
+    def save(_: Path, to: str) -> None:
+        module = tf.Module()
+        module.function = BodyFunction(module, body).traced(takes)
+        tf.saved_model.save(module, to, signatures={SERVING: module.function})
+
+    _write(folder, save, where)
+    return {"TensorFlow": tf.version.VERSION, "Signature": SERVING}
+
+
+def _write(folder: str, save: Callable[[Path, str], None], where: str) -> None:
+    """Have `save` write a SavedModel into a folder that is not seen, and put it in its place."""
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     # TensorFlow Serving watches the folder of versions: it must never see half of one.
     with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
         finished = Path(scratch, "model")
         try:
-            _save(Path(scratch), str(finished), frozen, outputs, labels)
+            save(Path(scratch), str(finished))
         except (ValueError, tf.errors.OpError) as error:
             reason = first_sentence(error)
-            raise InputError(f"{frozen.path} cannot become a SavedModel: {reason}") from error
+            raise InputError(f"{where} cannot become a SavedModel: {reason}") from error
         if target.exists():
             target.rmdir()
         finished.replace(target)
@@ -192,3 +227,9 @@ def run(
         given = signatures[SERVING](image_bytes=tf.constant(sample.encoded))
         for key, tensor in keys.items():
             yield f"{SERVING}, {key}", tensor, given[key].numpy()
+
+
+def run_on_arrays(path: str, feeds: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    """Return the outputs of a SavedModel of `write_body`, all by their keys."""
+    given = tf.saved_model.load(path).signatures[SERVING](**feeds)
+    return {key: given[key].numpy() for key in outputs}

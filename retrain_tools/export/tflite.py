@@ -1,4 +1,4 @@
-"""A graph as a TensorFlow Lite file: prepared pixels in, in batches of any size.
+"""A graph as a TensorFlow Lite file; a network takes prepared pixels, in batches of any size.
 
 The body has its batch norms folded. TensorFlow's own converter writes it, with builtin operators
 where there are some; one whose name begins with Flex is TensorFlow's own, and needs its
@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import collections
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from retrain_tools import files
 from retrain_tools.engine.session import first_sentence
 from retrain_tools.errors import InputError
+from retrain_tools.export.body import PIXELS, Body, BodyFunction, body_of_network, output_keys
 from retrain_tools.export.comparing_with_source import Sample
 from retrain_tools.export.exported import QUANTIZATIONS, ExportOptions
-from retrain_tools.export.network_functions import NetworkFunctions, output_keys
 from retrain_tools.export.pixel_scaling import scaling_text
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.quiet_tensorflow import stderr_held_back, tf
 from retrain_tools.sources.kinds import Place
 from retrain_tools.sources.readers.tflite import open_tflite
-
-_INPUT = "pixels"
 
 
 def check_path(path: str) -> None:
@@ -40,28 +38,48 @@ def write(
     Raises:
         InputError: the converter refuses the graph.
     """
-    keys = output_keys(frozen, tensors)
+    body = body_of_network(frozen, output_keys(frozen, tensors))
+    height, width = frozen.spec.image_size
+    shape = [None, height, width, frozen.spec.channels]
+    takes = [tf.TensorSpec(shape, tf.float32, PIXELS)]
+    told = write_body(path, body, takes, options.quantize, str(frozen.path))
+    return {
+        **told,
+        "Input": f"{PIXELS}, float32 [N, {height}, {width}, {frozen.spec.channels}], "
+        f"{scaling_text(frozen)}; N is 1 until it is resized",
+        "Outputs": ", ".join(f"{key} ({tensor})" for key, tensor in body.outputs.items()),
+    }
+
+
+def write_body(
+    path: str, body: Body, takes: Sequence[Any], quantize: str, where: str
+) -> dict[str, str]:
+    """Write a body as such a file, and return what is worth knowing of it.
+
+    Args:
+        path: the file.
+        body: what to write.
+        takes: a TensorSpec for each input, named by its key.
+        quantize: one of `QUANTIZATIONS`.
+        where: the graph's file, for messages.
+
+    Raises:
+        InputError: the converter refuses the graph.
+    """
     module = tf.Module()
-    network = NetworkFunctions(module, frozen, keys)
-    taken = tf.TensorSpec([None, *network.image_shape], tf.float32, _INPUT)
-    function = tf.function(network.values, input_signature=[taken], autograph=False)
     try:
         with stderr_held_back():  # MLIR tells of every pass
-            concrete = function.get_concrete_function()
-            data = _converted(tf.lite.TFLiteConverter, concrete, module, options.quantize)
+            concrete = BodyFunction(module, body).traced(takes).get_concrete_function()
+            data = _converted(tf.lite.TFLiteConverter, concrete, module, quantize)
     except (ValueError, tf.errors.OpError, _ConverterError) as error:
         reason = first_sentence(error)
-        raise InputError(f"{frozen.path} cannot become a TensorFlow Lite file: {reason}") from error
+        raise InputError(f"{where} cannot become a TensorFlow Lite file: {reason}") from error
     with files.replacing(path) as file:
         file.write(data)
-    height, width = frozen.spec.image_size
     return {
         "TensorFlow": tf.version.VERSION,
-        "Quantization": QUANTIZATIONS[options.quantize],
+        "Quantization": QUANTIZATIONS[quantize],
         "Operators": operators_text(path),
-        "Input": f"{_INPUT}, float32 [N, {height}, {width}, {frozen.spec.channels}], "
-        f"{scaling_text(frozen)}; N is 1 until it is resized",
-        "Outputs": ", ".join(f"{key} ({tensor})" for key, tensor in keys.items()),
     }
 
 
@@ -98,9 +116,16 @@ def run(
     path: str, sample: Sample, frozen: FrozenGraph, tensors: Sequence[str]
 ) -> Iterator[tuple[str, str, Any]]:
     """Yield what the file gives in the Lite runtime: the output, the tensor, and its values."""
+    keys = output_keys(frozen, tensors)
+    given = run_on_arrays(path, {PIXELS: sample.pixels}, list(keys))
+    for key, tensor in keys.items():
+        yield key, tensor, given[key]
+
+
+def run_on_arrays(path: str, feeds: Mapping[str, Any], outputs: Sequence[str]) -> dict[str, Any]:
+    """Return the outputs of a file in the Lite runtime, all by their keys."""
     with warnings.catch_warnings(), stderr_held_back():
         warnings.simplefilter("ignore")  # it will be a package of its own
         interpreter = tf.lite.Interpreter(model_path=path)
-        given = interpreter.get_signature_runner()(**{_INPUT: sample.pixels})
-    for key, tensor in output_keys(frozen, tensors).items():
-        yield key, tensor, given[key]
+        given = interpreter.get_signature_runner()(**feeds)
+    return {key: given[key] for key in outputs}

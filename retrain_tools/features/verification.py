@@ -151,7 +151,7 @@ def _compared(
             count += 1
             for name, one, other in zip(differences, before, after, strict=True):
                 differences[name] = max(differences[name], difference(one, other))
-                largest[name] = max(largest[name], _largest(one))
+                largest[name] = max(largest[name], largest_value(one))
         random_seed = seed if both.is_random else None
     return Verified(differences, largest, count, bool(entries), {}, random_seed)
 
@@ -255,7 +255,8 @@ def difference(one: _Array, other: _Array) -> float:
     return float(np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0, apart).max())
 
 
-def _largest(values: _Array) -> float:
+def largest_value(values: _Array) -> float:
+    """Return the largest number without its sign; 0 of texts and of nothing."""
     if values.dtype == object or values.size == 0:
         return 0.0
     sizes = np.abs(values.astype(np.complex128 if values.dtype.kind == "c" else np.float64))

@@ -37,6 +37,10 @@ from retrain_tools.graphdef.tensors import list_tensors, shape_text
 from retrain_tools.graphdef.walks import downstream, successors
 
 
+class NotForImagesError(InputError):
+    """No tensor of a graph takes images as they are fed here, so far as can be seen."""
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageInput:
     """Where images enter a graph. Tensor names carry `:0`.
@@ -80,7 +84,8 @@ def find_inputs(
         shapes: the shapes of its tensors by full name, where they are known already.
 
     Raises:
-        InputError: there is no such tensor, or it cannot take images; or none is seen to.
+        InputError: there is no such tensor, or it cannot take images.
+        NotForImagesError: none is seen to.
     """
     if shapes is None:
         shapes = {tensor.name: tensor.shape for tensor in list_tensors(graph_def)}
@@ -133,7 +138,7 @@ def image_entries(graph_def: Any, nodes: dict[str, Any], shapes: Shapes) -> list
 def _placeholder(graph_def: Any, nodes: dict[str, Any], where: str, shapes: Shapes) -> ImageInput:
     entries = image_entries(graph_def, nodes, shapes)
     if not entries:
-        raise InputError(
+        raise NotForImagesError(
             f"No tensor of {where} is seen to take images; name it with {argument('input_layer')}. "
             f"List them: list_tensors --graph={where}"
         )
@@ -143,7 +148,7 @@ def _placeholder(graph_def: Any, nodes: dict[str, Any], where: str, shapes: Shap
 def _taken(entry: Entry, nodes: dict[str, Any], where: str) -> ImageInput:
     size = _own_size(nodes, entry.pixels, entry.shape)
     if entry.problem is not None:
-        raise InputError(
+        raise NotForImagesError(
             f"{entry.placeholder!r} of {where} {entry.problem}; images are fed as "
             f"{fed_shape((None, None), None)}; name another tensor with "
             f"{argument('input_layer')}."
