@@ -47,7 +47,8 @@ def expected(path: Path, tensor: str) -> np.ndarray:
 
 def given_by(form: str, path: Path, key: str) -> np.ndarray:
     """An output of an export in its own runtime, written here anew."""
-    fed = {"words": FED["words"], "text_weight": FED["text/weight"], "keep_prob": np.array(1, np.float32)}
+    one = np.array(1, np.float32)
+    fed = {"words": FED["words"], "text_weight": FED["text/weight"], "keep_prob": one}
     match form:
         case "graphdef":
             names = {"words": "words", "text_weight": "text/weight", "keep_prob": "keep_prob"}
