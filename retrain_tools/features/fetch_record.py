@@ -106,7 +106,7 @@ def read_made_by(output: Path) -> MadeBy | None:
 
 def _without_images(path: Path) -> str:
     """Return the text of a record with an empty list of images, where it is laid out as ours."""
-    lines = []
+    lines = list[str]()
     with path.open(encoding="utf-8") as file:
         for line in file:
             if line == _IMAGES_BEGIN:

@@ -52,7 +52,7 @@ class Column(NamedTuple):
 class Texts(NamedTuple):
     """A list of texts in a store: how many, and they themselves, read a few at a time."""
 
-    count: int
+    number: int
     texts: Iterator[str]
 
 
