@@ -182,7 +182,7 @@ def retrain(
         validation_percentage: of the images, for validation.
         seed: of everything random; the same seed gives the same result.
         keep_folder_names: take folder names as labels as they are, not in lower case.
-        pooling: how a feature map becomes a vector: `avg`, `max`, `flatten` or `none` (all values).
+        pooling: how a map becomes a vector: `avg`, `max`, `flatten` or `none` (all values).
         fine_tuning: of the layers after a tensor, once the last one is trained; None for none.
         resume: go on from OUTPUT_DIR/checkpoint.npz, which a training that was stopped left.
         running: how the graph is run.
@@ -195,18 +195,17 @@ def retrain(
 
     Example:
         >>> import retrain_tools as rt
-        >>> result = rt.retrain(rt.load("graph.pb"), "photos", how_many_training_steps=20)
-        >>> result.labels, result.head.biases.shape
-        (['disc', 'square'], (2,))
+        >>> rt.retrain(rt.load("graph.pb"), "photos", how_many_training_steps=20).labels
+        ['disc', 'square']
     """
     place = str(bottleneck_dir or Path(output_dir) / "bottlenecks")
     settings = settings_in(
         str(output_dir), image_dir=str(image_dir or ""), features=str(features or ""),
-        features_tensor=features_tensor, split_key="basename" if features else "path",
         cache=CacheOptions(place, pooling=pooling, running=running),
         training=TrainingSettings(how_many_training_steps, learning_rate, seed=seed),
         testing_percentage=testing_percentage, validation_percentage=validation_percentage,
         keep_folder_names=keep_folder_names, fine_tuning=fine_tuning, resume=resume,
+        features_tensor=features_tensor, split_key="basename" if features else "path",
     )  # fmt: skip
     return _retrain(model, settings)
 
