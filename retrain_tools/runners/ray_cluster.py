@@ -12,6 +12,8 @@ import logging
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, Generic
 
 import numpy as np
@@ -66,9 +68,9 @@ def run_tasks(
         InputError: Ray is not installed, or there is no such cluster; its workers lack packages.
         Exception: what opening the work raises.
     """
-    ray = import_extra("ray", "The runner ray")
+    ray = import_extra("ray", "The runner ray", "'ray[default]'")
     # As an array, which workers see where it lies in the memory of their machine, and do not copy.
-    packed = np.frombuffer(import_extra("ray.cloudpickle", "Ray").dumps(work), np.uint8)
+    packed = np.frombuffer(ray.cloudpickle.dumps(work), np.uint8)
     with connected(ray, address, workers) as is_own:
         # Of a cluster's CPUs no more than asked for; of one's own Ray there are no more.
         window = window or (workers if workers is not None and not is_own else None)
@@ -90,21 +92,24 @@ class _UnderWay(Generic[Task, Result]):
         self._looked = 0.0
         self._key = f"{time.time_ns()}-{id(self)}"
         self._work = ray.put(packed)
-        self._attempts: dict[Any, Attempt[Task]] = {}
+        self._attempts: dict[Future[Any], tuple[Any, Attempt[Task]]] = {}
+        self._done: SimpleQueue[Future[Any]] = SimpleQueue()
         self._run = ray.remote(num_cpus=1, max_retries=0)(_run)
 
     def __enter__(self) -> _UnderWay[Task, Result]:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for reference in self._attempts:
+        for reference, _attempt in self._attempts.values():
             self._ray.cancel(reference, force=True)
 
     def give_out(self) -> bool:
         """Give tasks to Ray, as many as the window has room for; return if it has any."""
         while len(self._attempts) < self._room() and (attempt := self._queue.take()) is not None:
             reference = self._run.remote(self._key, self._work, attempt.task)
-            self._attempts[reference] = attempt
+            future = reference.future()
+            self._attempts[future] = (reference, attempt)
+            future.add_done_callback(self._done.put)
         return bool(self._attempts)
 
     def _room(self) -> int:
@@ -118,16 +123,17 @@ class _UnderWay(Generic[Task, Result]):
 
     def wait(self) -> list[Outcome[Task, Result]]:
         """Wait until a task ends, and return those that have ended for good."""
-        waiting = list(self._attempts)
-        self._ray.wait(waiting, num_returns=1)
-        done, _ = self._ray.wait(waiting, num_returns=len(waiting), timeout=0)
-        heard = [self._hear(reference, self._attempts.pop(reference)) for reference in done]
+        # Not ray.wait: for it every signal is a Ctrl-C, and it takes longer the more it waits for.
+        done = [self._done.get()]
+        while not self._done.empty():
+            done.append(self._done.get())
+        heard = [self._hear(future, self._attempts.pop(future)[1]) for future in done]
         return [outcome for outcome in heard if outcome is not None]
 
-    def _hear(self, reference: Any, attempt: Attempt[Task]) -> Outcome[Task, Result] | None:
+    def _hear(self, future: Future[Any], attempt: Attempt[Task]) -> Outcome[Task, Result] | None:
         errors = self._ray.exceptions
         try:
-            not_opened, result, failure = self._ray.get(reference)
+            not_opened, result, failure = future.result()
         except errors.WorkerCrashedError:
             return self._died(attempt, "killed, or crashed")
         except errors.OutOfMemoryError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.resources
+import fcntl
 import logging
 import os
 import shutil
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 
 _SECONDS_TO_CONNECT = 10.0
 # Ray makes sockets below its folder, whose names the system allows 107 bytes: 64 are Ray's own.
+_FOLDER = "retrain_ray-"
 _LONGEST_FOLDER = 107 - 64
 
 
@@ -80,13 +81,11 @@ def _own_handler() -> Iterator[None]:
 def _check_reachable(address: str) -> None:
     """Raise InputError if nobody listens at an address: Ray would try for minutes, and exit."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon:
+    if not (colon and port.isdecimal() and "/" not in host):
         return  # `auto`, or Ray knows
-    if not port.isdecimal() or "/" in host:
-        return
     try:
         socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         raise _no_cluster(address, _in_one_line(error)) from error
 
 
@@ -104,23 +103,37 @@ def _in_one_line(error: Exception) -> str:
 
 @contextlib.contextmanager
 def _short_folder() -> Iterator[str]:
-    """Make a temporary folder for Ray, and remove it."""
-    usual = tempfile.gettempdir()
-    within = usual if len(os.fsencode(usual)) + len("/ray-12345678") <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=within, ignore_cleanup_errors=True) as made:
+    """Make a temporary folder for Ray, and remove it, and those that killed drivers left."""
+    usual, name = tempfile.gettempdir(), f"{_FOLDER}12345678"
+    within = usual if len(os.fsencode(f"{usual}/{name}")) <= _LONGEST_FOLDER else "/tmp"  # noqa: S108
+    for left in Path(within).glob(f"{_FOLDER}*"):
+        with contextlib.suppress(OSError), _locked(left):  # whose driver lives, cannot be locked
+            shutil.rmtree(left)
+    with (
+        tempfile.TemporaryDirectory(prefix=_FOLDER, dir=within, ignore_cleanup_errors=True) as made,
+        _locked(made),
+    ):
         yield made
 
 
 @contextlib.contextmanager
+def _locked(folder: str | Path) -> Iterator[None]:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(handle)
+
+
+@contextlib.contextmanager
 def _code() -> Iterator[str]:
-    """Put this package together in a folder, as it is installed: the catalogue lies elsewhere."""
+    """Put this package together in a folder; in a checkout the catalogue lies beside it."""
     package = Path(retrain_tools.__file__).parent
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        importlib.resources.as_file(importlib.resources.files("retrain_tools.graphs")) as graphs,
-    ):
+    leave_out = shutil.ignore_patterns("__pycache__")
+    with tempfile.TemporaryDirectory() as folder:
         whole = Path(folder, package.name)
-        leave_out = shutil.ignore_patterns("__pycache__")
         shutil.copytree(package, whole, ignore=leave_out)
-        shutil.copytree(graphs, whole / "graphs", ignore=leave_out, dirs_exist_ok=True)
+        if (checkout := package.parent / "graphs").is_dir() and not (whole / "graphs").exists():
+            shutil.copytree(checkout, whole / "graphs", ignore=leave_out)
         yield str(whole)

@@ -60,7 +60,7 @@ def test_workers_that_die_at_the_start_end_the_job() -> None:
 def test_a_result_that_cannot_be_sent_is_a_failure(tmp_path: Path) -> None:
     [outcome] = run_tasks(Unsendable(), [1], workers=1)
     assert outcome.failure is not None
-    assert "pickle" in outcome.failure
+    assert "local object" in outcome.failure
     assert outcome.deaths == 0
 
 

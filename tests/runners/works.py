@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from retrain_tools.errors import InputError, argument
-from retrain_tools.files import write_text
 
 
 class Scripted:
@@ -37,10 +36,24 @@ class Scripted:
         return {int(path.name): path.stat().st_size for path in self.folder.iterdir()}
 
 
+class Placed(Scripted):
+    """A task takes a second; the result is Ray's machine and the code that it was done by."""
+
+    def run(self, task: tuple[int, str | int]) -> str:
+        import ray
+
+        import retrain_tools
+
+        super().run(task)
+        time.sleep(1.0)
+        return f"{ray.get_runtime_context().get_node_id()} {retrain_tools.__file__}"
+
+
 class Sleeping:
     """A task is how many seconds it takes; the result is the worker's process.
 
-    Which processes have it open is in the folder: a file for each, which closing removes.
+    Which processes have it open is in the folder: a file for each, which closing removes, and which
+    holds a byte while the process is at work.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,16 +61,26 @@ class Sleeping:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[float], int]]:
-        write_text(self.folder / str(os.getpid()), "")
-        yield self.run
-        (self.folder / str(os.getpid())).unlink()
+        self._says("")
+        try:
+            yield self.run
+        finally:
+            (self.folder / str(os.getpid())).unlink()
 
     def run(self, seconds: float) -> int:
+        self._says("x")
         time.sleep(seconds)
+        self._says("")
         return os.getpid()
+
+    def _says(self, text: str) -> None:
+        (self.folder / str(os.getpid())).write_text(text)
 
     def processes(self) -> list[int]:
         return [int(path.name) for path in self.folder.iterdir() if path.name.isdecimal()]
+
+    def at_work(self) -> list[int]:
+        return [one for one in self.processes() if (self.folder / str(one)).stat().st_size]
 
 
 class Unopened:
