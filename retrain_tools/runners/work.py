@@ -25,7 +25,7 @@ _Result = TypeVar("_Result", covariant=True)
 
 
 class Work(Protocol[_Task, _Result]):
-    """What workers do. It is pickled, so it is small or says where its data lies.
+    """What workers do. It is pickled, and its class is one of a module that they can import.
 
     Example:
         >>> class Doubling:
