@@ -74,10 +74,10 @@ def main() -> int:
     assert total == given.tasks * (given.tasks - 1) // 2, "each task once"
     holds = seconds <= MOST_SECONDS and peak_mb() <= MOST_MB
     print(
-        f"{given.runner}, {given.workers} workers: {seconds:.1f} s (the first after {first:.1f} s; at "
-        f"most {MOST_SECONDS:g}), driver {peak_mb():.0f} MB (at most {MOST_MB:g}), CPU of the driver "
-        f"{time.process_time():.0f} s, at most {most_ahead} tasks taken ahead: "
-        f"{'holds' if holds else 'DOES NOT HOLD'}"
+        f"{given.runner}, {given.workers} workers: {'holds' if holds else 'DOES NOT HOLD'}: "
+        f"{seconds:.1f} s (the first after {first:.1f} s; at most {MOST_SECONDS:g}), driver "
+        f"{peak_mb():.0f} MB (at most {MOST_MB:g}), {time.process_time():.0f} s of CPU in it, "
+        f"at most {most_ahead} tasks taken ahead"
     )
     return 0 if holds else 1
 
