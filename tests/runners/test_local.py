@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from hypothesis import given, settings, strategies as st
 
 from retrain_tools.errors import InputError
 from retrain_tools.runners.local import run_tasks
-from tests.runners.works import Scripted, Sleeping, Unopened, is_alive, wait_until
+from tests.runners.works import Scripted, Sleeping, Unopened, Unsendable, is_alive, wait_until
 
 # Without `if __name__ == "__main__"`, and from no file that could be imported again.
 PLAIN_SCRIPT = """
@@ -62,11 +61,6 @@ def test_a_result_that_cannot_be_sent_is_a_failure(tmp_path: Path) -> None:
     assert outcome.failure is not None
     assert "local object" in outcome.failure
     assert outcome.deaths == 0
-
-
-class Unsendable:
-    def open(self) -> contextlib.nullcontext:
-        return contextlib.nullcontext(lambda task: lambda: task)
 
 
 def test_a_script_without_a_main_block_may_use_it_and_end(tmp_path: Path) -> None:

@@ -104,8 +104,9 @@ def test_tasks_are_taken_as_others_end(run_tasks: Run, window: int | None, tmp_p
         for _ in itertools.islice(outcomes, 60):
             ended += 1
             assert taken - ended <= (window or 8)
-    assert len(work_done := Scripted(tmp_path).attempts()) <= 60 + (window or 8)
-    assert set(work_done.values()) == {1}
+    work_done = Scripted(tmp_path).attempts()
+    assert 60 <= len(work_done) <= 60 + (window or 8)
+    assert set(work_done.values()) <= {0, 1}  # one that was ended as it began has said nothing
 
 
 def test_what_opening_the_work_raises_is_raised(run_tasks: Run) -> None:

@@ -97,6 +97,13 @@ class Unopened:
         yield lambda task: task
 
 
+class Unsendable:
+    """Gives results that cannot be pickled."""
+
+    def open(self) -> contextlib.nullcontext[Callable[[int], object]]:
+        return contextlib.nullcontext(lambda task: lambda: task)
+
+
 def is_alive(process: int) -> bool:
     """Whether a process is there, and not only waits to be asked how it ended."""
     try:
