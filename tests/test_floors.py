@@ -12,7 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "retrain_tools"
 # From the ground up, as shared/DESIGN.md names the floors. A name stands for a module or a folder.
 FLOORS = (
     ("errors", "leftovers", "files", "progress", "extras", "quiet_tensorflow", "text_tables"),
-    ("images", "download", "catalog", "catalog_entry"),
+    ("images", "download", "catalog", "catalog_entry", "runners"),
     ("graphdef",),
     ("slim", "standin"),
     ("sources",),
