@@ -63,6 +63,7 @@ class PartRecord:
         bytes: of the part's file.
         seconds: that it took.
         host: that made it.
+        max_image_pixels: larger images failed.
         differences: from the exact way, by tensor, where values were computed in another.
     """
 
@@ -75,12 +76,14 @@ class PartRecord:
     bytes: int
     seconds: float
     host: str
+    max_image_pixels: int
     differences: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
-    @property
-    def may_pass(self) -> bool:
-        """Whether an image failed that may be usable now."""
-        return any(self.failed.get(kind) for kind in MAY_PASS)
+    def is_worth_another_try(self, retry_failed: bool, max_image_pixels: int) -> bool:
+        """Tell whether an image failed that may be usable now."""
+        kinds = MAY_PASS if retry_failed else ()
+        kinds += () if max_image_pixels == self.max_image_pixels else ("image",)
+        return any(self.failed.get(kind) for kind in kinds)
 
 
 def part_name(number: int) -> str:
@@ -101,6 +104,11 @@ def record_name(number: int) -> str:
 def list_name(number: int) -> str:
     """Return the name, below the output, of a shard's list."""
     return f"list/{number:05d}.parquet"
+
+
+def sha256(data: bytes) -> str:
+    """Return the SHA-256 of a file."""
+    return hashlib.sha256(data).hexdigest()
 
 
 def digest_of(entries: Iterable[Entry]) -> str:

@@ -20,7 +20,6 @@ IMAGE, LABEL = "image", "label"
 """The columns of a part beside those of the tensors."""
 
 _PURPOSE = "Writing features in parts"
-_DIGITS = ",0123456789"
 
 
 class PartTable(NamedTuple):
@@ -92,9 +91,13 @@ def _shape_of(field: Any) -> tuple[int, ...]:
 
 def failures_bytes(failed: Sequence[tuple[str, Failure]]) -> bytes:
     """Return the file of the images that failed, and why."""
-    uris, reasons = as_utf8(uri for uri, _ in failed), as_utf8(map(str, dict(failed).values()))
-    kinds = [why.kind for _, why in failed]
-    return _texts_bytes({"uri": uris, "reason": reasons, "kind": kinds})
+    return _texts_bytes(
+        {
+            "uri": as_utf8(uri for uri, _ in failed),
+            "reason": as_utf8(str(why) for _, why in failed),
+            "kind": [why.kind for _, why in failed],
+        }
+    )
 
 
 def read_failures(data: bytes) -> list[tuple[str, Failure]]:
