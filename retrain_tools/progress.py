@@ -102,6 +102,6 @@ class _Tally:
         if self._total is None or not speed:
             return line
         left = (self._total - self._done) / speed
-        end = datetime.datetime.now() + datetime.timedelta(seconds=left)  # noqa: DTZ005  (as clocks here)
+        end = datetime.datetime.now() + datetime.timedelta(seconds=left)
         day = "" if left < _A_DAY / 2 else f"{end:%Y-%m-%d} "
         return f"{line}, until about {day}{end:%H:%M}"

@@ -98,12 +98,13 @@ class Budget(NamedTuple):
             )
 
 
-def report_failures(failed: Mapping[str, str], count: int, path: Path) -> None:
+def report_failures(failed: Mapping[str, str], count: int, path: str | Path) -> None:
     """Name the images that failed on stderr and in a CSV file; an earlier list is replaced.
 
     Raises:
         InputError: all the images, of which there are `count`, failed.
     """
+    path = Path(path)
     if not failed:
         path.unlink(missing_ok=True)
         return

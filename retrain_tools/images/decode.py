@@ -81,8 +81,10 @@ _loading = threading.Lock()
 
 
 FailureKind = Literal["image", "reading", "memory", "worker"]
-"""What failed: the image itself, reading its file, memory, or the process that worked on it; all but
-the first may pass."""
+"""What failed: the image itself, reading its file, memory, or the process that worked on it.
+
+All but the first may pass.
+"""
 
 
 class ImageError(Exception):

@@ -1,4 +1,4 @@
-"""Values of a shard's images: read ahead, computed in batches, tried again; or one by one, safely."""
+"""Values of a shard's images: read ahead, in batches, tried again; or one by one, safely."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import dataclasses
 import itertools
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -120,7 +120,7 @@ class Computer(contextlib.AbstractContextManager["Computer"]):
             readers = stack.enter_context(ThreadPoolExecutor(_READ_AHEAD))
 
             def read(place: int) -> bytes:
-                return _read(entries[place].uri, most)
+                return _read(entries[place], most)
 
             ahead = stack.enter_context(contextlib.closing(_ahead(readers, read, places)))
             for item, result in extractor.measured(ahead, len(places), lambda it: it[1].result()):
@@ -129,7 +129,7 @@ class Computer(contextlib.AbstractContextManager["Computer"]):
 
 def _ahead(
     readers: ThreadPoolExecutor, read: Callable[[int], bytes], places: Sequence[int]
-) -> Iterator[tuple[int, Future[bytes]]]:
+) -> Generator[tuple[int, Future[bytes]]]:
     """Yield each place and its image, which is being read while earlier ones are worked on."""
     waiting = iter(places)
     window: collections.deque[tuple[int, Future[bytes]]] = collections.deque()
@@ -145,9 +145,13 @@ def _ahead(
             future.cancel()
 
 
-def _read(uri: str, most: int) -> bytes:
+def _read(entry: Entry, most: int) -> bytes:
+    """Read an image as it was when it was looked at; one that was not there may be there now."""
+    expected = None
+    if entry.size is not None and entry.version is not None:
+        expected = storage.Stored(entry.uri, entry.size, entry.version)
     try:
-        return storage.read(uri, most)
+        return storage.read(entry.uri, most, expected)
     except (OSError, ValueError) as error:  # ValueError: a null byte in the path
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise ImageError(f"cannot be read: {reason}", "reading") from error
@@ -180,7 +184,7 @@ def _keep(result: Result, place: int, columns: Sequence[Column], values: Sequenc
 def _first(frozen: FrozenGraph, tensors: Sequence[str], job: Job) -> Iterator[None]:
     """Let one worker of a machine prepare a graph that is new there; the others wait for it.
 
-    Each would rewrite it for speed and compare it with the untouched graph, with the memory of that.
+    Each would rewrite it for speed and compare it with the untouched graph, at that one's memory.
     """
     if is_known(frozen, tensors, job.running):
         yield
@@ -226,7 +230,8 @@ def compute_carefully(job: Job, columns: Sequence[Column], entries: Sequence[Ent
             continue
         found = outcome.result
         differences = found.differences
-        failed.update({place: why for why in found.failed.values()})
+        if found.failed:
+            failed[place] = found.failed[0]
         for rows, value in zip(values, found.values, strict=True):
             rows[place] = value[0]
     return Computed(columns, values, dict(sorted(failed.items())), differences)

@@ -1,4 +1,4 @@
-"""The job of many shards: gives them to workers a window at a time, counts, and brings it to an end."""
+"""The job of many shards: a few at a time to workers, counting, and how it comes to an end."""
 
 from __future__ import annotations
 
@@ -41,6 +41,7 @@ from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.progress import long_progress
 from retrain_tools.runners.work import Outcome
 from retrain_tools.text_tables import counted
+from retrain_tools.uris import is_uri, join, shown
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ RUNNERS: tuple[Runner, ...] = ("local", "ray")
 _MOST_TOLD = 100  # failures that are named in the log; all are in the lists
 _MOST_TRIES = 3  # of a shard, each with as many deaths of workers as a runner bears
 _MOST_GIVEN_UP = 10  # shards; more, and it is not the shards' fault
+_MOST_GAP = 100  # in the numbers of parts that a stopped run has left: of shards under way
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,7 +138,7 @@ def check_options(options: ManyOptions) -> None:
         raise InputError(f"{argument('address')} is of a Ray cluster: {argument('runner')}=ray.")
     check_max_failures(options.max_failures)
     check_installed()
-    if storage.is_uri(options.output):
+    if is_uri(options.output):
         return
     if Path(options.output).is_file():
         raise InputError(f"{options.output} is a file; {argument('output')} takes a folder.")
@@ -211,7 +213,7 @@ def _alone(output: str) -> Iterator[None]:
 
     In an object store it cannot: two runs of the same job write the same bytes there.
     """
-    if storage.is_uri(output):
+    if is_uri(output):
         yield
         return
     with contextlib.ExitStack() as held:
@@ -225,9 +227,7 @@ def _alone(output: str) -> Iterator[None]:
         yield
 
 
-def _begin(
-    options: ManyOptions, graph: str, identities: dict[str, Identity]
-) -> PartsManifest:
+def _begin(options: ManyOptions, graph: str, identities: dict[str, Identity]) -> PartsManifest:
     """Write the manifest of a run that has not come to its end, unless the output is another's."""
     there = read_manifest(options.output)
     manifest = PartsManifest(graph, identities, options.shard_size)
@@ -256,7 +256,7 @@ class _Tally:
         said = self._options.max_failures
         if images is None and "%" in str(said):
             said = None
-        place = storage.join(self._options.output, layout.FAILURES)
+        place = join(self._options.output, layout.FAILURES)
         return Budget.of(said, images or self.images, place)
 
     def take(
@@ -316,7 +316,7 @@ class _Tally:
         for image, why in done.told:
             self._told += 1
             if self._told <= _MOST_TOLD:
-                log.warning("%s %s", image, why)
+                log.warning("%s %s", shown(image), why)
             if self._told == _MOST_TOLD:
                 log.warning("others that fail are only listed: %s", layout.FAILURES)
 
@@ -357,7 +357,7 @@ def _end(options: ManyOptions, manifest: PartsManifest, tally: _Tally) -> None:
         raise tally.gave_up()
     failed = tally.failed.total()
     tally.budget(tally.images).refuse(failed)
-    _drop(options, _beyond(options.output, tally.shards))
+    _drop(options, tally.shards)
     listed = Listed(f"{tally.digest:064x}", tally.images, tally.shards, failed)
     differences = {**manifest.differences, **tally.differences}
     write_manifest(
@@ -367,36 +367,28 @@ def _end(options: ManyOptions, manifest: PartsManifest, tally: _Tally) -> None:
         named = f"{name}: " if len(manifest.tensors) > 1 else ""
         log.info("%s%s", named, Difference(**found).line())
     if failed == tally.images:
-        place = storage.join(options.output, layout.FAILURES)
+        place = join(options.output, layout.FAILURES)
         raise InputError(f"None of the {failed} images can be used; the reasons are in {place}.")
 
 
-def _beyond(output: str, shards: int) -> list[int]:
-    """Return the numbers of finished parts that the list has no images for."""
-    names = storage.list_names(output)
-    numbers = [
-        int(name[len("part-") : -len(".json")])
-        for name in names
-        if name.startswith("part-") and name.endswith(".json")
-    ]
-    return sorted(number for number in numbers if number >= shards)
-
-
-def _drop(options: ManyOptions, numbers: list[int]) -> None:
-    if not numbers:
-        return
-    first = layout.part_name(numbers[0])
-    if not options.overwrite:
-        raise InputError(
-            f"{options.output} holds {counted(len(numbers), 'part')} more than the list has images "
-            f"for, from {first} on. All others are there; {argument('overwrite')} removes these."
-        )
-    for number in numbers:
-        for name in (
-            layout.record_name(number),  # first: without it none of the others counts
-            layout.part_name(number),
-            layout.failures_name(number),
-            layout.list_name(number),
-        ):
-            storage.delete(storage.join(options.output, name))
-    log.info("%s of images that are not listed removed", counted(len(numbers), "part"))
+def _drop(options: ManyOptions, shards: int) -> None:
+    """Take away parts with a number from `shards` on, of a longer list."""
+    dropped, last = 0, shards
+    for number in itertools.count(shards):
+        if number - last > _MOST_GAP:
+            break
+        record = join(options.output, layout.record_name(number))
+        if not storage.exists(record):
+            continue
+        if not options.overwrite:
+            raise InputError(
+                f"{options.output} holds more parts than the list has images for, as "
+                f"{layout.part_name(number)}. All others are there; {argument('overwrite')} "
+                "removes these."
+            )
+        dropped, last = dropped + 1, number
+        storage.delete(record)  # first: without it none of the others counts
+        for name in (layout.part_name, layout.failures_name, layout.list_name):
+            storage.delete(join(options.output, name(number)))
+    if dropped:
+        log.info("%s of images that are not listed removed", counted(dropped, "part"))

@@ -13,6 +13,7 @@ from retrain_tools.features.parts.job import Job
 from retrain_tools.features.parts.layout import Entry, PartRecord
 from retrain_tools.features.parts.tables import read_failures, read_list, read_part
 from retrain_tools.features.stores.table import DAMAGE, Column, Rows, as_utf8
+from retrain_tools.uris import join
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def known_of(job: Job, number: int, record: PartRecord) -> Known:
     """Read what a finished part tells; one that is not as it was written tells nothing."""
 
     def read(name: str) -> bytes:
-        return storage.read(storage.join(job.output, name), None)
+        return storage.read(join(job.output, name), None)
 
     name = layout.part_name(number)
     try:

@@ -1,10 +1,10 @@
 """What lies where in an output of many parts, and PART.json, by which alone a part counts.
 
-    manifest.json                   how all of it was made (`manifest`)
-    list/00000.parquet              the images of a shard: uri, size, version, label
-    part-00000.parquet              image, label, and a column of lists for each tensor
-    part-00000.failures.parquet     uri, reason, kind: of the images that have no row, if any
-    part-00000.json                 written last, and taken away before its part is written anew
+manifest.json                   how all of it was made (`manifest`)
+list/00000.parquet              the images of a shard: uri, size, version, label
+part-00000.parquet              image, label, and a column of lists for each tensor
+part-00000.failures.parquet     uri, reason, kind: of the images that have no row, if any
+part-00000.json                 written last, and taken away before its part is written anew
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from retrain_tools import storage
 from retrain_tools.features.failures import MAY_PASS
+from retrain_tools.uris import join
 
 MANIFEST = "manifest.json"
 PARTS = "part-*[0-9].parquet"
@@ -125,11 +126,11 @@ def read_record(output: str, number: int) -> PartRecord | None:
     One whose part is not there, or has another size, is not finished.
     """
     try:
-        told = json.loads(storage.read(storage.join(output, record_name(number)), None))
+        told = json.loads(storage.read(join(output, record_name(number)), None))
         if told.pop("format") != _FORMAT:
             return None
         record = PartRecord(**told)
-        found = storage.stat(storage.join(output, part_name(number)))
+        found = storage.stat(join(output, part_name(number)))
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
     return record if found.size == record.bytes else None
@@ -138,4 +139,4 @@ def read_record(output: str, number: int) -> PartRecord | None:
 def write_record(output: str, number: int, record: PartRecord) -> None:
     """Let a part, which is there, count."""
     text = json.dumps({"format": _FORMAT, **dataclasses.asdict(record)}, indent=1) + "\n"
-    storage.write(storage.join(output, record_name(number)), text.encode())
+    storage.write(join(output, record_name(number)), text.encode())

@@ -1,13 +1,13 @@
-"""The list of images, read piece by piece: a folder that is walked, a text file, or a Parquet file."""
+"""The list of images, read piece by piece: a folder, a text file or a Parquet file."""
 
 from __future__ import annotations
 
 import codecs
 import contextlib
-import io
 import itertools
 import logging
 import os
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +20,7 @@ from retrain_tools.features.parts.layout import Entry
 from retrain_tools.features.parts.tables import LABEL
 from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import counted_kinds
+from retrain_tools.uris import is_uri, join
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +82,14 @@ def _at_least_one(entries: Iterator[Entry], otherwise: str) -> Iterator[Entry]:
 
 
 def _walked(image_dir: str) -> Iterator[Entry]:
-    if not storage.is_uri(image_dir):
+    if not is_uri(image_dir):
         if not Path(image_dir).exists():
             raise InputError(f"No such folder: {image_dir} ({argument('image_dir')})")
         if not Path(image_dir).is_dir():
             raise InputError(
                 f"{image_dir} is a file; {argument('image_dir')} takes a folder of images."
             )
-    start, others, found = storage.join(image_dir, ""), Counter[str](), 0
+    start, others, found = join(image_dir, ""), Counter[str](), 0
     with _reading(f"{image_dir} ({argument('image_dir')})"):
         for stored in storage.walk(image_dir):
             relative = stored.uri.removeprefix(start).replace(os.sep, "/")
@@ -163,7 +164,13 @@ def _damage_of(where: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _opened(path: str, where: str) -> Iterator[BinaryIO]:
     with _reading(where):
-        file = io.BytesIO(storage.read(path, None)) if storage.is_uri(path) else Path(path).open("rb")
+        file: BinaryIO
+        if is_uri(path):
+            file = tempfile.TemporaryFile()  # noqa: SIM115  (closed below)
+            file.write(storage.read(path))
+            file.seek(0)
+        else:
+            file = Path(path).open("rb")  # noqa: SIM115  (closed below)
     with file:
         yield file
 

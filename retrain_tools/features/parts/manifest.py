@@ -14,6 +14,7 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.manifest import differences
 from retrain_tools.features.parts.layout import MANIFEST
+from retrain_tools.uris import join
 
 _FORMAT = 1
 
@@ -66,7 +67,7 @@ def read_manifest(output: str) -> PartsManifest | None:
     Raises:
         InputError: the file is none.
     """
-    place = storage.join(output, MANIFEST)
+    place = join(output, MANIFEST)
     try:
         told = json.loads(storage.read(place, None))
         if told["format"] != _FORMAT:
@@ -86,13 +87,16 @@ def read_manifest(output: str) -> PartsManifest | None:
 
 def write_manifest(output: str, manifest: PartsManifest) -> None:
     """Write the manifest of an output in one step."""
-    versions = {"retrain_tools": __version__, "tensorflow": importlib.metadata.version("tensorflow")}
+    versions = {
+        "retrain_tools": __version__,
+        "tensorflow": importlib.metadata.version("tensorflow"),
+    }
     content = {"format": _FORMAT, **dataclasses.asdict(manifest), "versions": versions}
-    storage.write(storage.join(output, MANIFEST), (json.dumps(content, indent=1) + "\n").encode())
+    storage.write(join(output, MANIFEST), (json.dumps(content, indent=1) + "\n").encode())
 
 
 def refuse_another(output: str, there: PartsManifest | None, now: PartsManifest) -> None:
-    """Raise InputError if an output was made in another way; the message says in what it differs."""
+    """Raise InputError if an output was made in another way, and say in what it differs."""
     if there is None:
         return
     if list(there.tensors) != list(now.tensors):

@@ -28,6 +28,7 @@ from retrain_tools.features.parts.tables import (
     list_bytes,
     part_bytes,
 )
+from retrain_tools.uris import is_uri, join
 
 _LOOKING = 32  # at images at a time: each is a request to an object store
 _MOST_TOLD = 20  # failures of a shard that are named in the log
@@ -190,7 +191,7 @@ def looked_at(entries: Sequence[Entry]) -> list[Entry]:
             return entry
         return dataclasses.replace(entry, size=found.size, version=found.version)
 
-    if not any(storage.is_uri(entry.uri) for entry in entries):
+    if not any(is_uri(entry.uri) for entry in entries):
         return list(map(look, entries))
     with ThreadPoolExecutor(_LOOKING) as lookers:
         return list(lookers.map(look, entries))
@@ -240,12 +241,12 @@ def _write(
     record: PartRecord,
 ) -> None:
     # What is there stops to count before any of it changes.
-    storage.delete(storage.join(output, layout.record_name(number)))
-    storage.write(storage.join(output, layout.part_name(number)), data)
-    place = storage.join(output, layout.failures_name(number))
+    storage.delete(join(output, layout.record_name(number)))
+    storage.write(join(output, layout.part_name(number)), data)
+    place = join(output, layout.failures_name(number))
     if failed:
         storage.write(place, failures_bytes(failed))
     else:
         storage.delete(place)
-    storage.write(storage.join(output, layout.list_name(number)), list_bytes(entries))
+    storage.write(join(output, layout.list_name(number)), list_bytes(entries))
     layout.write_record(output, number, record)

@@ -109,9 +109,7 @@ def as_utf8(names: Iterable[str]) -> list[str]: ...
 def as_utf8(names: Iterable[str | None]) -> list[str | None]: ...
 def as_utf8(names: Iterable[str | None]) -> Sequence[str | None]:
     """Spell out the bytes of file names that are no UTF-8, which Arrow and HDF5 do not take."""
-    return [
-        name and os.fsencode(name).decode("utf-8", "backslashreplace") for name in names
-    ]
+    return [name and os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
 
 
 def check_expansion(needed: int, path: Path) -> None:
