@@ -22,8 +22,18 @@ from retrain_tools.object_stores import Entry, in_words, open_store
 from retrain_tools.uris import is_uri, join, scheme_of, shown
 
 __all__ = [
-    *("ChangedError", "Stored", "delete", "exists", "is_uri", "join", "list_names", "read"),
-    *("shown", "stat", "walk", "write"),
+    "ChangedError",
+    "Stored",
+    "delete",
+    "exists",
+    "is_uri",
+    "join",
+    "list_names",
+    "read",
+    "shown",
+    "stat",
+    "walk",
+    "write",
 ]
 
 _WAITS = (0.5, 2.0)  # seconds before the second try and the third, which is the last

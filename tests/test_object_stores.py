@@ -1,4 +1,4 @@
-"""What stores behind URIs do: servers that fail, objects that change, buckets that are not there."""
+"""What stores behind URIs do: servers that fail, objects that change, missing buckets."""
 
 from __future__ import annotations
 

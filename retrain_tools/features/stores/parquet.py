@@ -11,11 +11,13 @@ import numpy as np
 from retrain_tools import files
 from retrain_tools.extras import import_extra
 from retrain_tools.features.stores.table import (
+    TEXTS_AT_ONCE,
     Column,
     Contents,
     Format,
     Rows,
     Table,
+    Texts,
     as_utf8,
     check_expansion,
     steps,
@@ -73,6 +75,22 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         raise ValueError(f"{found} rows")
 
 
+def _texts(path: Path, name: str) -> Texts | None:
+    _, parquet = _arrow()
+    with parquet.ParquetFile(path) as file:
+        if name not in file.schema_arrow.names:
+            return None
+        return Texts(file.metadata.num_rows, _read_texts(path, name))
+
+
+def _read_texts(path: Path, name: str) -> Iterator[str]:
+    _, parquet = _arrow()
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(TEXTS_AT_ONCE, columns=[name]):
+            for text in batch.column(0).to_pylist():
+                yield text or ""
+
+
 def _contents(path: Path) -> Contents:
     """Read columns of lists as arrays [N, length], or of the shape that fetch_tensors noted."""
     arrow, parquet = _arrow()
@@ -127,4 +145,4 @@ def _arrow() -> tuple[Any, Any]:
     return arrow, import_extra("pyarrow.parquet", "A Parquet file")
 
 
-FORMAT = Format(_write, _read, package="pyarrow.parquet", contents=_contents)
+FORMAT = Format(_write, _read, package="pyarrow.parquet", contents=_contents, texts=_texts)
