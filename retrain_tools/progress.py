@@ -44,24 +44,25 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int], object]]:
 
 
 @contextlib.contextmanager
-def long_progress(total: int | None, unit: str) -> Iterator[Callable[..., object]]:
+def long_progress(total: Callable[[], int | None], unit: str) -> Iterator[Callable[..., object]]:
     """Yield a function that reports things of a job of hours: also failures, and when it may end.
 
     It is called with how many more things are dealt with, and by keyword how many of them `failed`
     and how many were `there` before, which say nothing of how fast others will be.
 
     Args:
-        total: how many there are in all; None where that is not known.
+        total: tells how many there are in all, None while that is not known.
         unit: the plural shown to the reader.
     """
     tally = _Tally(total, unit)
     if not sys.stderr.isatty():
         yield tally.advance_in_lines
         return
-    with tqdm(total=total, unit=f" {unit}", dynamic_ncols=True, leave=False) as bar:
+    with tqdm(total=total(), unit=f" {unit}", dynamic_ncols=True, leave=False) as bar:
 
         def advance(count: int, failed: int = 0, there: int = 0) -> None:
             tally.add(count, failed, there)
+            bar.total = total()
             bar.initial += there
             if tally.failed:
                 bar.set_postfix_str(f"{tally.failed} failed", refresh=False)
@@ -73,7 +74,7 @@ def long_progress(total: int | None, unit: str) -> Iterator[Callable[..., object
 class _Tally:
     """Counts of `long_progress`, and what follows from them."""
 
-    def __init__(self, total: int | None, unit: str) -> None:
+    def __init__(self, total: Callable[[], int | None], unit: str) -> None:
         self._total, self._unit = total, unit
         self._done = self._made = self.failed = 0
         self._start = self._shown = time.monotonic()
@@ -95,13 +96,14 @@ class _Tally:
             log.info("%s", self._line(now - self._start))
 
     def _line(self, seconds: float) -> str:
-        of = "" if self._total is None else f" of {self._total}"
+        total = self._total()
+        of = "" if total is None else f" of {total}"
         speed = self._made / seconds if seconds else 0.0
         failed = f", {self.failed} failed" if self.failed else ""
         line = f"{self._done}{of} {self._unit} ({speed:.1f} {self._unit}/s{failed})"
-        if self._total is None or not speed:
+        if total is None or not speed:
             return line
-        left = (self._total - self._done) / speed
+        left = (total - self._done) / speed
         end = datetime.datetime.now() + datetime.timedelta(seconds=left)
         day = "" if left < _A_DAY / 2 else f"{end:%Y-%m-%d} "
         return f"{line}, until about {day}{end:%H:%M}"

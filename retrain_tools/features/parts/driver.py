@@ -25,7 +25,7 @@ from retrain_tools.features.outcome import closing_line
 from retrain_tools.features.parts import layout
 from retrain_tools.features.parts.job import Job, PackedGraph
 from retrain_tools.features.parts.layout import Entry
-from retrain_tools.features.parts.listing import count_listed, listed_images, shards_of
+from retrain_tools.features.parts.listing import count_aside, listed_images, shards_of
 from retrain_tools.features.parts.manifest import (
     Listed,
     PartsManifest,
@@ -186,7 +186,7 @@ def fetch_many(
                 overwrite=options.overwrite,
             )
         )
-        tally = _Tally(options, count_listed(options.image_list))
+        tally = _Tally(options, count_aside(options.image_dir, options.image_list))
         start = time.monotonic()
         try:
             with long_progress(tally.total, "images") as advance:
@@ -241,7 +241,7 @@ def _begin(options: ManyOptions, graph: str, identities: dict[str, Identity]) ->
 class _Tally:
     """What became of shards so far."""
 
-    def __init__(self, options: ManyOptions, total: int | None) -> None:
+    def __init__(self, options: ManyOptions, total: Callable[[], int | None]) -> None:
         self.total = total
         self.digest = self.images = self.shards = self.computed = self.reused = 0
         self.failed: collections.Counter[str] = collections.Counter()
@@ -286,7 +286,7 @@ class _Tally:
         self._tell(done)
         there = len(shard.entries) if not done.computed and not done.told else done.reused
         advance(len(shard.entries), failed=failed, there=there)
-        self.budget(self.total).refuse(self.failed.total())
+        self.budget(self.total()).refuse(self.failed.total())
 
     def _give_up(self, shard: Shard, outcome: Outcome[Shard, Any]) -> None:
         why = f"{layout.part_name(shard.number)}: {outcome.failure}"

@@ -8,8 +8,9 @@ import itertools
 import logging
 import os
 import tempfile
+import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -20,7 +21,7 @@ from retrain_tools.features.parts.layout import Entry
 from retrain_tools.features.parts.tables import LABEL
 from retrain_tools.images.decode import EXTENSIONS
 from retrain_tools.images.folders import counted_kinds
-from retrain_tools.uris import is_uri, join
+from retrain_tools.uris import is_uri, join, shown
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +55,36 @@ def listed_images(image_dir: str | None, image_list: str | None) -> Iterator[Ent
         both = f"{argument('image_dir')} or {argument('image_list')}"
         raise InputError(f"Name images with {both}, with one of them.")
     if image_dir:
-        return _at_least_one(_walked(image_dir), f"No images in {image_dir}: no file ends in")
-    where = f"{image_list} ({argument('image_list')})"
+        return _at_least_one(_walked(image_dir), f"No images in {shown(image_dir)}.")
+    where = f"{shown(str(image_list))} ({argument('image_list')})"
     with _reading(where):
         storage.stat(str(image_list))
     found = _of_parquet if _is_parquet(str(image_list)) else _of_text
     return _at_least_one(found(str(image_list), where), f"{where} names no images.")
 
 
-def count_listed(image_list: str | None) -> int | None:
-    """Return how many images a list names; None for a folder, of which it is not known before."""
-    if not image_list:
-        return None
-    where = f"{image_list} ({argument('image_list')})"
-    with _opened(image_list, where) as file:
-        if _is_parquet(image_list):
-            with _damage_of(where):
+def count_aside(image_dir: str | None, image_list: str | None) -> Callable[[], int | None]:
+    """Count how many images a folder or list names, in a thread; return what tells, once it knows.
+
+    What cannot be read is told where the images themselves are read.
+    """
+    found: list[int] = []
+
+    def count() -> None:
+        with contextlib.suppress(InputError, OSError):
+            found.append(_count(image_dir, image_list))
+
+    # A daemon: the job may end before.
+    threading.Thread(target=count, daemon=True).start()
+    return lambda: found[0] if found else None
+
+
+def _count(image_dir: str | None, image_list: str | None) -> int:
+    if image_dir:
+        return sum(1 for _ in _images_below(image_dir, Counter()))
+    with _opened(str(image_list), "") as file:
+        if _is_parquet(str(image_list)):
+            with _damage_of(""):
                 return int(_parquet_file(file).metadata.num_rows)
         return sum(1 for line in file if line.strip())
 
@@ -89,27 +104,34 @@ def _walked(image_dir: str) -> Iterator[Entry]:
             raise InputError(
                 f"{image_dir} is a file; {argument('image_dir')} takes a folder of images."
             )
-    start, others, found = join(image_dir, ""), Counter[str](), 0
-    with _reading(f"{image_dir} ({argument('image_dir')})"):
-        for stored in storage.walk(image_dir):
-            relative = stored.uri.removeprefix(start).replace(os.sep, "/")
-            parts = relative.split("/")
-            if any(part.startswith(".") for part in parts):
-                continue
-            if not relative.lower().endswith(EXTENSIONS):
-                others[Path(relative).suffix.lower() or "no extension"] += 1
-                continue
+    others, found = Counter[str](), 0
+    with _reading(f"{shown(image_dir)} ({argument('image_dir')})"):
+        for entry in _images_below(image_dir, others):
             found += 1
-            label = parts[0] if len(parts) > 1 else ""
-            yield Entry(stored.uri, label, stored.size, stored.version)
+            yield entry
     kinds = counted_kinds(others)
     if not found:
         ends = ", ".join(EXTENSIONS)
         there = f"; there are files of other kinds: {kinds}" if others else ""
-        raise InputError(f"No images in {image_dir}: no file ends in {ends}{there}.")
+        raise InputError(f"No images in {shown(image_dir)}: no file ends in {ends}{there}.")
     if others:
         count = others.total()
         log.info("%d file%s of other kinds left out: %s", count, "s" * (count > 1), kinds)
+
+
+def _images_below(image_dir: str, others: Counter[str]) -> Iterator[Entry]:
+    """Yield the images of a folder, and count files of other kinds."""
+    start = join(image_dir, "")
+    for stored in storage.walk(image_dir):
+        relative = stored.uri.removeprefix(start)
+        parts = relative.split("/")
+        if any(part.startswith(".") for part in parts):
+            continue
+        if relative.lower().endswith(EXTENSIONS):
+            label = parts[0] if len(parts) > 1 else ""
+            yield Entry(stored.uri, label, stored.size, stored.version)
+        else:
+            others[Path(relative).suffix.lower() or "no extension"] += 1
 
 
 def _of_text(path: str, where: str) -> Iterator[Entry]:
