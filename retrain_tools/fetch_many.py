@@ -29,7 +29,8 @@ from absl import flags
 
 from retrain_tools import command_line, graph_flags
 from retrain_tools.features.fetch import named_tensors
-from retrain_tools.features.parts.driver import RUNNERS, ManyOptions, check_options, fetch_many
+from retrain_tools.features.parts.driver import fetch_many
+from retrain_tools.features.parts.options import RUNNERS, ManyOptions, check_options
 from retrain_tools.features.pooling import POOLINGS
 
 graph_flags.define_graph_flags()

@@ -14,7 +14,7 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.manifest import differences
 from retrain_tools.features.parts.layout import MANIFEST
-from retrain_tools.uris import join
+from retrain_tools.uris import join, shown
 
 _FORMAT = 1
 
@@ -80,7 +80,7 @@ def read_manifest(output: str) -> PartsManifest | None:
         return None
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
-            f"{place} is no manifest of features in parts of this version. Choose another "
+            f"{shown(place)} is no manifest of features in parts of this version. Choose another "
             f"{argument('output')}."
         ) from error
 
@@ -110,7 +110,7 @@ def refuse_another(output: str, there: PartsManifest | None, now: PartsManifest)
             return
         differs = "; ".join(said)
     raise InputError(
-        f"{output} was made in another way ({there.graph}; {MANIFEST}): {differs}. Choose another "
+        f"{shown(output)} was made in another way ({there.graph}; {MANIFEST}): {differs}. Choose another "
         f"{argument('output')}."
     )
 

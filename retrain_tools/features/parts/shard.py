@@ -201,7 +201,7 @@ def _refuse_to_lose(job: Job, shard: Shard, known: Known, entries: Sequence[Entr
     if job.overwrite or not known.named or known.names_any_of(entries):
         return
     raise InputError(
-        f"{job.output} holds features of another list: none of the {len(known.named)} images of "
+        f"{shown(job.output)} holds features of another list: none of the {len(known.named)} images of "
         f"{layout.part_name(shard.number)} is named there now. Choose another "
         f"{argument('output')}, or replace them with {argument('overwrite')}."
     )
