@@ -121,8 +121,8 @@ def _alone(output: str) -> Iterator[None]:
             held.enter_context(files.alone_in(Path(output), wait=False))
         except BlockingIOError as error:
             raise InputError(
-                f"{shown(output)} is being written by another run. Wait until that has ended, or choose "
-                f"another {argument('output')}."
+                f"{shown(output)} is being written by another run. Wait until that has ended, "
+                f"or choose another {argument('output')}."
             ) from error
         yield
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from retrain_tools import storage
-from retrain_tools.errors import InputError, argument, did_you_mean
+from retrain_tools.errors import InputError, argument
 from retrain_tools.extras import import_extra
 from retrain_tools.features.parts.layout import Entry
 from retrain_tools.features.parts.tables import LABEL
@@ -151,8 +151,7 @@ def _of_parquet(path: str, where: str) -> Iterator[Entry]:
         opened = _parquet_file(file)
         names = opened.schema_arrow.names
         if URI not in names:
-            hint = did_you_mean(URI, names)
-            raise InputError(f"{where} has no column {URI!r}, but {', '.join(names)}.{hint}")
+            raise InputError(f"{where} has no column {URI!r}, but {', '.join(names)}.")
         columns = [name for name in (URI, LABEL) if name in names]
         row = 0
         for batch in opened.iter_batches(_ROWS_AT_A_TIME, columns=columns):

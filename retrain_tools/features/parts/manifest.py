@@ -110,8 +110,8 @@ def refuse_another(output: str, there: PartsManifest | None, now: PartsManifest)
             return
         differs = "; ".join(said)
     raise InputError(
-        f"{shown(output)} was made in another way ({there.graph}; {MANIFEST}): {differs}. Choose another "
-        f"{argument('output')}."
+        f"{shown(output)} was made in another way ({there.graph}; {MANIFEST}): {differs}. Choose "
+        f"another {argument('output')}."
     )
 
 

@@ -15,7 +15,7 @@ from retrain_tools.features.failures import check_max_failures
 from retrain_tools.features.outcome import closing_line
 from retrain_tools.features.parts.tables import check_installed
 from retrain_tools.text_tables import counted
-from retrain_tools.uris import is_uri
+from retrain_tools.uris import is_uri, shown
 
 Runner = Literal["local", "ray"]
 RUNNERS: tuple[Runner, ...] = ("local", "ray")

@@ -28,7 +28,7 @@ from retrain_tools.features.parts.tables import (
     list_bytes,
     part_bytes,
 )
-from retrain_tools.uris import is_uri, join
+from retrain_tools.uris import is_uri, join, shown
 
 _LOOKING = 32  # at images at a time: each is a request to an object store
 _MOST_TOLD = 20  # failures of a shard that are named in the log
@@ -201,8 +201,8 @@ def _refuse_to_lose(job: Job, shard: Shard, known: Known, entries: Sequence[Entr
     if job.overwrite or not known.named or known.names_any_of(entries):
         return
     raise InputError(
-        f"{shown(job.output)} holds features of another list: none of the {len(known.named)} images of "
-        f"{layout.part_name(shard.number)} is named there now. Choose another "
+        f"{shown(job.output)} holds features of another list: none of the {len(known.named)} "
+        f"images of {layout.part_name(shard.number)} is named there now. Choose another "
         f"{argument('output')}, or replace them with {argument('overwrite')}."
     )
 
