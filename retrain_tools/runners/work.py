@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pickle
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -119,3 +120,13 @@ def sentence(error: Exception) -> str:
     place = traceback.extract_tb(error.__traceback__)[-1:]
     where = "".join(f" ({Path(frame.filename).name}, line {frame.lineno})" for frame in place)
     return f"{type(error).__name__}: {text}{where}" if text else f"{type(error).__name__}{where}"
+
+
+def sendable(error: Exception) -> Exception:
+    """Return an error of a worker that the driver can raise, with the lines that it came from."""
+    error.add_note("".join(traceback.format_exception(error)))
+    try:
+        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
+    except Exception:
+        return RuntimeError(sentence(error))
+    return error

@@ -10,19 +10,17 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
-import pickle
 import select
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, NoReturn
 
-from retrain_tools.runners.work import call, sentence
+from retrain_tools.runners.work import call, sendable, sentence
 
 SECONDS_TO_LEAVE = 5.0
 """How long a worker may take to end what it does, when it is told to."""
@@ -50,7 +48,7 @@ def _serve(connection: Connection) -> None:
         try:
             run = stack.enter_context(connection.recv().open())
         except Exception as error:
-            connection.send((Said.NOT_OPENED, _sendable(error)))
+            connection.send((Said.NOT_OPENED, sendable(error)))
             return
         connection.send((Said.OPENED, None))
         while (message := connection.recv()) is not None:
@@ -79,13 +77,3 @@ def _leave_without_driver(descriptor: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     time.sleep(SECONDS_TO_LEAVE)
     os._exit(1)
-
-
-def _sendable(error: Exception) -> Exception:
-    """Return an error that the driver can raise, with the lines that it came from."""
-    error.add_note("".join(traceback.format_exception(error)))
-    try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301 - our own
-    except Exception:
-        return RuntimeError(sentence(error))
-    return error
