@@ -15,6 +15,7 @@ import pytest
 
 from tests.head.scripts import Finished
 from tests.listing_script import Runner
+from tests.object_store import new_bucket, s3_server
 from tests.script_process import RunScript, ScriptProcess
 
 if TYPE_CHECKING:
@@ -60,6 +61,18 @@ def run_commands(run_script: RunScript) -> Callable[..., list[Finished]]:
 def script(run_script: RunScript) -> Runner:
     """`list_tensors`, in one process for a test file."""
     return Runner(run_script)
+
+
+@pytest.fixture(scope="session")
+def _s3_server() -> Iterator[None]:
+    with s3_server():
+        yield
+
+
+@pytest.fixture
+def bucket(_s3_server: None) -> str:
+    """The URI of an empty bucket of a real object store."""
+    return new_bucket()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -11,8 +11,17 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "retrain_tools"
 # From the ground up, as shared/DESIGN.md names the floors. A name stands for a module or a folder.
 FLOORS = (
-    ("errors", "leftovers", "files", "progress", "extras", "quiet_tensorflow", "text_tables"),
-    ("images", "download", "catalog", "catalog_entry", "runners"),
+    (
+        "errors",
+        "leftovers",
+        "files",
+        "progress",
+        "extras",
+        "quiet_tensorflow",
+        "text_tables",
+        "uris",
+    ),
+    ("images", "download", "storage", "object_stores", "catalog", "catalog_entry", "runners"),
     ("graphdef",),
     ("slim", "standin"),
     ("sources",),
@@ -27,6 +36,7 @@ FLOORS = (
     (
         "list_tensors",
         "fetch_tensors",
+        "fetch_many",
         "bottlenecks",
         "retrain",
         "label_image",

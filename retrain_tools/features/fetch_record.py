@@ -17,6 +17,7 @@ from retrain_tools.features.rows import Source
 from retrain_tools.features.stores import Column, store_format
 
 _FORMAT = 1
+_IMAGES_BEGIN = ' "images": [\n'
 
 
 class Record(NamedTuple):
@@ -57,7 +58,61 @@ def write_record(output: Path, record: Record, graph: str) -> None:
     # A line for each image, not one for each of its numbers.
     images = ",\n".join(source.as_json() for source in record.sources)
     head = json.dumps(content, indent=1).removesuffix("\n}")
-    files.write_text(f"{output}.json", f'{head},\n "images": [\n{images}\n ]\n}}\n')
+    files.write_text(f"{output}.json", f"{head},\n{_IMAGES_BEGIN}{images}\n ]\n}}\n")
+
+
+class MadeBy(NamedTuple):
+    """What a record says of a file of features, but for its images.
+
+    Attributes:
+        graph: the graph's file, for people to read.
+        identities: how each tensor was made, by its name in the file.
+        columns: the tensors.
+    """
+
+    graph: str
+    identities: dict[str, Identity]
+    columns: list[Column]
+
+
+def read_made_by(output: Path) -> MadeBy | None:
+    """Return what the record of a file of features says; None where there is none, or another's.
+
+    The list of its images, which may be longer than memory, is not read.
+
+    Raises:
+        InputError: the files are not those of the record.
+    """
+    try:
+        content = json.loads(_without_images(Path(f"{output}.json")))
+        if content["format"] != _FORMAT:
+            return None
+        columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]
+        identities = {name: Identity(**tensor) for name, tensor in content["tensors"].items()}
+        made = [Source(*file) for file in content["files"]]
+        graph = str(content["graph"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    for file in made:
+        found = Source.of(str(output.parent / file.path))
+        if found.bytes != file.bytes:  # the time is another where it was copied
+            raise InputError(
+                f"{output.parent / file.path} has {found.bytes:,} bytes, and {output}.json says "
+                f"{file.bytes:,}: it was changed since it was written. Fetch it again, or remove "
+                "the record if it is what it should be."
+            )
+    return MadeBy(graph, identities, columns)
+
+
+def _without_images(path: Path) -> str:
+    """Return the text of a record with an empty list of images, where it is laid out as ours."""
+    lines = list[str]()
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line == _IMAGES_BEGIN:
+                return "".join([*lines, ' "images": []}'])
+            lines.append(line)
+    return "".join(lines)
 
 
 def read_record(

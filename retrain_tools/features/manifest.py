@@ -138,16 +138,20 @@ def refuse_another(manifest: Manifest | None, folder: Path, suffix: str, wanted:
     if manifest is None or made is None or made == wanted:
         return
     path = manifest_path(folder, suffix)
-    differences = [
-        f"{name} {_short(getattr(made, name))} there, {_short(getattr(wanted, name))} now"
-        for name in made.differing(wanted)
-    ]
     raise InputError(
         f"The bottlenecks in {folder} were made by another graph or in another way "
-        f"({manifest.graph}; {path.name}): {'; '.join(differences)}. "
+        f"({manifest.graph}; {path.name}): {differences(made, wanted)}. "
         f"Use another {argument('bottleneck_dir')} or another {argument('bottleneck_suffix')}. If "
         f"they are of this graph after all, remove {path}: some of them will be computed again and "
         "compared before they are used."
+    )
+
+
+def differences(there: Identity, now: Identity) -> str:
+    """Say in what two identities differ: each attribute, as it is there and now."""
+    return "; ".join(
+        f"{name} {_short(getattr(there, name))} there, {_short(getattr(now, name))} now"
+        for name in there.differing(now)
     )
 
 

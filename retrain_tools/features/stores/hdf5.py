@@ -16,11 +16,13 @@ from retrain_tools.extras import import_extra
 from retrain_tools.features.stores.table import (
     IMAGES,
     LABELS,
+    TEXTS_AT_ONCE,
     Column,
     Contents,
     Format,
     Rows,
     Table,
+    Texts,
     as_utf8,
     check_expansion,
     steps,
@@ -51,6 +53,21 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
             raise ValueError("a dataset of another shape")
         for start, stop in steps(count, columns):
             yield [np.asarray(one[start:stop], np.float32) for one in data]
+
+
+def _texts(path: Path, name: str) -> Texts | None:
+    h5py = import_extra("h5py", "An HDF5 file")
+    with h5py.File(path, "r") as store:
+        if name not in store:
+            return None
+        return Texts(len(store[name]), _read_texts(path, name))
+
+
+def _read_texts(path: Path, name: str) -> Iterator[str]:
+    with import_extra("h5py", "An HDF5 file").File(path, "r") as store:
+        data = store[name].asstr("utf-8", "surrogateescape")
+        for start in range(0, len(store[name]), TEXTS_AT_ONCE):
+            yield from data[start : start + TEXTS_AT_ONCE].tolist()
 
 
 def _check(path: Path, names: Sequence[str], _images: Iterable[str]) -> None:
@@ -91,4 +108,4 @@ def _note(h5py: Any, datasets: dict[str, Any], name: str | bytes, one: Any) -> N
     datasets[name] = one
 
 
-FORMAT = Format(_write, _read, package="h5py", check=_check, contents=_contents)
+FORMAT = Format(_write, _read, package="h5py", check=_check, contents=_contents, texts=_texts)

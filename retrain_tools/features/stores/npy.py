@@ -24,6 +24,7 @@ from retrain_tools.features.stores.table import (
     Format,
     Rows,
     Table,
+    Texts,
     steps,
 )
 
@@ -113,6 +114,20 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         yield from read_arrays(opened, columns, count)
 
 
+def _texts(path: Path, name: str) -> Texts | None:
+    file = _listing(path, name)
+    if not file.exists():
+        return None
+    with file.open("rb") as lines:
+        return Texts(sum(1 for _ in lines), _read_lines(file))
+
+
+def _read_lines(file: Path) -> Iterator[str]:
+    with file.open("rb") as lines:
+        for line in lines:
+            yield os.fsdecode(line.removesuffix(b"\n"))
+
+
 def _contents(path: Path) -> Contents:
     if path.exists():
         with path.open("rb") as file:
@@ -160,6 +175,7 @@ FORMAT = Format(
     place=_place,
     check=_check,
     contents=_contents,
+    texts=_texts,
     files=lambda path, columns: [
         *_arrays(path, columns),
         *(_listing(path, name) for name in (IMAGES, LABELS)),

@@ -14,11 +14,13 @@ from retrain_tools import files
 from retrain_tools.features.stores.npy import read_arrays, read_whole, write_array
 from retrain_tools.features.stores.table import (
     PIECE_BYTES,
+    TEXTS_AT_ONCE,
     Column,
     Contents,
     Format,
     Rows,
     Table,
+    Texts,
     check_expansion,
 )
 
@@ -49,6 +51,34 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
         yield from read_arrays(opened, columns, count)
 
 
+def _texts(path: Path, name: str) -> Texts | None:
+    with zipfile.ZipFile(path) as archive:
+        if f"{name}.npy" not in archive.namelist():
+            return None
+        with archive.open(f"{name}.npy") as member:
+            (count,), _ = _texts_header(member)
+    return Texts(count, _read_texts(path, f"{name}.npy"))
+
+
+def _read_texts(path: Path, member_name: str) -> Iterator[str]:
+    with zipfile.ZipFile(path) as archive, archive.open(member_name) as member:
+        (count,), kind = _texts_header(member)
+        for start in range(0, count, TEXTS_AT_ONCE):
+            some = min(TEXTS_AT_ONCE, count - start)
+            data = member.read(some * kind.itemsize)
+            if len(data) < some * kind.itemsize:
+                raise ValueError(f"{member_name!r} is cut off")
+            yield from np.frombuffer(data, kind).tolist()
+
+
+def _texts_header(member: Any) -> tuple[tuple[int], np.dtype[Any]]:
+    np.lib.format.read_magic(member)
+    shape, _, kind = np.lib.format.read_array_header_1_0(member)
+    if len(shape) != 1 or kind.kind != "U":
+        raise ValueError(f"texts of type {kind} and shape {shape}")
+    return (shape[0],), kind
+
+
 def _contents(path: Path) -> Contents:
     with zipfile.ZipFile(path) as archive:
         members = [one for one in archive.infolist() if one.filename.endswith(".npy")]
@@ -64,4 +94,4 @@ def _contents(path: Path) -> Contents:
     return found
 
 
-FORMAT = Format(_write, _read, contents=_contents)
+FORMAT = Format(_write, _read, contents=_contents, texts=_texts)

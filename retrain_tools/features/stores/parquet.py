@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from retrain_tools import files
 from retrain_tools.extras import import_extra
 from retrain_tools.features.stores.table import (
+    TEXTS_AT_ONCE,
     Column,
     Contents,
     Format,
     Rows,
     Table,
+    Texts,
     as_utf8,
     check_expansion,
     steps,
@@ -23,19 +25,37 @@ from retrain_tools.features.stores.table import (
 
 
 def _write(path: Path, table: Table) -> None:
+    with files.replacing(path) as file:
+        write_rows(file, table.texts(), table.columns, table.rows)
+
+
+def write_rows(
+    file: BinaryIO,
+    texts: Mapping[str, Sequence[str | None]],
+    columns: Sequence[Column],
+    rows: Callable[[int, int, int], Rows],
+) -> None:
+    """Write columns of texts and one of lists for each tensor; the same rows give the same bytes.
+
+    There are as many rows as each of the `texts` has; `rows` is as in a `Table`.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
     arrow, parquet = _arrow()
-    texts = table.texts()
     fields = [arrow.field(name, arrow.string()) for name in texts]
-    for name, shape in table.columns:
+    for name, shape in columns:
         kind = arrow.list_(arrow.float32(), int(np.prod(shape)))
         text = ",".join(map(str, shape))
         fields.append(arrow.field(name, kind, metadata={"shape": text}))
     schema = arrow.schema(fields)
-    with files.replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
-        for start, stop in steps(len(table.images), table.columns):
-            arrays = [arrow.array(as_utf8(some[start:stop])) for some in texts.values()]
+    with parquet.ParquetWriter(file, schema) as writer:
+        for start, stop in steps(len(next(iter(texts.values()))), columns):
+            arrays = [
+                arrow.array(as_utf8(some[start:stop]), arrow.string()) for some in texts.values()
+            ]
             for index, field in enumerate(fields[len(texts) :]):
-                flat = arrow.array(table.rows(index, start, stop).reshape(-1))
+                flat = arrow.array(rows(index, start, stop).reshape(-1))
                 arrays.append(arrow.FixedSizeListArray.from_arrays(flat, field.type.list_size))
             writer.write_batch(arrow.record_batch(arrays, schema=schema))
 
@@ -53,6 +73,22 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
             ]
     if found != count:
         raise ValueError(f"{found} rows")
+
+
+def _texts(path: Path, name: str) -> Texts | None:
+    _, parquet = _arrow()
+    with parquet.ParquetFile(path) as file:
+        if name not in file.schema_arrow.names:
+            return None
+        return Texts(file.metadata.num_rows, _read_texts(path, name))
+
+
+def _read_texts(path: Path, name: str) -> Iterator[str]:
+    _, parquet = _arrow()
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(TEXTS_AT_ONCE, columns=[name]):
+            for text in batch.column(0).to_pylist():
+                yield text or ""
 
 
 def _contents(path: Path) -> Contents:
@@ -109,4 +145,4 @@ def _arrow() -> tuple[Any, Any]:
     return arrow, import_extra("pyarrow.parquet", "A Parquet file")
 
 
-FORMAT = Format(_write, _read, package="pyarrow.parquet", contents=_contents)
+FORMAT = Format(_write, _read, package="pyarrow.parquet", contents=_contents, texts=_texts)

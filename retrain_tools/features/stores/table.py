@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +32,8 @@ PIECE_BYTES = 16 << 20
 Contents = Mapping[str, Any]
 """What a file holds, whoever wrote it: arrays, lists of str, or for a pickle what it may nest."""
 
+TEXTS_AT_ONCE = 4096
+
 _ALWAYS_ALLOWED = 256 << 20
 _MOST_EXPANSION = 100
 
@@ -45,6 +47,13 @@ class Column(NamedTuple):
 
     name: str
     shape: tuple[int, ...]
+
+
+class Texts(NamedTuple):
+    """A list of texts in a store: how many, and they themselves, read a few at a time."""
+
+    number: int
+    texts: Iterator[str]
 
 
 class Table(NamedTuple):
@@ -82,6 +91,8 @@ class Format:
         check: raises InputError for names of tensors, or paths of images, that it cannot hold.
         contents: reads all that a file of this kind holds, ours or a stranger's, by names; raises
             DAMAGE.
+        texts: gives IMAGES or LABELS of a store of ours, None where it has none; raises DAMAGE.
+            None for what is only read in one piece.
         files: the files that a store of some columns consists of, that of the labels included,
             which is not there without labels.
     """
@@ -93,6 +104,7 @@ class Format:
     place: Callable[[str], str] = str
     check: Callable[[Path, Sequence[str], Iterable[str]], None] = lambda *_: None
     contents: Callable[[Path], Contents] = lambda _: {}
+    texts: Callable[[Path, str], Texts | None] | None = None
     files: Callable[[Path, Sequence[Column]], list[Path]] = lambda path, _: [path]
 
 
@@ -103,9 +115,13 @@ def steps(count: int, columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
     return ((start, min(start + step, count)) for start in range(0, count, step))
 
 
-def as_utf8(names: Iterable[str]) -> list[str]:
+@overload
+def as_utf8(names: Iterable[str]) -> list[str]: ...
+@overload
+def as_utf8(names: Iterable[str | None]) -> list[str | None]: ...
+def as_utf8(names: Iterable[str | None]) -> Sequence[str | None]:
     """Spell out the bytes of file names that are no UTF-8, which Arrow and HDF5 do not take."""
-    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+    return [name and os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
 
 
 def check_expansion(needed: int, path: Path) -> None:
