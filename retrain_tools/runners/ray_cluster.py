@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import logging
+import os
 import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,8 @@ def run_tasks(
     counts that death; one whose machine was lost is tried again. No task goes on when the loop or
     this process ends.
 
+    Relative paths are those of this process on each machine that has its working folder, too.
+
     Args:
         work: opened once in each process of Ray's, which may do tasks of several calls.
         tasks: small things that can be pickled; taken from the iterable as others end.
@@ -70,7 +73,7 @@ def run_tasks(
     """
     ray = import_extra("ray", "The runner ray", "'ray[default]'")
     # As an array, which workers see where it lies in the memory of their machine, and do not copy.
-    packed = np.frombuffer(ray.cloudpickle.dumps(work), np.uint8)
+    packed = np.frombuffer(ray.cloudpickle.dumps((os.getcwd(), work)), np.uint8)
     with connected(ray, address, workers) as is_own:
         # Of a cluster's CPUs no more than asked for; of one's own Ray there are no more.
         window = window or (workers if workers is not None and not is_own else None)
@@ -187,7 +190,11 @@ def _opened(key: str, packed: Any) -> Callable[[Any], Any]:
         while _OPEN:
             _OPEN.popitem()[1][1].close()
         stack = contextlib.ExitStack()
-        work = pickle.loads(memoryview(packed))  # noqa: S301 - our own
+        folder, work = pickle.loads(memoryview(packed))  # noqa: S301 - our own
+        with contextlib.suppress(
+            OSError
+        ):  # relative paths are the driver's, where there is its folder
+            os.chdir(folder)
         _OPEN[key] = stack.enter_context(work.open()), stack
         atexit.register(stack.close)
     return _OPEN[key][0]

@@ -18,7 +18,14 @@ import pytest
 from retrain_tools.errors import InputError
 from retrain_tools.runners import local, ray_cluster
 from retrain_tools.runners.work import MOST_LOSSES, Outcome, Queue
-from tests.runners.works import Scripted, Sleeping, Unopened, is_alive, wait_until
+from tests.runners.works import (
+    Scripted,
+    Sleeping,
+    Unopened,
+    descendants,
+    is_alive,
+    wait_until,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 Run = Callable[..., Iterator[Outcome[Any, Any]]]
@@ -181,16 +188,6 @@ def watches_ray(process: int) -> bool:
     """Whether it is one of two idle processes that find out a minute later that Ray was killed."""
     name = Path(f"/proc/{process}/cmdline").read_bytes()
     return name.startswith((b"ray::DashboardAgent", b"ray::RuntimeEnvAgent"))
-
-
-def descendants(process: int) -> list[int]:
-    """The processes that one has started, and those that they have."""
-    children = [
-        int(child)
-        for task in Path(f"/proc/{process}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
-    return [*children, *(below for child in children for below in descendants(child))]
 
 
 def test_a_task_whose_machines_are_lost_again_and_again_has_failed() -> None:
