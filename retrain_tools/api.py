@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from retrain_tools.engine.arrays import run_on_arrays
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
+from retrain_tools.errors import InputError
 from retrain_tools.features.fetch import named_tensors
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
@@ -23,8 +24,8 @@ from retrain_tools.features.parts.options import FetchedMany, ManyOptions
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import labels_of
-from retrain_tools.head.retraining import RetrainResult, retrain_on
-from retrain_tools.head.settings import find_classes, settings_in
+from retrain_tools.head.retraining import RetrainResult, retrain_on, retrain_on_features
+from retrain_tools.head.settings import RetrainSettings, find_classes, find_features, settings_in
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.head.tuned_tail import FineTuning
 from retrain_tools.images.decode import ImageLike
@@ -182,9 +183,11 @@ def label(
 
 
 def retrain(
-    model: Model,
-    image_dir: str | Path,
+    model: Model | None = None,
+    image_dir: str | Path | None = None,
     *,
+    features: str | Path | None = None,
+    features_tensor: str | None = None,
     output_dir: str | Path = "retrained",
     bottleneck_dir: str | Path | None = None,
     how_many_training_steps: int = 4000,
@@ -198,11 +201,13 @@ def retrain(
     resume: bool = False,
     running: RunSettings = DEFAULTS,
 ) -> RetrainResult:
-    """Train a new last layer on folders of images, as the script `retrain` does.
+    """Train a new last layer on folders of images, or on features, as the script `retrain` does.
 
     Args:
-        model: what `load` opened.
+        model: what `load` opened; with `features`, None trains the layer alone (`head`).
         image_dir: one folder of images per class.
+        features: in place of images: a file of `fetch_tensors`, or the parts of `fetch_many`.
+        features_tensor: which of its tensors; None for the bottleneck's, or the only one.
         output_dir: folder for the results.
         bottleneck_dir: the cache of bottlenecks; None for OUTPUT_DIR/bottlenecks.
         how_many_training_steps: steps of gradient descent.
@@ -211,7 +216,7 @@ def retrain(
         validation_percentage: of the images, for validation.
         seed: of everything random; the same seed gives the same result.
         keep_folder_names: take folder names as labels as they are, not in lower case.
-        pooling: how a feature map becomes a vector: `avg`, `max`, `flatten` or `none` (all values).
+        pooling: how a map becomes a vector: `avg`, `max`, `flatten` or `none` (all values).
         fine_tuning: of the layers after a tensor, once the last one is trained; None for none.
         resume: go on from OUTPUT_DIR/checkpoint.npz, which a training that was stopped left.
         running: how the graph is run.
@@ -224,23 +229,30 @@ def retrain(
 
     Example:
         >>> import retrain_tools as rt
-        >>> result = rt.retrain(rt.load("graph.pb"), "photos", how_many_training_steps=20)
-        >>> result.labels, result.head.biases.shape
-        (['disc', 'square'], (2,))
+        >>> rt.retrain(rt.load("graph.pb"), "photos", how_many_training_steps=20).labels
+        ['disc', 'square']
     """
     place = str(bottleneck_dir or Path(output_dir) / "bottlenecks")
     settings = settings_in(
-        str(output_dir),
-        image_dir=str(image_dir),
+        str(output_dir), image_dir=str(image_dir or ""), features=str(features or ""),
         cache=CacheOptions(place, pooling=pooling, running=running),
         training=TrainingSettings(how_many_training_steps, learning_rate, seed=seed),
-        testing_percentage=testing_percentage,
-        validation_percentage=validation_percentage,
-        keep_folder_names=keep_folder_names,
-        fine_tuning=fine_tuning,
-        resume=resume,
-    )
-    return retrain_on(model.frozen(), settings, find_classes(settings))
+        testing_percentage=testing_percentage, validation_percentage=validation_percentage,
+        keep_folder_names=keep_folder_names, fine_tuning=fine_tuning, resume=resume,
+        features_tensor=features_tensor, split_key="basename" if features else "path",
+    )  # fmt: skip
+    return _retrain(model, settings)
+
+
+def _retrain(model: Model | None, settings: RetrainSettings) -> RetrainResult:
+    if settings.features:
+        stored = find_features(settings, model is not None)
+        frozen = None if model is None else model.frozen()
+        return retrain_on_features(frozen, settings, stored)
+    if model is None:
+        raise InputError("Images take a model; without one, name features to train on.")
+    splits = find_classes(settings)
+    return retrain_on(model.frozen(), settings, splits)
 
 
 def freeze(model: Model, path: str | Path) -> Path:

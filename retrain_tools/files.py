@@ -7,7 +7,7 @@ import errno
 import os
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -152,6 +152,13 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file in one step; file names in it that are no UTF-8 keep their bytes."""
     with replacing(path) as file:
         file.write(text.encode("utf-8", "surrogateescape"))
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write a UTF-8 text file as `write_text` does, of lines that need not be in memory at once."""
+    with replacing(path) as file:
+        for line in lines:
+            file.write(line.encode("utf-8", "surrogateescape"))
 
 
 def check_writable(folder: Path) -> None:

@@ -18,11 +18,11 @@ _A_DAY = 86_400.0  # seconds
 
 
 @contextlib.contextmanager
-def progress(total: int, unit: str) -> Iterator[Callable[[int], object]]:
+def progress(total: int | None, unit: str) -> Iterator[Callable[[int], object]]:
     """Yield a function that reports `n` more of `total` things done.
 
     Args:
-        total: how many there are in all.
+        total: how many there are in all; None where nobody knows.
         unit: the plural shown to the reader, e.g. `images`.
     """
     if sys.stderr.isatty():
@@ -38,7 +38,8 @@ def progress(total: int, unit: str) -> Iterator[Callable[[int], object]]:
         now = time.monotonic()
         if now - shown >= _SECONDS_BETWEEN_LINES:
             shown = now
-            log.info("%d of %d %s (%.1f %s/s)", done, total, unit, done / (now - start), unit)
+            of = "" if total is None else f" of {total}"
+            log.info("%d%s %s (%.1f %s/s)", done, of, unit, done / (now - start), unit)
 
     yield advance
 

@@ -9,6 +9,10 @@ output_labels.txt, saved_model/N, metrics.json, splits.csv, bottlenecks/, logs/ 
 
 trains on a folder of bottlenecks alone. It writes the new layer (head.npz; head.ckpt, a checkpoint)
 in place of the graph, or besides it if --graph names the one that the bottlenecks are of.
+
+  python -m retrain_tools.retrain --features=features.parquet
+
+does so on what fetch_tensors or fetch_many wrote, of any number of images.
 """
 
 from __future__ import annotations
@@ -27,8 +31,19 @@ from retrain_tools.features.cache_formats import CACHE_FORMATS
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.head.retraining import RetrainResult, retrain_on, retrain_on_bottlenecks
-from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes, settings_in
+from retrain_tools.head.retraining import (
+    RetrainResult,
+    retrain_on,
+    retrain_on_bottlenecks,
+    retrain_on_features,
+)
+from retrain_tools.head.settings import (
+    RetrainSettings,
+    find_cached,
+    find_classes,
+    find_features,
+    settings_in,
+)
 from retrain_tools.head.summaries import TAGS_OF_HUB, TAGS_OF_TENSORFLOW
 from retrain_tools.head.training import TrainingSettings
 from retrain_tools.head.tuned_tail import ADAM, OPTIMIZERS, WITHOUT_ONEDNN, FineTuning
@@ -42,6 +57,11 @@ _PATHS = {
     "saved_model_dir": (None, "New folder for the SavedModel. Default: OUTPUT_DIR/saved_model/N."),
     "summaries_dir": (None, "Curves; what is there is kept. Default: OUTPUT_DIR/logs."),
     "bottleneck_dir": (None, "The cache, for the next run too. Default: OUTPUT_DIR/bottlenecks."),
+    "features": (
+        None,
+        "Train on this in place of images: a file of fetch_tensors, or a folder or URI of "
+        "fetch_many's parts. Its vectors are packed once, into packed_NAME.npy in BOTTLENECK_DIR.",
+    ),
     "metrics": (
         None,
         "All figures as JSON; splits.csv goes beside. Default: OUTPUT_DIR/metrics.json.",
@@ -59,6 +79,10 @@ _STRINGS = {
     "architecture": ("inception_v3", "retrain.py's name of a graph, if --graph is not given."),
     "final_tensor_name": ("final_result", "Name of the new softmax in the output graph."),
     "bottleneck_tensor": (None, "Tensor to retrain on. Default: what the last layer takes."),
+    "features_tensor": (
+        None,
+        "Which tensor of --features. Default: that of the graph's bottleneck, or the only one.",
+    ),
     "fine_tune_from": (
         None,
         "Tensor after which the layers are trained too, once the head is. Default: none are.",
@@ -140,7 +164,7 @@ FLAGS = flags.FLAGS
 def main(_: list[str]) -> command_line.Summary:
     """Run the script."""
     command_line.set_log_level(FLAGS.logging_verbosity)
-    if not FLAGS.bottleneck_dir:  # which may be all there is
+    if not FLAGS.bottleneck_dir and not FLAGS.features:  # which may be all there is
         command_line.require("image_dir")
     if FLAGS.preprocess == "none":
         raise InputError(
@@ -149,7 +173,8 @@ def main(_: list[str]) -> command_line.Summary:
         )
     if FLAGS.fine_tune_from:
         os.environ[WITHOUT_ONEDNN] = "0"  # before TensorFlow is loaded
-    result = _retrain_on_images() if FLAGS.image_dir else _retrain_on_bottlenecks()
+    with_images = FLAGS.image_dir and not FLAGS.features
+    result = _retrain_on_images() if with_images else _retrain_without_images()
     if FLAGS.print_misclassified_test_images:
         print("=== MISCLASSIFIED TEST IMAGES ===")
         for path, label in result.misclassified:
@@ -172,7 +197,7 @@ def _retrain_on_images() -> RetrainResult:
     )
 
 
-def _retrain_on_bottlenecks() -> RetrainResult:
+def _retrain_without_images() -> RetrainResult:
     is_here = FLAGS.tfhub_module and not _is_address(FLAGS.tfhub_module)
     graph = FLAGS.graph or (FLAGS.tfhub_module if is_here else None)
     said = FLAGS.architecture if FLAGS["architecture"].present else None
@@ -181,6 +206,9 @@ def _retrain_on_bottlenecks() -> RetrainResult:
         split_key=FLAGS.split_key or "basename",
         checkpoint_path=FLAGS.checkpoint_path or str(Path(FLAGS.output_dir) / "head.ckpt"),
     )
+    if FLAGS.features:
+        stored = find_features(settings, with_graph=graph is not None)
+        return retrain_on_features(_graph(graph) if graph else None, settings, stored)
     found = find_cached(settings, with_graph=graph is not None)
     return retrain_on_bottlenecks(_graph(graph) if graph else None, settings, found)
 

@@ -30,7 +30,7 @@ from retrain_tools.features.parts.reading import (
 from retrain_tools.features.read_features import is_features_file, read_features
 from retrain_tools.features.row_index import stamp_of
 from retrain_tools.features.stores import DAMAGE, FORMATS
-from retrain_tools.features.stores.table import IMAGES, LABELS, Column, Texts
+from retrain_tools.features.stores.table import IMAGES, LABELS, TEXTS_AT_ONCE, Column, Texts
 
 
 class Piece(NamedTuple):
@@ -84,14 +84,15 @@ def _of_parts(place: str) -> Stored:
         else:
             what = f"a folder of bottlenecks is named with {argument('bottleneck_dir')}"
         raise InputError(
-            f"{shown} has no manifest.json, so it is no folder of parts as fetch_many writes it; "
-            f"{what}."
+            f"{shown} is no folder of parts as fetch_many writes it: it has no manifest.json of "
+            f"theirs; {what}."
         )
     made = read_parts_made(place)
+    counting = {storage.join(place, name) for name in finished_parts(place)}
     digest = hashlib.sha256()
-    for name in finished_parts(place):
-        _, size, version = storage.stat(storage.join(place, name))
-        digest.update(json.dumps([name, size, version]).encode())
+    for uri, size, version in storage.walk(place):  # a listing tells of a thousand at once
+        if uri in counting:
+            digest.update(json.dumps([uri, size, version]).encode())
 
     def pieces(tensor: str) -> Iterator[Piece]:
         for images, labels, values in read_parts(place, [tensor]):
@@ -160,8 +161,10 @@ def _streamed(path: Path, made: MadeBy, tensor: str) -> Iterator[Piece]:
         file = path if len(made.columns) == 1 else _file_of(path, column, made)
         assert form.read is not None  # noqa: S101 - else it is read in one piece
         for [values] in form.read(file, [column], images.number):
-            names = list(itertools.islice(images.texts, len(values)))
-            yield Piece(names, list(itertools.islice(labels.texts, len(values))), values)
+            for start in range(0, len(values), TEXTS_AT_ONCE):
+                some = values[start : start + TEXTS_AT_ONCE]
+                names = list(itertools.islice(images.texts, len(some)))
+                yield Piece(names, list(itertools.islice(labels.texts, len(some))), some)
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         raise InputError(f"{path} cannot be read as features: {reason}.") from error

@@ -112,8 +112,12 @@ def dependencies(
     digest = hashlib.sha256(json.dumps(dataset.labels).encode())
     for name in SPLITS:
         for rows in dataset.rows[name]:
-            digest.update(json.dumps([dataset.images[row].relative for row in rows]).encode())
-            digest.update(np.ascontiguousarray(dataset.vectors[rows]).data)
+            if dataset.digest is None:
+                digest.update(json.dumps([dataset.images[row].relative for row in rows]).encode())
+                digest.update(np.ascontiguousarray(dataset.vectors[rows]).data)
+            else:
+                digest.update(f"{dataset.digest} {len(rows)}".encode())
+                digest.update(np.ascontiguousarray(rows).data)
     tuned = settings.fine_tuning
     return {
         **dataclasses.asdict(settings.training),

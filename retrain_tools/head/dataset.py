@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import heapq
 import io
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Batch, Classes, Sampler, Vectors
 from retrain_tools.images.folders import ImageFile
 from retrain_tools.images.splits import SPLITS, Splits, fill_empty_splits
+
+_ROWS_AT_ONCE = 1 << 14
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,17 +30,24 @@ class Dataset:
         vectors: float32 [N, depth]; zeros for an image that cannot be used.
         classes: int64 [N].
         rows: for each split, the rows of each class; only images that can be used.
+        digest: another one where any vector is another, if that is known without reading them.
     """
 
     labels: list[str]
-    images: list[ImageFile]
+    images: Sequence[ImageFile]
     vectors: Vectors
     classes: Classes
     rows: dict[str, list[npt.NDArray[np.int64]]]
+    digest: str | None = None
 
     def batch(self, rows: npt.NDArray[np.int64]) -> Batch:
         """Return the bottlenecks and classes of some rows."""
         return self.vectors[rows], self.classes[rows]
+
+    def pieces(self, rows: npt.NDArray[np.int64]) -> Iterator[Batch]:
+        """Yield the bottlenecks and classes of some rows, many at a time, at least once."""
+        for start in range(0, max(1, len(rows)), _ROWS_AT_ONCE):
+            yield self.batch(rows[start : start + _ROWS_AT_ONCE])
 
     def batches(self, rng: np.random.Generator, split: str, size: int) -> Callable[[], Batch]:
         """Return what draws a batch of a split, see `Sampler`; of all its rows, always the same."""
@@ -93,14 +103,23 @@ def dataset_of(splits: Splits, images: list[ImageFile], vectors: Vectors) -> Dat
     return Dataset(list(splits), images, vectors, classes, rows)
 
 
-def splits_table(dataset: Dataset) -> str:
-    """Return the lines of `splits.csv`: image, label, split of each image that can be used."""
+def splits_table(dataset: Dataset) -> Iterator[str]:
+    """Yield the lines of `splits.csv`: image, label, split of each image that can be used."""
+    yield _line("image", "label", "split")
+    for number, label in enumerate(dataset.labels):
+        # Each is sorted by image already, and need not be held in memory.
+        of_splits = (_of_split(dataset, name, dataset.rows[name][number]) for name in SPLITS)
+        for image, split in heapq.merge(*of_splits):
+            yield _line(image.path, label, split)
+
+
+def _of_split(
+    dataset: Dataset, name: str, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[ImageFile, str]]:
+    return ((dataset.images[row], name) for row in rows)
+
+
+def _line(*cells: str) -> str:
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["image", "label", "split"])
-    split_of = {row: name for name in SPLITS for rows in dataset.rows[name] for row in rows}
-    by_class = sorted(split_of, key=lambda row: (dataset.classes[row], dataset.images[row]))
-    for row in by_class:
-        label = dataset.labels[dataset.classes[row]]
-        writer.writerow([dataset.images[row].path, label, split_of[row]])
+    csv.writer(text, lineterminator="\n").writerow(cells)
     return text.getvalue()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,17 @@ def evaluate(head: Head, vectors: Vectors, classes: Classes) -> Evaluation:
     logits = head.logits(vectors)
     loss = cross_entropy(logits, classes) if len(classes) else None
     return compare(classes, logits.argmax(axis=1), len(head.biases), loss)
+
+
+def evaluate_pieces(head: Head, pieces: Iterable[tuple[Vectors, Classes]]) -> Evaluation:
+    """Score bottlenecks of known classes as `evaluate` does, some at a time, at least one piece."""
+    found = [(evaluate(head, *piece), piece[1]) for piece in pieces]
+    if len(found) == 1:
+        return found[0][0]
+    classes = np.concatenate([truth for _, truth in found])
+    losses = [(one.cross_entropy or 0.0) * len(truth) for one, truth in found]
+    predicted = np.concatenate([one.predicted for one, _ in found])
+    return compare(classes, predicted, len(head.biases), sum(losses) / len(classes))
 
 
 def compare(

@@ -109,7 +109,7 @@ def write_results(
         if frozen is not None:
             written.insert(0, settings.output_graph)
             written += _write_graphs(frozen, settings, head, dataset.labels, beside)
-        files.write_text(beside(settings.splits), splits_table(dataset))
+        files.write_lines(beside(settings.splits), splits_table(dataset))
         files.write_text(beside(settings.metrics), json.dumps(figures, indent=1) + "\n")
     return [*written, settings.metrics]
 

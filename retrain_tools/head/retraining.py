@@ -11,10 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from retrain_tools import storage
 from retrain_tools.features.cache import Identity
 from retrain_tools.features.distorted import DistortedImages
 from retrain_tools.features.outcome import Outcome
 from retrain_tools.features.read_cache import ByNaming
+from retrain_tools.features.streamed import Stored
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.graphdef.tail import Tail
@@ -22,11 +24,12 @@ from retrain_tools.graphdef.weights import light_copy
 from retrain_tools.head.bottlenecks_alone import read_dataset
 from retrain_tools.head.checkpoints import HEAD, Checkpoint, Checkpoints, dependencies
 from retrain_tools.head.dataset import Dataset, make_dataset
-from retrain_tools.head.evaluation import Evaluation, evaluate
+from retrain_tools.head.evaluation import Evaluation, evaluate_pieces
+from retrain_tools.head.features_alone import read_features_dataset
 from retrain_tools.head.fine_tuning import tail_of, tell_of_tuning, tune_layers
 from retrain_tools.head.following import describe, follow
 from retrain_tools.head.results import figures_of, light_output_graph, output_graph, write_results
-from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes
+from retrain_tools.head.settings import RetrainSettings, find_cached, find_classes, find_features
 from retrain_tools.head.summaries import STEPS_IN_DETAIL, SummaryWriter
 from retrain_tools.head.training import (
     Batch,
@@ -114,6 +117,29 @@ def retrain_on_bottlenecks(
     return _train_and_write(frozen, settings, dataset, report, identity)
 
 
+def retrain_on_features(
+    frozen: FrozenGraph | None, settings: RetrainSettings, stored: Stored | None = None
+) -> RetrainResult:
+    """Train a last layer on features that were fetched before, and write every result.
+
+    They may be more than fit into memory, see `read_features_dataset`. What is written is what
+    `retrain_on_bottlenecks` writes. `stored` is what `find_features` found; None lets it find it.
+
+    Raises:
+        InputError: see `find_features`, `read_features_dataset` and, with a graph, `retrain_on`.
+    """
+    stored = find_features(settings, frozen is not None) if stored is None else stored
+    if frozen is None:
+        log.info("no graph is given, and none is written: only the new layer, %s", settings.head)
+    else:
+        _check_export(frozen, settings)
+    dataset, report, identity = read_features_dataset(
+        frozen, stored, settings.features_tensor, settings.cache, settings.split,
+        settings.keep_folder_names,
+    )  # fmt: skip
+    return _train_and_write(frozen, settings, dataset, report, identity)
+
+
 def _train_and_write(
     frozen: FrozenGraph | None,
     settings: RetrainSettings,
@@ -125,7 +151,8 @@ def _train_and_write(
 ) -> RetrainResult:
     for line in describe(dataset):
         log.info(line)
-    log.info("bottlenecks: %s", report.closing_line(settings.cache.bottleneck_dir))
+    place = storage.shown(settings.features) or settings.cache.bottleneck_dir
+    log.info("bottlenecks: %s", report.closing_line(place))
     rng = np.random.default_rng(settings.training.seed)
     checkpoints = Checkpoints(settings, dependencies(settings, dataset, identity))
     head, curves = _train_head(frozen, settings, dataset, rng, checkpoints, distorted)
@@ -133,10 +160,10 @@ def _train_and_write(
     if frozen is not None and tail is not None:
         tuned = tune_layers(frozen, tail, settings, dataset, head, rng, checkpoints, curves)
     rows = sample_rows(rng, dataset.rows["testing"], settings.test_batch_size)
-    test = alone = evaluate(head, *dataset.batch(rows))
+    test = alone = evaluate_pieces(head, dataset.pieces(rows))
     if tuned is not None:
         frozen, head = tuned.frozen, tuned.head
-        test = evaluate(head, *tuned.dataset.batch(rows))
+        test = evaluate_pieces(head, tuned.dataset.pieces(rows))
         curves["fine_tuning"] = tuned.curves | {"test_of_head_alone": alone.as_dict(dataset.labels)}
         tell_of_tuning(alone, test)
     wrong = {

@@ -13,6 +13,7 @@ from retrain_tools.errors import InputError, argument
 from retrain_tools.export.saved_model import check_path, next_version
 from retrain_tools.features.fill import CacheOptions, check_options
 from retrain_tools.features.read_cache import ByNaming, find_bottlenecks
+from retrain_tools.features.streamed import Stored, open_features
 from retrain_tools.head.summaries import TAGS_OF_TENSORFLOW, Tags
 from retrain_tools.head.training import TrainingSettings, check_batch_size
 from retrain_tools.head.tuned_tail import FineTuning
@@ -29,6 +30,8 @@ class RetrainSettings:
 
     Attributes:
         image_dir: one folder of images per class; '' to train on the cached bottlenecks alone.
+        features: a store of features to train on in place of images; '' for none.
+        features_tensor: which of its tensors; None for the graph's bottleneck, or the only one.
         cache: where and how bottlenecks are kept.
         output_graph: file for the retrained graph.
         output_labels: file for its labels.
@@ -80,6 +83,8 @@ class RetrainSettings:
     checkpoint_minutes: float = 10.0
     resume: bool = False
     tags: Tags = TAGS_OF_TENSORFLOW
+    features: str = ""
+    features_tensor: str | None = None
 
     def __post_init__(self) -> None:
         check_batch_size("test_batch_size", self.test_batch_size)
@@ -155,14 +160,7 @@ def find_cached(settings: RetrainSettings, with_graph: bool) -> ByNaming:
         InputError: see `find_bottlenecks`; a result cannot go where it should, or a setting takes
             the images.
     """
-    check_percentages(settings.testing_percentage, settings.validation_percentage)
-    if settings.distortions.any:
-        raise InputError(f"Only images are distorted; name them with {argument('image_dir')}.")
-    if settings.fine_tuning is not None:
-        raise InputError(
-            f"{argument('fine_tune_from')} runs images through layers that bottlenecks come after; "
-            f"name them with {argument('image_dir')}."
-        )
+    _refuse_what_takes_images(settings)
     if settings.split_key != "basename":
         raise InputError(
             f"{argument('split_key')}={settings.split_key} takes the paths of images, which their "
@@ -177,6 +175,36 @@ def find_cached(settings: RetrainSettings, with_graph: bool) -> ByNaming:
             f"the images with {argument('image_dir')}."
         )
     return find_bottlenecks(folder)
+
+
+def find_features(settings: RetrainSettings, with_graph: bool) -> Stored:
+    """Return the store of features to train on, once all else is checked.
+
+    Raises:
+        InputError: see `open_features`; a result cannot go where it should, or a setting takes
+            the images.
+    """
+    if settings.image_dir:
+        raise InputError(
+            f"{argument('features')} are trained on in place of images; leave out "
+            f"{argument('image_dir')}, or {argument('features')}."
+        )
+    _refuse_what_takes_images(settings)
+    stored = open_features(settings.features)
+    check_outputs(settings, with_graph)
+    check_options(settings.cache)
+    return stored
+
+
+def _refuse_what_takes_images(settings: RetrainSettings) -> None:
+    check_percentages(settings.testing_percentage, settings.validation_percentage)
+    if settings.distortions.any:
+        raise InputError(f"Only images are distorted; name them with {argument('image_dir')}.")
+    if settings.fine_tuning is not None:
+        raise InputError(
+            f"{argument('fine_tune_from')} runs images through layers that bottlenecks come after; "
+            f"name them with {argument('image_dir')}."
+        )
 
 
 def check_outputs(settings: RetrainSettings, with_graph: bool = True) -> None:

@@ -159,6 +159,31 @@ def label_of(folder: str) -> str:
     return _NOT_IN_LABELS.sub(" ", folder.lower())
 
 
+def labels_of_folders(folders: Iterable[str], keep_names: bool = False) -> dict[str, str]:
+    """Return the label of each folder, in the order of the folder names.
+
+    With `keep_names`, they are the folder names as they are, not in retrain.py's normalised form.
+
+    Raises:
+        InputError: two folders give the same label, or a name is more than one line.
+    """
+    named: dict[str, str] = {}
+    for folder in sorted(folders):
+        label = folder if keep_names else label_of(folder)
+        if label.splitlines() != [label]:
+            raise InputError(
+                f"The folder name {folder!r} would be more than one line of a file of labels. "
+                f"Rename the folder, or leave out {argument('keep_folder_names')}."
+            )
+        if label in named:
+            raise InputError(
+                f"The folders {named[label]!r} and {folder!r} both give the label {label!r}. "
+                f"Rename one, or pass {argument('keep_folder_names')} to use the names as they are."
+            )
+        named[label] = folder
+    return {folder: label for label, folder in named.items()}
+
+
 def images_by_label(
     images: Iterable[ImageFile], keep_names: bool = False, given: str = "image_dir"
 ) -> dict[str, list[ImageFile]]:
@@ -178,20 +203,7 @@ def images_by_label(
     if loose and folders:
         log.warning("%d images lie outside the class folders and are left out", len(loose))
     by_label: dict[str, list[ImageFile]] = {}
-    named: dict[str, str] = {}
-    for folder in sorted(folders):
-        label = folder if keep_names else label_of(folder)
-        if label.splitlines() != [label]:
-            raise InputError(
-                f"The folder name {folder!r} would be more than one line of a file of labels. "
-                f"Rename the folder, or leave out {argument('keep_folder_names')}."
-            )
-        if label in by_label:
-            raise InputError(
-                f"The folders {named[label]!r} and {folder!r} both give the label {label!r}. "
-                f"Rename one, or pass {argument('keep_folder_names')} to use the names as they are."
-            )
-        named[label] = folder
+    for folder, label in labels_of_folders(folders, keep_names).items():
         by_label[label] = folders[folder]
     if len(by_label) < 2:
         found = "none. If these are the images of one class, name the folder above it."

@@ -43,12 +43,16 @@ class PartsMade(NamedTuple):
 
 
 def are_parts(folder: str) -> bool:
-    """Whether a place is a folder of parts, as its manifest tells.
+    """Whether a place is a folder of parts, as its manifest tells; bottlenecks have another.
 
     Raises:
-        InputError, OSError: it cannot be told, see `storage.stat`.
+        InputError, OSError: it cannot be told, see `storage.read`.
     """
-    return storage.exists(storage.join(folder, MANIFEST))
+    try:
+        told = json.loads(storage.read(storage.join(folder, MANIFEST)))
+    except (FileNotFoundError, ValueError):
+        return False
+    return isinstance(told, dict) and "tensors" in told
 
 
 def read_parts_made(folder: str) -> PartsMade:
