@@ -14,6 +14,7 @@ import pickle
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Generic
 
@@ -73,7 +74,7 @@ def run_tasks(
     """
     ray = import_extra("ray", "The runner ray", "'ray[default]'")
     # As an array, which workers see where it lies in the memory of their machine, and do not copy.
-    packed = np.frombuffer(ray.cloudpickle.dumps((os.getcwd(), work)), np.uint8)
+    packed = np.frombuffer(ray.cloudpickle.dumps((Path.cwd(), work)), np.uint8)
     with connected(ray, address, workers) as is_own:
         # Of a cluster's CPUs no more than asked for; of one's own Ray there are no more.
         window = window or (workers if workers is not None and not is_own else None)

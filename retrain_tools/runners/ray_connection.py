@@ -92,8 +92,9 @@ def _check_reachable(address: str) -> None:
 def _no_cluster(address: str, why: str) -> InputError:
     return InputError(
         f"No Ray cluster can be used at {argument('address')}={address}: {why.rstrip('.')}. It is "
-        "auto on a machine of the cluster, HOST:6379 of its head, or ray://HOST:10001; without it "
-        "Ray is started on this machine."
+        "auto on a machine of the cluster, HOST:6379 of its head, or ray://HOST:10001; where the "
+        "cluster has a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN are set here, too. Without an "
+        "address Ray is started on this machine."
     )
 
 

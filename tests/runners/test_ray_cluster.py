@@ -19,8 +19,9 @@ from tests.runners.works import Placed
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'ray[default]'")
 OTHERWISE = (
-    "It is auto on a machine of the cluster, HOST:6379 of its head, or ray://HOST:10001; without "
-    "it Ray is started on this machine."
+    "It is auto on a machine of the cluster, HOST:6379 of its head, or ray://HOST:10001; where the "
+    "cluster has a token, RAY_AUTH_MODE=token and RAY_AUTH_TOKEN are set here, too. Without an "
+    "address Ray is started on this machine."
 )
 # In a process of its own: as on a machine where Ray was never installed.
 WITHOUT_RAY = """
