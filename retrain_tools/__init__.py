@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from retrain_tools.api import (
         fetch as fetch,
+        fetch_many as fetch_many,
         freeze as freeze,
         label as label,
         load as load,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from retrain_tools.comparing.comparison import compare as compare
     from retrain_tools.engine.settings import RunSettings as RunSettings
     from retrain_tools.errors import InputError as InputError
+    from retrain_tools.features.parts.options import ManyOptions as ManyOptions
     from retrain_tools.features.read_features import read_features as read_features
     from retrain_tools.head.tuned_tail import FineTuning as FineTuning
     from retrain_tools.safety.scanning import scan as scan
@@ -42,7 +44,8 @@ __version__ = "0.1.0"
 
 _PLACES = {
     **dict.fromkeys(
-        ("fetch", "freeze", "label", "read_bottlenecks", "retrain", "run"), "retrain_tools.api"
+        ("fetch", "fetch_many", "freeze", "label", "read_bottlenecks", "retrain", "run"),
+        "retrain_tools.api",
     ),
     **dict.fromkeys(("export_graph", "to_keras", "transform_graph"), "retrain_tools.surgery"),
     "compare": "retrain_tools.comparing.comparison",
@@ -51,6 +54,7 @@ _PLACES = {
     "scan": "retrain_tools.safety.scanning",
     "FineTuning": "retrain_tools.head.tuned_tail",
     "InputError": "retrain_tools.errors",
+    "ManyOptions": "retrain_tools.features.parts.options",
     "Model": "retrain_tools.sources.model",
     "RunSettings": "retrain_tools.engine.settings",
 }

@@ -16,8 +16,11 @@ import numpy.typing as npt
 from retrain_tools.engine.arrays import run_on_arrays
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError
+from retrain_tools.features.fetch import named_tensors
 from retrain_tools.features.fill import CacheOptions
 from retrain_tools.features.in_memory import Features, fetch_in_memory
+from retrain_tools.features.parts.driver import fetch_many as fetch_in_parts
+from retrain_tools.features.parts.options import FetchedMany, ManyOptions
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.head.labelling import Labelled, label_images
 from retrain_tools.head.labels import labels_of
@@ -33,6 +36,7 @@ from retrain_tools.sources.open import load
 
 __all__ = [
     "fetch",
+    "fetch_many",
     "freeze",
     "label",
     "load",
@@ -77,6 +81,36 @@ def fetch(
     """
     found = expand_folders(images)
     return fetch_in_memory(model.frozen(), _names(tensors), found, pooling, running)
+
+
+def fetch_many(
+    model: Model, tensors: str | Sequence[str] | None, options: ManyOptions
+) -> FetchedMany:
+    """Fetch named tensors for any number of images, by many processes, into a folder of parts.
+
+    Args:
+        model: what `load` opened.
+        tensors: tensors, nodes, or slim's names of end points; None for the bottleneck.
+        options: which images, where to and how: `ManyOptions(output, image_dir=…)` has the script's
+            flags as its fields.
+
+    Returns:
+        How many images were `computed`, `reused` and `failed` (by kinds), and how many `shards`
+        there are. `read_features(output)` reads the rows.
+
+    Raises:
+        InputError: a tensor is not there or not computed from images, no image can be used, or the
+            output is of something else.
+
+    Example:
+        >>> import retrain_tools as rt
+        >>> options = rt.ManyOptions("features", image_dir="photos", workers=1, shard_size=16)
+        >>> rt.fetch_many(rt.load("graph.pb"), None, options).shards
+        1
+    """
+    names = None if tensors is None else _names(tensors)
+    frozen = model.frozen()
+    return fetch_in_parts(frozen, named_tensors(frozen, names), options)
 
 
 def run(

@@ -31,6 +31,7 @@ from retrain_tools.text_tables import printable, printable_text
 SCRIPTS = (
     "list_tensors",
     "fetch_tensors",
+    "fetch_many",
     "bottlenecks",
     "retrain",
     "label_image",

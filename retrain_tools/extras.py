@@ -8,12 +8,13 @@ from typing import Any
 from retrain_tools.errors import InputError
 
 
-def import_extra(module: str, purpose: str) -> Any:
+def import_extra(module: str, purpose: str, install: str | None = None) -> Any:
     """Import a package that is installed on demand, as one of the extras of setup.cfg.
 
     Args:
-        module: what to import; the package has the name of its topmost module.
+        module: what to import.
         purpose: what needs it, for the message.
+        install: what pip installs; by default the package has the name of the topmost module.
 
     Raises:
         InputError: it is not installed; the message has the command that installs it.
@@ -22,4 +23,5 @@ def import_extra(module: str, purpose: str) -> Any:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise InputError(f"{purpose} needs {package}: pip install {package}") from error
+        command = f"pip install {install or package}"
+        raise InputError(f"{purpose} needs {package}: {command}") from error

@@ -29,7 +29,7 @@ from __future__ import annotations
 from absl import flags
 
 from retrain_tools import command_line, graph_flags
-from retrain_tools.features.fetch import FetchOptions, check_options, fetch_tensors, named_tensor
+from retrain_tools.features.fetch import FetchOptions, check_options, fetch_tensors, named_tensors
 from retrain_tools.features.pooling import POOLINGS
 
 graph_flags.define_graph_flags()
@@ -68,8 +68,7 @@ def main(words: list[str]) -> command_line.Summary:
     check_options(options)
     images = graph_flags.given_image_files(words)
     frozen = graph_flags.given_frozen_graph()
-    names = [name.strip() for name in FLAGS.tensors or [frozen.spec.bottleneck]]
-    tensors = {name: named_tensor(frozen, name) for name in names}
+    tensors = named_tensors(frozen, FLAGS.tensors)
     labels = {image.path: image.folder for image in images if image.folder}
     paths = [image.path for image in images]
     fetched = fetch_tensors(frozen, tensors, paths, options, labels)

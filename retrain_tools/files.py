@@ -97,15 +97,19 @@ def together() -> Iterator[Callable[[str | Path], str]]:
 
 
 @contextlib.contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Wait until no other process is in such a block on the same folder, which is made."""
+def alone_in(folder: Path, wait: bool = True) -> Iterator[None]:
+    """Wait until no other process is in such a block on the same folder, which is made.
+
+    Raises:
+        BlockingIOError: another process is, and `wait` is not set.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if fcntl is None:  # on Windows, where a folder cannot be locked
         yield
         return
     handle = os.open(folder, os.O_RDONLY)  # of the folder itself: no file is left in it
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        fcntl.flock(handle, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         yield
     finally:
         os.close(handle)

@@ -123,17 +123,22 @@ def define_image_flags(loose: bool) -> None:
     Args:
         loose: whether images may be named one by one, with --image_list and after the flags.
     """
-    from retrain_tools.images.decode import MAX_PIXELS  # with Pillow and NumPy
-
     anywhere = "Folder of images, searched at any depth."
     define_path("image_dir", None, anywhere if loose else "Folder of images; one folder per class.")
     if loose:
         define_path("image_list", None, "Text file with the path of an image in each line.")
-    flags.DEFINE_integer(
-        "max_image_pixels", MAX_PIXELS, "Largest width × height of an image to accept.", 1
-    )
+    define_largest_image()
     flags.DEFINE_enum(
         "on_error", "skip", ["skip", "fail"], "What to do about an image that cannot be used."
+    )
+
+
+def define_largest_image() -> None:
+    """Define the flag that says how large an image may be."""
+    from retrain_tools.images.decode import MAX_PIXELS  # with Pillow and NumPy
+
+    flags.DEFINE_integer(
+        "max_image_pixels", MAX_PIXELS, "Largest width × height of an image to accept.", 1
     )
 
 
@@ -159,8 +164,8 @@ def given_run_settings() -> RunSettings:
     return RunSettings(**{name: FLAGS[name].value for name in names if name in FLAGS})
 
 
-def define_run_flags() -> None:
-    """Define the flags that say how a graph is run on images."""
+def define_run_flags(threads: bool = True) -> None:
+    """Define the flags that say how a graph is run on images; `threads` where a job has several."""
     flags.DEFINE_enum(
         "precision",
         "float32",
@@ -174,12 +179,13 @@ def define_run_flags() -> None:
         "Images that go through the network at a time. Default: what is fastest.",
         1,
     )
-    flags.DEFINE_integer(
-        "threads",
-        None,
-        "Batches that are worked on at the same time. Default: one on each core.",
-        1,
-    )
+    if threads:
+        flags.DEFINE_integer(
+            "threads",
+            None,
+            "Batches that are worked on at the same time. Default: one on each core.",
+            1,
+        )
     flags.DEFINE_boolean(
         "self_check",
         True,

@@ -16,6 +16,7 @@ import pytest
 from tests.head.scripts import Finished
 from tests.listing_script import Runner
 from tests.object_store import new_bucket, s3_server
+from tests.ray_cluster import RayCluster
 from tests.script_process import RunScript, ScriptProcess
 
 if TYPE_CHECKING:
@@ -83,6 +84,13 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
         (name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections
     ]
     return report
+
+
+@pytest.fixture(scope="session")
+def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
+    """Machines of one CPU each, as Ray pretends to have them on this one."""
+    with RayCluster(tmp_path_factory.mktemp("ray")) as cluster:
+        yield cluster
 
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:

@@ -21,7 +21,7 @@ FLOORS = (
         "text_tables",
         "uris",
     ),
-    ("images", "download", "storage", "object_stores", "catalog", "catalog_entry"),
+    ("images", "download", "storage", "object_stores", "catalog", "catalog_entry", "runners"),
     ("graphdef",),
     ("slim", "standin"),
     ("sources",),
@@ -36,6 +36,7 @@ FLOORS = (
     (
         "list_tensors",
         "fetch_tensors",
+        "fetch_many",
         "bottlenecks",
         "retrain",
         "label_image",

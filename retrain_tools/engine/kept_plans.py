@@ -26,6 +26,7 @@ import numpy as np
 from retrain_tools import __version__, catalog, files
 from retrain_tools.engine import onednn, plan as planning
 from retrain_tools.engine.cpu import cpu_name, usable_cores
+from retrain_tools.engine.settings import RunSettings
 from retrain_tools.graphdef import schema, transforms
 from retrain_tools.graphdef.dtypes import BFLOAT16
 from retrain_tools.graphdef.fingerprint import fingerprint
@@ -109,6 +110,17 @@ def open_plan(
     light, weights = _read_or_make(file, make)
     beside = folder / f"{key}.{_machine()}.json"
     return Plan(light, weights, _read_known(beside), beside)
+
+
+def is_known(frozen: FrozenGraph, fetches: Sequence[str], running: RunSettings) -> bool:
+    """Tell whether a plan needs but be read, and no check be made; also where none is ever kept."""
+    if size_of_constants(frozen.graph_def) < _WORTH_KEEPING:
+        return True
+    key = _key(frozen, fetches, running.computed_in)
+    folder = catalog.model_folder(running.model_dir) / "plans"
+    known = _read_known(folder / f"{key}.{_machine()}.json")
+    is_checked = not (running.self_check and running.is_exact)
+    return known is not None and (is_checked or known.checked is not None)
 
 
 def _read_or_make(file: Path, make: Callable[[], tuple[Any, Weights]]) -> tuple[Any, Weights]:

@@ -111,33 +111,41 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
         the difference is logged, at the end it is in `differences`, and it is remembered with the
         graph's plan.
         """
-        self._body.try_sizes(len(images))
-        results = self.results(images, self.image_side.prepare)
-        open_exact, self._open_exact = self._open_exact, None
-        most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
-        most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
-        if open_exact is not None and not self._recall_differences(min(most, len(images))):
-            results = self._compared(results, open_exact, most)
+        results = self.measured(images, len(images), lambda image: image)
         self._hint(len(images))
         with progress(len(images), "images") as advance:
             for pair in results:
                 yield pair
                 advance(1)
 
+    def measured(
+        self, items: Iterable[Item], count: int, read: Callable[[Item], ImageLike]
+    ) -> Iterator[tuple[Item, Result]]:
+        """Do as `extract` for the images that `read` gives of items, and show and say nothing."""
+        self._body.try_sizes(count)
+        results = self.results(items, lambda item: self.image_side.prepare(read(item)))
+        open_exact, self._open_exact = self._open_exact, None
+        most = _COMPARED_VALUES // max(1, sum(map(math.prod, self.shapes)))
+        most = min(_COMPARED_IMAGES, max(_LEAST_COMPARED, most))
+        if open_exact is not None and not self._recall_differences(min(most, count)):
+            return self._compared(results, read, open_exact, most)
+        return results
+
     def _compared(
         self,
-        results: Iterator[tuple[Image, Result]],
+        results: Iterator[tuple[Item, Result]],
+        read: Callable[[Item], ImageLike],
         open_exact: Callable[[], Extractor],
         most: int,
-    ) -> Iterator[tuple[Image, Result]]:
+    ) -> Iterator[tuple[Item, Result]]:
         """Pass results on, and meanwhile compute the first ones in the exact way and compare."""
-        first: list[tuple[Image, list[Vector]]] = []
+        first: list[tuple[Item, list[Vector]]] = []
         with contextlib.ExitStack() as opened:
 
             def compare() -> Future[None]:
                 exact = opened.enter_context(open_exact())
                 worker = opened.enter_context(ThreadPoolExecutor(1))
-                return worker.submit(self._compare, exact, first)
+                return worker.submit(self._compare, exact, first, read)
 
             comparing = None
             for image, result in results:
@@ -150,9 +158,15 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             if comparing is not None:
                 comparing.result()
 
-    def _compare(self, exact: Extractor, first: Sequence[tuple[Image, list[Vector]]]) -> None:
+    def _compare(
+        self,
+        exact: Extractor,
+        first: Sequence[tuple[Item, list[Vector]]],
+        read: Callable[[Item], ImageLike],
+    ) -> None:
         """Compare the first images with what the exact extractor gives, and close that."""
-        results = exact.results([image for image, _ in first], exact.image_side.prepare)
+        items = [item for item, _ in first]
+        results = exact.results(items, lambda item: exact.image_side.prepare(read(item)))
         both = [
             (values, own)
             for (_, own), (_, values) in zip(first, results, strict=True)

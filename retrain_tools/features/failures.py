@@ -16,7 +16,9 @@ from retrain_tools.images.decode import FailureKind, ImageError
 
 log = logging.getLogger(__name__)
 
-_MAY_PASS: tuple[FailureKind, ...] = ("reading", "memory")
+MAY_PASS: tuple[FailureKind, ...] = ("reading", "memory", "worker")
+"""The kinds of failures that may pass."""
+
 _BUDGET = re.compile(r"(\d+)|(\d+(?:\.\d+)?)%", re.ASCII)
 
 
@@ -24,7 +26,7 @@ class Failure(str):
     """Why an image cannot be used: a clause about it.
 
     Attributes:
-        kind: what failed: the `image` itself, `reading` it, or `memory`.
+        kind: what failed: the `image` itself, `reading` it, `memory`, or the `worker` process.
     """
 
     kind: FailureKind = "image"
@@ -39,7 +41,7 @@ class Failure(str):
     @property
     def may_pass(self) -> bool:
         """Whether the same image may be usable a little later."""
-        return self.kind in _MAY_PASS
+        return self.kind in MAY_PASS
 
 
 class Budget(NamedTuple):
@@ -49,16 +51,16 @@ class Budget(NamedTuple):
         most: of them; None bears any number.
         images: how many there are.
         said: what the user asked for.
-        path: the list of failures.
+        path: the list of failures, or of many lists a pattern.
     """
 
     most: float | None
     images: int
     said: str
-    path: Path
+    path: str | Path
 
     @classmethod
-    def of(cls, said: str | int | None, count: int, path: Path) -> Budget:
+    def of(cls, said: str | int | None, count: int, path: str | Path) -> Budget:
         """Return the budget for `count` images that `max_failures` says: a number or `P%`.
 
         Raises:
@@ -84,19 +86,25 @@ class Budget(NamedTuple):
             return
         failed = {p: why for p, why in all_failed.items() if not (tries_again and why.may_pass)}
         if len(failed) > self.most:
-            _list(failed, self.path)
+            _list(failed, Path(self.path))
+        self.refuse(len(failed))
+
+    def refuse(self, failed: int) -> None:
+        """Raise InputError if so many failures, which are listed already, are more than may be."""
+        if self.most is not None and failed > self.most:
             raise InputError(
-                f"{len(failed)} of {self.images} images cannot be used, more than "
+                f"{failed} of {self.images} images cannot be used, more than "
                 f"{argument('max_failures')}={self.said} allows; the reasons are in {self.path}."
             )
 
 
-def report_failures(failed: Mapping[str, str], count: int, path: Path) -> None:
+def report_failures(failed: Mapping[str, str], count: int, path: str | Path) -> None:
     """Name the images that failed on stderr and in a CSV file; an earlier list is replaced.
 
     Raises:
         InputError: all the images, of which there are `count`, failed.
     """
+    path = Path(path)
     if not failed:
         path.unlink(missing_ok=True)
         return

@@ -102,6 +102,16 @@ def named_tensor(frozen: FrozenGraph, name: str) -> str:
         raise
 
 
+def named_tensors(frozen: FrozenGraph, names: Sequence[str] | None) -> dict[str, str]:
+    """Return the full tensor names of several, by the names given; None is for the bottleneck.
+
+    Raises:
+        InputError: the graph has nothing of a name.
+    """
+    wanted = [name.strip() for name in names or [frozen.spec.bottleneck]]
+    return {name: named_tensor(frozen, name) for name in wanted}
+
+
 def fetch_tensors(
     frozen: FrozenGraph,
     tensors: Mapping[str, str],
@@ -135,7 +145,7 @@ def fetch_tensors(
     output = Path(options.output)
     paths = list(dict.fromkeys(paths))
     check_contents(output, list(tensors), paths)
-    identities = _identities(frozen, tensors, options)
+    identities = identities_of(frozen, tensors, options.pooling, options.running)
     with unfinished.hold(output) as part:
         # An output that this very job was stopped at is ours, whatever its record says of it.
         ours = unfinished.was_writing(part, identities)
@@ -260,15 +270,13 @@ def _refuse_to_lose(output: Path, lost: Sequence[Source], why: str | None) -> No
         )
 
 
-def _identities(
-    frozen: FrozenGraph, tensors: Mapping[str, str], options: FetchOptions
+def identities_of(
+    frozen: FrozenGraph, tensors: Mapping[str, str], pooling: str | None, running: RunSettings
 ) -> dict[str, Identity]:
-    pooling, prepared = options.pooling or "none", frozen.spec.preprocessing()
-    precision = options.running.computed_in
+    """Return what the values of tensors depend on, by the same names as in `tensors`."""
+    said = (pooling or "none", frozen.spec.preprocessing(), running.computed_in)
     return {
-        name: Identity(
-            fingerprint(frozen.graph_def, [tensor]), tensor, pooling, prepared, precision
-        )
+        name: Identity(fingerprint(frozen.graph_def, [tensor]), tensor, *said)
         for name, tensor in tensors.items()
     }
 

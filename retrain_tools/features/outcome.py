@@ -51,13 +51,19 @@ class Outcome:
 
     def closing_line(self, place: object) -> str:
         """Return the counts, the speed and where the values are, for people."""
-        counts = [f"{self.computed} computed", f"{self.reused} reused"]
+        counts = {"computed": self.computed, "reused": self.reused}
         if self.repaired is not None:
-            counts.append(f"{self.repaired} repaired")
-        counts.append(f"{len(self.failed)} failed")
+            counts["repaired"] = self.repaired
+        counts["failed"] = len(self.failed)
         made = self.computed + (self.repaired or 0)
-        speed = f" ({made / self.seconds:.1f} images/s)" if made and self.seconds else ""
-        return f"{', '.join(counts)}{speed}: {place}"
+        return closing_line(counts, made, self.seconds, place)
+
+
+def closing_line(counts: Mapping[str, int], made: int, seconds: float, place: object) -> str:
+    """Return counts by their names, how fast `made` images were, and a place, for people."""
+    said = ", ".join(f"{count} {name}" for name, count in counts.items())
+    speed = f" ({made / seconds:.1f} images/s)" if made and seconds else ""
+    return f"{said}{speed}: {place}"
 
 
 def compute(

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.extras import import_extra
 from retrain_tools.features.nested import as_columns
+from retrain_tools.features.parts.reading import are_parts, read_parts
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.features.stores import DAMAGE, FORMATS
 from retrain_tools.features.stores.safe_pickle import RefusedError
@@ -69,7 +70,8 @@ def read_features(
 ) -> StoredFeatures:
     """Read features that fetch_tensors or somebody else wrote. Nothing in the file is run.
 
-    Read are `.npz`, `.npy`, `.pkl`, `.parquet` and `.h5` files, and folders of bottlenecks. Names
+    Read are `.npz`, `.npy`, `.pkl`, `.parquet` and `.h5` files, folders of bottlenecks, and the
+    parts of `fetch_many`. Names
     of images and labels are found by what people call them (`images`, `filenames`, `paths`;
     `labels`, `y`), and in the text files that fetch_tensors puts beside a `.npy`. A pickle may be
     {path: feature}, {path: {tensor: feature}}, an array, (names, array) or a dict of arrays; one
@@ -97,7 +99,9 @@ def read_features(
         ((2, 5), ['1.jpg', '2.jpg'])
     """
     path = Path(file).expanduser()
-    if path.is_dir():
+    if path.is_dir() and are_parts(str(path)):
+        found = _of_parts(path)
+    elif path.is_dir():
         read = read_bottlenecks(path, bottleneck_suffix)
         labels = read.labels if any(read.labels) else []
         found = StoredFeatures({BOTTLENECK: read.vectors}, read.images, labels, path)
@@ -114,6 +118,19 @@ def read_features(
     return _of_one_length(
         dataclasses.replace(found, values={name: found.values[name] for name in names})
     )
+
+
+def _of_parts(path: Path) -> StoredFeatures:
+    """Put the parts of `fetch_many` together."""
+    images, labels = list[str](), list[str]()
+    pieces: dict[str, list[Array]] = {}
+    for some, theirs, values in read_parts(path):
+        images += some
+        labels += theirs
+        for name, rows in values.items():
+            pieces.setdefault(name, []).append(rows)
+    columns = {name: np.concatenate(some) for name, some in pieces.items()}
+    return StoredFeatures(columns, images, labels if any(labels) else [], path)
 
 
 def is_features_file(path: Path) -> bool:

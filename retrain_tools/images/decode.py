@@ -80,8 +80,11 @@ _DAMAGE = (OSError, ValueError, SyntaxError, EOFError)  # what Pillow raises on 
 _loading = threading.Lock()
 
 
-FailureKind = Literal["image", "reading", "memory"]
-"""What failed: the image itself, reading its file, or memory; the last two may pass."""
+FailureKind = Literal["image", "reading", "memory", "worker"]
+"""What failed: the image itself, reading its file, memory, or the process that worked on it.
+
+All but the first may pass.
+"""
 
 
 class ImageError(Exception):
@@ -144,7 +147,7 @@ def read_image(
             return decode_with_pillow(image, channels)
     if isinstance(image, (str, Path)):
         try:
-            image = read_regular(image, _BYTES_PER_PIXEL * max_pixels + _BESIDE_PIXELS)
+            image = read_regular(image, most_bytes(max_pixels))
         except (OSError, ValueError) as error:  # ValueError: a null byte in the path
             reason = f"cannot be read: {getattr(error, 'strerror', error)}"
             raise ImageError(reason, "reading") from error
@@ -154,6 +157,11 @@ def read_image(
             f"uint8 array {' or '.join(_SHAPES[channels].values())}"
         )
     return EncodedImage(image, _format_of(image, max_pixels))
+
+
+def most_bytes(max_pixels: int) -> int:
+    """Return how large the file of an image of so many pixels may be; a larger one is not read."""
+    return _BYTES_PER_PIXEL * max_pixels + _BESIDE_PIXELS
 
 
 def _format_of(data: bytes, max_pixels: int) -> ImageFormat:

@@ -78,17 +78,17 @@ def find_images(image_dir: str) -> list[ImageFile]:
                 relative = name if below == "." else f"{below}/{name}".replace(os.sep, "/")
                 images.append(ImageFile(os.path.join(image_dir, relative), relative))  # noqa: PTH118
     if not images:
-        there = f"; there are files of other kinds: {_counted(others)}" if others else ""
+        there = f"; there are files of other kinds: {counted_kinds(others)}" if others else ""
         ends = ", ".join(EXTENSIONS)
         raise InputError(f"No images in {image_dir}: no file ends in {ends}{there}.")
     if others:
         count = others.total()
         left_out = f"{count} file{'s' if count > 1 else ''} of other kinds left out"
-        log.info("%s: %s", left_out, _counted(others))
+        log.info("%s: %s", left_out, counted_kinds(others))
     return sorted(images)
 
 
-def _counted(kinds: Counter[str]) -> str:
+def counted_kinds(kinds: Counter[str]) -> str:
     """Return `.tif 8, .heic 4`: the commonest kinds, and how many files are of the rest."""
     order = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
     parts = [f"{kind} {count}" for kind, count in order[:_KINDS_NAMED]]

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from retrain_tools.errors import InputError
-from retrain_tools.features.cache import format_bottleneck
+from retrain_tools.features.cache import Identity, format_bottleneck
+from retrain_tools.features.parts import layout, manifest, tables
 from retrain_tools.features.read_features import read_features
 from retrain_tools.features.stores import Column, Table, store_format
 
@@ -304,3 +305,23 @@ def test_a_file_that_claims_to_be_huge_is_refused_before_it_is_unpacked(tmp_path
     whole = (tmp_path / "f.npy").read_bytes()
     (tmp_path / "f.npy").write_bytes(whole.replace(b"(4, 5), ", b"(4, 500000000), ")[:-9])
     assert ": cut off: " in refusal(tmp_path / "f.npy")
+
+
+def test_the_parts_of_fetch_many_are_one_table(tmp_path):
+    identity = Identity("print", "pool:0", "none", {}, "float32")
+    manifest.write_manifest(str(tmp_path), manifest.PartsManifest("g.pb", {"pool": identity}, 2))
+    rows = np.arange(15, dtype=np.float32).reshape(3, 5)
+    for number, start in enumerate((0, 2)):
+        some = rows[start : start + 2]
+        images = [f"{start + at}.jpg" for at in range(len(some))]
+        table = tables.PartTable(images, ["cat"] * len(some), [Column("pool", (5,))], [some])
+        data = tables.part_bytes(table)
+        (tmp_path / layout.part_name(number)).write_bytes(data)
+        digests = (layout.sha256(data), table.digest())
+        record = layout.PartRecord("", "", len(some), {}, *digests, len(data), 1.0, "here", 9)
+        layout.write_record(str(tmp_path), number, record)
+    found = read_features(tmp_path)
+    np.testing.assert_array_equal(found.values["pool"], rows)
+    assert (found.images, found.labels) == (["0.jpg", "1.jpg", "2.jpg"], ["cat"] * 3)
+    with pytest.raises(InputError, match=f"No column 'pol' in {tmp_path}. Did you mean 'pool'"):
+        read_features(tmp_path, "pol")

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,14 +16,14 @@ from retrain_tools import storage
 from retrain_tools.errors import InputError, did_you_mean
 from retrain_tools.extras import import_extra
 from retrain_tools.features.cache import Identity
+from retrain_tools.features.parts.layout import MANIFEST, sha256
+from retrain_tools.features.parts.tables import read_part
 from retrain_tools.features.stores.table import DAMAGE
 
 log = logging.getLogger(__name__)
 
 Array = npt.NDArray[np.float32]
 
-_MANIFEST = "manifest.json"
-_IMAGE, _LABEL = "image", "label"
 _PART = re.compile(r"part-(\d{5,})\.parquet")
 _FORMAT = 1  # of the manifest and of PART.json
 
@@ -51,7 +49,7 @@ def are_parts(folder: str) -> bool:
         InputError, OSError: it cannot be told, see `storage.read`.
     """
     try:
-        told = json.loads(storage.read(storage.join(folder, _MANIFEST)))
+        told = json.loads(storage.read(storage.join(folder, MANIFEST)))
     except (FileNotFoundError, ValueError):
         return False
     return isinstance(told, dict) and "tensors" in told
@@ -63,7 +61,7 @@ def read_parts_made(folder: str) -> PartsMade:
     Raises:
         InputError: it is none of this version, or cannot be read.
     """
-    place = storage.join(folder, _MANIFEST)
+    place = storage.join(folder, MANIFEST)
     try:
         told = json.loads(storage.read(place))
         if told["format"] != _FORMAT:
@@ -124,25 +122,15 @@ def read_parts(
 
 
 def _read_part(place: str, tensors: list[str]) -> tuple[list[str], list[str], dict[str, Array]]:
-    parquet = import_extra("pyarrow.parquet", storage.shown(place))
     try:
         record = json.loads(storage.read(f"{place.removesuffix('.parquet')}.json"))
         data = storage.read(place)
-        if hashlib.sha256(data).hexdigest() != record["sha256"]:
+        if sha256(data) != record["sha256"]:
             raise ValueError("not what was written: its checksum is another")
-        table = parquet.read_table(io.BytesIO(data), columns=[_IMAGE, _LABEL, *tensors])
-        values = {name: _values(table, name) for name in tensors}
-        labels = [label or "" for label in table.column(_LABEL).to_pylist()]
-        return table.column(_IMAGE).to_pylist(), labels, values
+        table = read_part(data, tensors)
+        values = dict(zip(tensors, table.values, strict=True))
+        return list(table.images), list(table.labels), values
     except DAMAGE as error:
         reason = getattr(error, "strerror", None) or " ".join(str(error).split())
         message = f"{storage.shown(place)} cannot be read as a part of features: {reason}."
         raise InputError(message) from error
-
-
-def _values(table: Any, name: str) -> Array:
-    flat = table.column(name).combine_chunks().flatten().to_numpy()
-    about: Mapping[bytes, bytes] = table.schema.field(name).metadata or {}
-    sizes = about.get(b"shape")
-    shape = [-1] if sizes is None else [int(size) for size in sizes.split(b",") if size]
-    return flat.astype(np.float32, copy=False).reshape(table.num_rows, *shape)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -25,19 +25,37 @@ from retrain_tools.features.stores.table import (
 
 
 def _write(path: Path, table: Table) -> None:
+    with files.replacing(path) as file:
+        write_rows(file, table.texts(), table.columns, table.rows)
+
+
+def write_rows(
+    file: BinaryIO,
+    texts: Mapping[str, Sequence[str | None]],
+    columns: Sequence[Column],
+    rows: Callable[[int, int, int], Rows],
+) -> None:
+    """Write columns of texts and one of lists for each tensor; the same rows give the same bytes.
+
+    There are as many rows as each of the `texts` has; `rows` is as in a `Table`.
+
+    Raises:
+        InputError: pyarrow is not installed.
+    """
     arrow, parquet = _arrow()
-    texts = table.texts()
     fields = [arrow.field(name, arrow.string()) for name in texts]
-    for name, shape in table.columns:
+    for name, shape in columns:
         kind = arrow.list_(arrow.float32(), int(np.prod(shape)))
         text = ",".join(map(str, shape))
         fields.append(arrow.field(name, kind, metadata={"shape": text}))
     schema = arrow.schema(fields)
-    with files.replacing(path) as file, parquet.ParquetWriter(file, schema) as writer:
-        for start, stop in steps(len(table.images), table.columns):
-            arrays = [arrow.array(as_utf8(some[start:stop])) for some in texts.values()]
+    with parquet.ParquetWriter(file, schema) as writer:
+        for start, stop in steps(len(next(iter(texts.values()))), columns):
+            arrays = [
+                arrow.array(as_utf8(some[start:stop]), arrow.string()) for some in texts.values()
+            ]
             for index, field in enumerate(fields[len(texts) :]):
-                flat = arrow.array(table.rows(index, start, stop).reshape(-1))
+                flat = arrow.array(rows(index, start, stop).reshape(-1))
                 arrays.append(arrow.FixedSizeListArray.from_arrays(flat, field.type.list_size))
             writer.write_batch(arrow.record_batch(arrays, schema=schema))
 

@@ -8,7 +8,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -115,9 +115,13 @@ def steps(count: int, columns: Sequence[Column]) -> Iterator[tuple[int, int]]:
     return ((start, min(start + step, count)) for start in range(0, count, step))
 
 
-def as_utf8(names: Iterable[str]) -> list[str]:
+@overload
+def as_utf8(names: Iterable[str]) -> list[str]: ...
+@overload
+def as_utf8(names: Iterable[str | None]) -> list[str | None]: ...
+def as_utf8(names: Iterable[str | None]) -> Sequence[str | None]:
     """Spell out the bytes of file names that are no UTF-8, which Arrow and HDF5 do not take."""
-    return [os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
+    return [name and os.fsencode(name).decode("utf-8", "backslashreplace") for name in names]
 
 
 def check_expansion(needed: int, path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Work on many tasks, in processes of this machine or on a Ray cluster. It knows no images."""
