@@ -120,8 +120,19 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def read_regular(path: str | Path, most: int | None = None) -> bytes:
+def read_regular(path: str | Path) -> bytes:
     """Return what a file holds; only that of a regular one, which ends and does not wait.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, socket or device.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def open_regular(path: str | Path, most: int | None = None) -> Iterator[BinaryIO]:
+    """Open a file to read, if it is a regular one, which ends and does not wait.
 
     Raises:
         OSError: it cannot be read, is a pipe, socket or device, or larger than `most`.
@@ -133,7 +144,8 @@ def read_regular(path: str | Path, most: int | None = None) -> bytes:
     if most is not None and found.st_size > most:
         size = f"it has {found.st_size:,} bytes, and {most:,} are the most"
         raise OSError(errno.EFBIG, size, str(path))
-    return Path(path).read_bytes()
+    with Path(path).open("rb") as file:
+        yield file
 
 
 _NOT_REGULAR = {
