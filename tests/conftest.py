@@ -77,6 +77,19 @@ def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
 
 
 @pytest.fixture(scope="session")
+def mean_colour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph that takes pixels, [N, 8, 8, 3], and gives their mean: mean_colour:0, [N, 3]."""
+    from retrain_tools.quiet_tensorflow import tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "input")
+        tf.reduce_mean(pixels, [1, 2], name="mean_colour")
+    path = _folder(tmp_path_factory, "mean_colour") / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
+
+
+@pytest.fixture(scope="session")
 def frozen(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.sources import corpus
 

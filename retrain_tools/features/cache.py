@@ -38,6 +38,10 @@ IMAGE_ENDS = "|".join(map(re.escape, EXTENSIONS))
 _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
 # What is wrong with one file's name or place; a full disk is wrong with all.
 _OF_THIS_FILE = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
+# What a cache has beside the folders of the labels; the suffix goes into it.
+_OWN_NAMES = (
+    "manifest{}.json", "checksums{}.crc32", "failures{}.csv", "packed_bottlenecks{}.npy",
+)  # fmt: skip
 _COMMA, _SPACE = ord(","), ord(" ")
 
 
@@ -130,6 +134,9 @@ class Cache:
 
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
+        top, _, below = image.relative.partition("/")
+        if below and top in [name.format(self.suffix) for name in _OWN_NAMES]:
+            raise ImageError(f"its bottleneck file would be in the place of {self.folder / top}")
         log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         try:
             text = format_bottleneck(vector)

@@ -29,6 +29,7 @@ from retrain_tools.images.decode import (
     grey,
     read_image,
     resize_with_pillow,
+    undecodable,
 )
 from retrain_tools.quiet_tensorflow import tf
 
@@ -162,4 +163,4 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             return run(self._session, fetch, feeds)
         # Also where the graph's decoder gives another number of channels than was decoded.
         except EngineError as error:
-            raise ImageError(f"cannot be decoded: {error}") from error
+            raise undecodable(error) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import io
 import os
+import re
 import threading
 import warnings
 from collections.abc import Callable, Sequence
@@ -91,8 +92,14 @@ _COPIES_OF_FILE = 2  # as it is read, and as TensorFlow takes it
 
 # Sizes are checked here. Once at import, because catch_warnings is not safe in several threads.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # of what is odd, unnamed
 
 _DAMAGE = (OSError, ValueError, SyntaxError, EOFError)  # what Pillow raises on a damaged file
+
+# What decoders say where they know no more than that they failed.
+_SAYS_NOTHING = re.compile(
+    r"jpeg::Uncompress failed|Invalid PNG|could not create decoder object|failed to read next frame"
+)
 
 # A Pillow image reads its file when it is first used, which two threads must not do at once.
 _loading = threading.Lock()
@@ -242,8 +249,16 @@ def decode_with_pillow(image: bytes | Image.Image, channels: int = 3) -> Pixels:
             image = Image.open(io.BytesIO(image), formats=tuple(_BY_PILLOW_NAME))
         pixels = _rgb(image)
     except _DAMAGE as error:
-        raise ImageError(f"cannot be decoded: {error}") from error
+        raise undecodable(error) from error
     return grey(pixels) if channels == 1 else pixels
+
+
+def undecodable(error: Exception) -> ImageError:
+    """Return what to raise where a decoder fails with an error."""
+    said = str(error)
+    if _SAYS_NOTHING.match(said):
+        said = "its data are damaged or cut off"
+    return ImageError(f"cannot be decoded: {said}")
 
 
 def _rgb(image: Image.Image) -> Pixels:

@@ -19,6 +19,7 @@ from retrain_tools.images.structure import (
 )
 from retrain_tools.quiet_tensorflow import tf
 
+from .bombs import with_scans
 from .drawn import COLOUR, WITH_ALPHA, encoded
 
 FRAMES = [COLOUR.quantize(16), *(Image.new("P", COLOUR.size, number) for number in range(3))]
@@ -69,11 +70,8 @@ def test_whatever_stands_in_a_gif_the_part_is_its_beginning(noise, place):
     assert len(alone) <= len(data)
 
 
-def scans(count, jpeg=None):
-    """A progressive JPEG with more scans: the last one again and again."""
-    jpeg = jpeg or encoded(COLOUR, "JPEG", progressive=True)
-    last = jpeg[jpeg.rindex(b"\xff\xda") : jpeg.rindex(b"\xff\xd9")]
-    return jpeg[: -len(b"\xff\xd9")] + last * (count - jpeg.count(b"\xff\xda")) + b"\xff\xd9"
+def scans(count):
+    return with_scans(encoded(COLOUR, "JPEG", progressive=True), count)
 
 
 def test_a_jpeg_of_a_hundred_scans_is_read_and_of_more_is_not():
