@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError
 from retrain_tools.leftovers import clean_once, owned_prefix
 
@@ -158,8 +159,9 @@ _NOT_REGULAR = {
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file in one step; file names in it that are no UTF-8 keep their bytes."""
-    with replacing(path) as file:
-        file.write(text.encode("utf-8", "surrogateescape"))
+    data = text.encode("utf-8", "surrogateescape")
+    with needing(path, lambda: len(data)), replacing(path) as file:
+        file.write(data)
 
 
 def check_writable(folder: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools import files
+from retrain_tools import disk_space, files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.checksums import (
     add_checksum,
@@ -42,6 +42,7 @@ _OF_THIS_FILE = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, 
 _OWN_NAMES = (
     "manifest{}.json", "checksums{}.crc32", "failures{}.csv", "packed_bottlenecks{}.npy",
 )  # fmt: skip
+_BYTES_OF_CHECKSUM = 13  # in its line, beside the name of the image
 _COMMA, _SPACE = ord(","), ord(" ")
 
 
@@ -148,6 +149,11 @@ class Cache:
                 raise
             reason = f"its bottleneck file cannot be written: {error.strerror}"
             raise ImageError(reason) from error
+
+    def bytes_of_row(self, image: ImageFile, vector: Vector) -> int:
+        """Return about how many bytes the image's file and its checksum take on disk."""
+        text = disk_space.on_disk(len(format_bottleneck(vector)), self.folder)
+        return text + len(image.relative) + _BYTES_OF_CHECKSUM
 
     def remove(self, images: Sequence[ImageFile]) -> None:
         """Remove the bottleneck files of images."""

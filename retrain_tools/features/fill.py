@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from retrain_tools.disk_space import needing
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError, argument
@@ -213,10 +214,12 @@ def _writer(
     """Return what keeps the values that were computed of an image, by its path."""
     place_of = {image.path: place for place, image in enumerate(images) if image.path in waiting}
     numbers = itertools.count(len(found.good) + 1)
+    lefts = iter(range(len(waiting), 0, -1))  # this one, and those that come, if none fails
 
     def write(path: str, values: list[Vector]) -> None:
-        place = place_of[path]
-        cache.write(images[place], values[0])
+        place, left = place_of[path], next(lefts)
+        with needing(cache.folder, lambda: left * cache.bytes_of_row(images[place], values[0])):
+            cache.write(images[place], values[0])
         found.loaded.good[place] = True
         _tell(next(numbers))
         if vectors is not None:
