@@ -197,9 +197,9 @@ def _unpack(entry: Published, archive: Path, folder: Path) -> None:
     # The graph comes last: where it is, the labels are.
     wanted = (*entry.labels, entry.graph) if isinstance(entry, CatalogEntry) else ()
     clean_once(folder)
-    unpacked = [member.bytes or archive.stat().st_size for member in wanted]
+    packed, sizes = archive.stat().st_size, [member.bytes or 0 for member in wanted]
     with (
-        needing(folder, lambda: sum(unpacked)),
+        needing(folder, lambda: max(packed, sum(sizes))),
         tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as scratch,
     ):
         try:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,29 @@ def run_commands(run_script: RunScript) -> Callable[..., list[Finished]]:
 def script(run_script: RunScript) -> Runner:
     """`list_tensors`, in one process for a test file."""
     return Runner(run_script)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`small_disk(kB)` is a file system of that size, `tmp_path/small`; once more resizes it."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+
+    def mount(kilobytes: int) -> Path:
+        size = f"{'remount,' if folder.is_mount() else ''}size={kilobytes}k"
+        command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            pytest.skip(f"no file system can be mounted here: {error}")
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        # Lazily: a process of scripts that is kept may still have a file open there.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.hookimpl(wrapper=True)
