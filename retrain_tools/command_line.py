@@ -8,7 +8,6 @@ import io
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -25,6 +24,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 from absl import flags
 
 from retrain_tools import __version__
+from retrain_tools.disk_space import NoSpaceError, free_bytes
 from retrain_tools.errors import InputError
 from retrain_tools.text_tables import printable, printable_text
 
@@ -54,6 +54,22 @@ _EXIT_FAILURES = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
 _EXIT_TERMINATED = 143  # 128 + SIGTERM
+
+
+_MAKE_ROOM = (
+    "Make room, or choose another place; what is done is kept, and the same command goes on."
+)
+_WAYS_OUT = {
+    errno.ENOSPC: _MAKE_ROOM,
+    errno.EDQUOT: _MAKE_ROOM,
+    errno.EACCES: "Let this user do that, or choose another place.",
+    errno.EPERM: "Let this user do that, or choose another place.",
+    errno.EROFS: "Choose another place.",
+    errno.ENAMETOOLONG: "Choose a shorter name.",
+    errno.EMFILE: "Allow this process more open files (ulimit -n).",
+    errno.EIO: "Look at the disk; what is done is kept, and the same command goes on.",
+    errno.ESTALE: "Look at the network; what is done is kept, and the same command goes on.",
+}
 
 
 class _Terminated(KeyboardInterrupt):
@@ -186,16 +202,17 @@ def run(main: Callable[[list[str]], Summary | None], takes_words: bool = False) 
 
 
 def _told(error: OSError) -> str:
-    """Return what the system says, with the way out where a disk is full."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not error.filename:
+    """Return what the system says, of which path, and the way out."""
+    if error.errno is None or not error.filename:
         return str(error)
-    path = Path(os.fsdecode(error.filename))
-    there = next(folder for folder in (path, *path.absolute().parents) if folder.exists())
-    free = shutil.disk_usage(there).free
-    return (
-        f"{error.strerror}: {path} ({free:,} bytes are free there). Make room, or choose another "
-        "place; what is done is kept, and the same command goes on."
-    )
+    path = os.fsdecode(error.filename)
+    said = f"{error.strerror}: {path}"
+    if isinstance(error, NoSpaceError) and error.lacking is not None:
+        said = str(error)
+    elif error.errno in (errno.ENOSPC, errno.EDQUOT):
+        said += f" ({free_bytes(Path(path)):,} bytes are free there)"
+    way_out = _WAYS_OUT.get(error.errno)
+    return f"{said}. {way_out}" if way_out else said
 
 
 def _exit_with(message: str, status: int) -> NoReturn:

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from retrain_tools import files
 from retrain_tools.catalog_entry import CatalogEntry, Published, stays_inside
+from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError, argument
 from retrain_tools.leftovers import clean_once, owned_prefix
 
@@ -112,6 +113,7 @@ def _download(entry: Published, part: Path) -> None:
         if not sys.stderr.isatty():
             log.info("Downloading %s (%s bytes) to %s", entry.url, total or "unknown", part.parent)
         with (
+            needing(part.with_suffix(""), lambda: total and total - part.stat().st_size),
             part.open("ab" if start else "wb") as file,
             tqdm(
                 total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None
@@ -195,7 +197,11 @@ def _unpack(entry: Published, archive: Path, folder: Path) -> None:
     # The graph comes last: where it is, the labels are.
     wanted = (*entry.labels, entry.graph) if isinstance(entry, CatalogEntry) else ()
     clean_once(folder)
-    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as scratch:
+    packed, sizes = archive.stat().st_size, [member.bytes or 0 for member in wanted]
+    with (
+        needing(folder, lambda: max(packed, sum(sizes))),
+        tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as scratch,
+    ):
         try:
             with gzip.open(archive) as stream:
                 _read_through(stream, archive)  # to the checksum at the end, which tar does not

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError
 from retrain_tools.leftovers import clean_once, owned_prefix
 
@@ -124,8 +125,19 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def read_regular(path: str | Path, most: int | None = None) -> bytes:
+def read_regular(path: str | Path) -> bytes:
     """Return what a file holds; only that of a regular one, which ends and does not wait.
+
+    Raises:
+        OSError: it cannot be read, or is a pipe, socket or device.
+    """
+    with open_regular(path) as file:
+        return file.read()
+
+
+@contextlib.contextmanager
+def open_regular(path: str | Path, most: int | None = None) -> Iterator[BinaryIO]:
+    """Open a file to read, if it is a regular one, which ends and does not wait.
 
     Raises:
         OSError: it cannot be read, is a pipe, socket or device, or larger than `most`.
@@ -137,7 +149,8 @@ def read_regular(path: str | Path, most: int | None = None) -> bytes:
     if most is not None and found.st_size > most:
         size = f"it has {found.st_size:,} bytes, and {most:,} are the most"
         raise OSError(errno.EFBIG, size, str(path))
-    return Path(path).read_bytes()
+    with Path(path).open("rb") as file:
+        yield file
 
 
 _NOT_REGULAR = {
@@ -150,8 +163,9 @@ _NOT_REGULAR = {
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a UTF-8 text file in one step; file names in it that are no UTF-8 keep their bytes."""
-    with replacing(path) as file:
-        file.write(text.encode("utf-8", "surrogateescape"))
+    data = text.encode("utf-8", "surrogateescape")
+    with needing(path, lambda: len(data)), replacing(path) as file:
+        file.write(data)
 
 
 def write_lines(path: str | Path, lines: Iterable[str]) -> None:

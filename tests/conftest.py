@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import subprocess
 from collections.abc import Callable, Generator, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,29 @@ def bucket(_s3_server: None) -> str:
     return new_bucket()
 
 
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Callable[[int], Path]]:
+    """`small_disk(kB)` is a file system of that size, `tmp_path/small`; once more resizes it."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+
+    def mount(kilobytes: int) -> Path:
+        size = f"{'remount,' if folder.is_mount() else ''}size={kilobytes}k"
+        command = ["mount", "-t", "tmpfs", "-o", size, "tmpfs", str(folder)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+        except OSError as error:
+            pytest.skip(f"no file system can be mounted here: {error}")
+        if done.returncode:
+            pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        # Lazily: a process of scripts that is kept may still have a file open there.
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Let what a test printed go from one process to another: names of files may be no text."""
@@ -95,6 +119,19 @@ def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster
 
 def _folder(factory: pytest.TempPathFactory, name: str) -> Path:
     return factory.mktemp(name, numbered=False)
+
+
+@pytest.fixture(scope="session")
+def mean_colour(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A graph that takes pixels, [N, 8, 8, 3], and gives their mean: mean_colour:0, [N, 3]."""
+    from retrain_tools.quiet_tensorflow import tf
+
+    with tf.Graph().as_default() as graph:
+        pixels = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "input")
+        tf.reduce_mean(pixels, [1, 2], name="mean_colour")
+    path = _folder(tmp_path_factory, "mean_colour") / "graph.pb"
+    path.write_bytes(graph.as_graph_def().SerializeToString())
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -14,6 +15,8 @@ from tests.head.scripts import Finished
 
 RunScript = Callable[..., Finished]
 """`run_script(module, *arguments, cwd=folder)`."""
+
+_HANGS = 600.0  # seconds
 
 # What is written to the descriptors is caught, too: C++ code writes there.
 _SERVER = """
@@ -53,11 +56,15 @@ for line in asked:
 
 
 class ScriptProcess:
-    """Runs one script again and again, with its flags as they are at the start."""
+    """Runs one script again and again, with its flags as they are at the start.
 
-    def __init__(self, module: str) -> None:
+    A run that hangs is killed after ten minutes.
+    """
+
+    def __init__(self, module: str, before: Sequence[str] = ()) -> None:
+        """Start it by the command `before`, as `setpriv`, if that is given."""
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVER, module],
+            [*before, sys.executable, "-c", _SERVER, module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -76,6 +83,9 @@ class ScriptProcess:
         asked = [[*map(str, arguments)], str(folder), dict(os.environ)]
         print(json.dumps(asked), file=self._process.stdin)
         self._process.stdin.flush()
+        guard = threading.Timer(_HANGS, self._process.kill)
+        guard.start()
         answer = self._process.stdout.readline()
+        guard.cancel()
         assert answer, f"the process ended with {self._process.wait()}"
         return Finished(*json.loads(answer))

@@ -107,7 +107,7 @@ def test_an_os_error_is_one_line(script: Path) -> None:
     assert ended(script, body) == (
         2,
         "",
-        "error: [Errno 2] No such file or directory: '/no/such/file'\n",
+        "error: No such file or directory: /no/such/file\n",
     )
 
 

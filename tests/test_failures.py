@@ -18,17 +18,6 @@ from retrain_tools.features import image_side
 from retrain_tools.features.failures import Budget, Failure
 from retrain_tools.features.outcome import Outcome, compute
 from retrain_tools.images.decode import ImageError
-from retrain_tools.quiet_tensorflow import tf
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory):
-    with tf.Graph().as_default() as graph:
-        pixels = tf.compat.v1.placeholder(tf.float32, [None, 8, 8, 3], "input")
-        tf.reduce_mean(pixels, [1, 2], name="mean_colour")
-    path = tmp_path_factory.mktemp("graph") / "graph.pb"
-    path.write_bytes(graph.as_graph_def().SerializeToString())
-    return path
 
 
 @pytest.fixture
@@ -56,9 +45,14 @@ SCRIPTS = {
 
 
 @pytest.fixture
-def run(run_script, graph, photos):
+def run(run_script, mean_colour, photos):
     def run(script, *more):
-        given = [f"--graph={graph}", "--image_dir=photos", "--input_mean=0", "--input_std=255"]
+        given = [
+            f"--graph={mean_colour}",
+            "--image_dir=photos",
+            "--input_mean=0",
+            "--input_std=255",
+        ]
         module = f"retrain_tools.{script}"
         return run_script(module, *given, *SCRIPTS[script], *more, cwd=photos.parent)
 
@@ -176,7 +170,7 @@ def test_a_failure_that_stays_is(tmp_path):
     assert (tmp_path / "failures.csv").read_text().count("cannot be read,reading\n") == 2
 
 
-def test_memory_that_is_not_there_is_one_images_failure(graph, photos, monkeypatch):
+def test_memory_that_is_not_there_is_one_images_failure(mean_colour, photos, monkeypatch):
     def prepare(self, image):
         if "a/2" in str(image):
             raise MemoryError
@@ -184,7 +178,7 @@ def test_memory_that_is_not_there_is_one_images_failure(graph, photos, monkeypat
 
     whole = image_side.ImagePreparation.prepare
     monkeypatch.setattr(image_side.ImagePreparation, "prepare", prepare)
-    model = rt.load(graph, input_mean=0.0, input_std=1.0)
+    model = rt.load(mean_colour, input_mean=0.0, input_std=1.0)
     paths = sorted(str(path) for path in photos.glob("a/[123].png"))
     found = rt.fetch(model, ["mean_colour:0"], paths)
     assert found.failed == {paths[1]: "takes more memory than there is"}

@@ -14,6 +14,7 @@ FLOORS = (
     (
         "errors",
         "leftovers",
+        "disk_space",
         "files",
         "progress",
         "extras",

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError, argument
 from retrain_tools.export.comparing_with_source import difference, run_source
 from retrain_tools.export.exported import DEFAULTS, Exported, ExportOptions, size_text
@@ -49,7 +50,8 @@ def export_frozen(
     target = _module(to)
     tensors = wanted_tensors(frozen, options.outputs)
     sample = run_source(frozen, tensors, options)
-    told = target.write(frozen, path, tensors, options)
+    with needing(path, frozen.graph_def.ByteSize):
+        told = target.write(frozen, path, tensors, options)
     differences, largest = {}, {}
     for way, tensor, values in target.run(path, sample, frozen, tensors):
         differences[way] = difference(values, sample.values[tensor])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from retrain_tools import files
+from retrain_tools import disk_space, files
 from retrain_tools.errors import InputError, argument
 from retrain_tools.features.checksums import (
     add_checksum,
@@ -38,6 +38,11 @@ IMAGE_ENDS = "|".join(map(re.escape, EXTENSIONS))
 _IMAGES_LOOKED_AT_FOR_SUFFIX = 500
 # What is wrong with one file's name or place; a full disk is wrong with all.
 _OF_THIS_FILE = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ENOTEMPTY}
+# What a cache has beside the folders of the labels; the suffix goes into it.
+_OWN_NAMES = (
+    "manifest{}.json", "checksums{}.crc32", "failures{}.csv", "packed_bottlenecks{}.npy",
+)  # fmt: skip
+_BYTES_OF_CHECKSUM = 13  # in its line, beside the name of the image
 _COMMA, _SPACE = ord(","), ord(" ")
 
 
@@ -130,6 +135,9 @@ class Cache:
 
     def write(self, image: ImageFile, vector: Vector) -> None:
         """Write the image's bottleneck file in one step."""
+        top, _, below = image.relative.partition("/")
+        if below and top in [name.format(self.suffix) for name in _OWN_NAMES]:
+            raise ImageError(f"its bottleneck file would be in the place of {self.folder / top}")
         log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         try:
             text = format_bottleneck(vector)
@@ -141,6 +149,11 @@ class Cache:
                 raise
             reason = f"its bottleneck file cannot be written: {error.strerror}"
             raise ImageError(reason) from error
+
+    def bytes_of_row(self, image: ImageFile, vector: Vector) -> int:
+        """Return about how many bytes the image's file and its checksum take on disk."""
+        text = disk_space.on_disk(len(format_bottleneck(vector)), self.folder)
+        return text + len(image.relative) + _BYTES_OF_CHECKSUM
 
     def remove(self, images: Sequence[ImageFile]) -> None:
         """Remove the bottleneck files of images."""

@@ -12,6 +12,8 @@ import os
 import zlib
 from pathlib import Path
 
+from retrain_tools import files
+
 _DIGITS = 8
 
 
@@ -28,7 +30,7 @@ def checksum(text: bytes) -> int:
 def read_checksums(path: Path) -> dict[str, int]:
     """Return the checksums by image; what is damaged or cut off is left out."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = files.read_regular(path).split(b"\n")
     except OSError:
         return {}
     found = {}

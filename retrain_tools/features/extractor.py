@@ -240,7 +240,8 @@ class Extractor(contextlib.AbstractContextManager["Extractor"]):
             try:
                 return prepare(item)
             except ImageError as error:
-                return error
+                # Not itself: its traceback holds all that was decoded of the image.
+                return ImageError(str(error), error.kind)
             except MemoryError:
                 return ImageError("takes more memory than there is", "memory")
 

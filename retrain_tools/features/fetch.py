@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from retrain_tools import files
+from retrain_tools.disk_space import needing
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError, argument, did_you_mean
 from retrain_tools.features import unfinished
@@ -206,7 +207,7 @@ def _fetch(
         new = [source for source in sources if source not in known]
         path = Path(f"{output}.failures.csv")
         budget = Budget.of(options.max_failures, len(sources), path)
-        first = _compute(extractor, rows, columns, new, options.on_error, budget)
+        first = _compute(extractor, rows, columns, new, options, budget)
         again, done = Outcome(), list[Source]()
         target = [source for source in wanted if source in known or source in rows]
         if len(first.failed) < len(sources) and not _same(target, there):
@@ -215,7 +216,7 @@ def _fetch(
             if damage:
                 log.warning("the output cannot be read (%s); its images are computed again", damage)
             rest = [source for source in target if source.path in asked]
-            again = _compute(extractor, rows, columns, rest, options.on_error, budget)
+            again = _compute(extractor, rows, columns, rest, options, budget)
             done = [source for source in target if source in rows]
             if done:
                 unfinished.mark_writing(part)
@@ -257,7 +258,8 @@ def _write(output: Path, rows: RowFiles, columns: list[Column], done: list[Sourc
         lambda index, start, stop: rows.read(index, done[start:stop]),
         labels if any(labels) else None,
     )
-    store_format(output).write(output, table)
+    with needing(output, lambda: len(done) * rows.bytes_of_row):
+        store_format(output).write(output, table)
 
 
 def _refuse_to_lose(output: Path, lost: Sequence[Source], why: str | None) -> None:
@@ -303,17 +305,22 @@ def _compute(
     rows: RowFiles,
     columns: Sequence[Column],
     sources: Sequence[Source],
-    on_error: OnError,
+    options: FetchOptions,
     budget: Budget,
 ) -> Outcome:
     """Compute the rows that are not there."""
+    output, on_error = Path(options.output), options.on_error
     waiting = {source.path: source for source in sources if source not in rows}
+    lefts = iter(range(len(waiting), 0, -1))  # this one, and those that come, if none fails
 
     def keep(path: str, values: list[Vector]) -> None:
         for (name, shape), value in zip(columns, values, strict=True):
             if value.shape != shape:  # which would shift all rows after it
                 found = f"gives values of shape {list(value.shape)} for {name!r}"
                 raise ImageError(f"{found}, not {list(shape)}")
-        rows.append(waiting[path], values)
+        # A row is written twice: to the unfinished run, and from there to the output.
+        left = next(lefts)
+        with needing(output, lambda: (2 * left + len(rows)) * rows.bytes_of_row):
+            rows.append(waiting[path], values)
 
     return compute(extractor, list(waiting), keep, on_error, budget)

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from retrain_tools.disk_space import needing
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.engine.shapes import tensor_shape
 from retrain_tools.errors import InputError, argument
@@ -213,10 +214,12 @@ def _writer(
     """Return what keeps the values that were computed of an image, by its path."""
     place_of = {image.path: place for place, image in enumerate(images) if image.path in waiting}
     numbers = itertools.count(len(found.good) + 1)
+    lefts = iter(range(len(waiting), 0, -1))  # this one, and those that come, if none fails
 
     def write(path: str, values: list[Vector]) -> None:
-        place = place_of[path]
-        cache.write(images[place], values[0])
+        place, left = place_of[path], next(lefts)
+        with needing(cache.folder, lambda: left * cache.bytes_of_row(images[place], values[0])):
+            cache.write(images[place], values[0])
         found.loaded.good[place] = True
         _tell(next(numbers))
         if vectors is not None:
@@ -254,9 +257,8 @@ def _settle(
     unknown = [image for image in found.good if image.relative not in own]
     if unknown:
         return adopt(cache, before, unknown, wanted, trust, extractor)
-    if before is not None:
-        return before
-    return unchecked(wanted, 0) if cache.holds_other_images(found.waiting) else wanted
+    is_mixed = before is None and cache.holds_other_images(found.waiting)
+    return unchecked(wanted, 0) if is_mixed else before or wanted
 
 
 def _record(
@@ -269,8 +271,7 @@ def _record(
 ) -> Manifest:
     """Write the manifest before the files that it tells of, and return it."""
     now = now.with_computed(identity, graph, [image.relative for image in found.waiting])
-    others = found.others
-    if others:
+    if others := found.others:
         log.info(
             "%d bottlenecks in %s were computed by another graph (%s) and are computed again",
             len(others), cache.folder, ", ".join(sorted(set(others.values()))),
@@ -303,11 +304,10 @@ def identity_of(frozen: FrozenGraph, pooling: str, running: RunSettings) -> Iden
     tensor = frozen.spec.bottleneck
     shape = tensor_shape(frozen.graph_def, tensor)
     is_vector = shape is not None and len(shape) <= 2
-    prepared = frozen.spec.preprocessing()
     if is_vector or pooling == "none":
         pooling = "none" if is_vector else "flatten"  # they write the same values of a map
     nodes = fingerprint(frozen.graph_def, [tensor])
-    return Identity(nodes, tensor, pooling, prepared, running.computed_in)
+    return Identity(nodes, tensor, pooling, frozen.spec.preprocessing(), running.computed_in)
 
 
 def _without_repeats(images: Sequence[ImageFile]) -> list[ImageFile]:

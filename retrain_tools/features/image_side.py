@@ -13,11 +13,14 @@ from retrain_tools.engine.importing import import_light
 from retrain_tools.engine.session import EngineError, naming, run, session_on
 from retrain_tools.engine.settings import DEFAULTS, RunSettings
 from retrain_tools.errors import InputError
+from retrain_tools.features.decoding_memory import DecodingMemory
+from retrain_tools.graphdef.dtypes import UINT8
 from retrain_tools.graphdef.image_side import image_side
-from retrain_tools.graphdef.navigate import node_name
+from retrain_tools.graphdef.navigate import attribute, node_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.graphdef.transforms.casts_before_resizing import remove_casts_before_resizing
 from retrain_tools.images.decode import (
+    Admit,
     Decoder,
     EncodedImage,
     ImageError,
@@ -26,11 +29,14 @@ from retrain_tools.images.decode import (
     grey,
     read_image,
     resize_with_pillow,
+    undecodable,
 )
 from retrain_tools.quiet_tensorflow import tf
 
 Prepared = npt.NDArray[np.float32]
 """Pixels as the network takes them: float32 [h, w, channels]."""
+
+_BYTES_OF_FLOATS = 2 * 3 * 4  # a pixel in float32, and what is computed or cut out of that
 
 
 class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
@@ -49,6 +55,10 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         names = [side.encoded, side.decoded, side.pixels]
         names += [side.resized] if side.resized else []
         light, _ = remove_casts_before_resizing(side.graph_def, {}, list(map(node_name, names)))
+        is_cast = [
+            node.op == "Cast" and attribute(node, "SrcT").type == UINT8 for node in light.node
+        ]
+        self._memory = DecodingMemory(_BYTES_OF_FLOATS if any(is_cast) else 0)
         graph = tf.Graph()
         with graph.as_default(), naming(str(frozen.path)):
             tensors = import_light(light, {}, names, allow_unsafe_graph=frozen.allow_unsafe_graph)
@@ -81,9 +91,14 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         Raises:
             ImageError: the image cannot be used.
         """
+        with self._memory.share() as take:
+            return self._prepare(image, take)
+
+    def _prepare(self, image: ImageLike, take: Admit) -> Prepared:
+        """Prepare an image; what that took is freed before the memory counts as free."""
         if self._spec.is_resized_by_pillow:
-            return self._by_pillow(read_image(image, self._max_pixels, self._channels))
-        read = read_image(image, self._max_pixels, self._decoded_channels)
+            return self._by_pillow(read_image(image, self._max_pixels, self._channels, take))
+        read = read_image(image, self._max_pixels, self._decoded_channels, take)
         if isinstance(read, EncodedImage) and read.form.decoder is Decoder.GRAPH:
             return self._prepared({self._encoded: read.data})
         return self._prepared({self._decoded: self._pixels_of(read)})
@@ -101,7 +116,9 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
         Raises:
             ImageError: the image cannot be used.
         """
-        return self._pixels_of(read_image(image, self._max_pixels, self._decoded_channels))
+        with self._memory.share() as take:
+            read = read_image(image, self._max_pixels, self._decoded_channels, take)
+            return self._pixels_of(read)
 
     def resize(self, pixels: npt.NDArray[np.uint8], size: tuple[int, int]) -> Prepared:
         """Resize uint8 [H, W, channels] to (height, width) `size` as TensorFlow 1 does."""
@@ -146,4 +163,4 @@ class ImagePreparation(contextlib.AbstractContextManager["ImagePreparation"]):
             return run(self._session, fetch, feeds)
         # Also where the graph's decoder gives another number of channels than was decoded.
         except EngineError as error:
-            raise ImageError(f"cannot be decoded: {error}") from error
+            raise undecodable(error) from error

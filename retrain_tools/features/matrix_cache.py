@@ -199,6 +199,10 @@ class MatrixCache:
                     file.seek(0)
                     file.write(header)
 
+    def bytes_of_row(self, image: ImageFile, vector: Vector) -> int:
+        """Return how many bytes the image's row and its part of the index take."""
+        return vector.nbytes + len(block_bytes(self.depth, _block([image.relative], 0, 0)))
+
     def remove(self, images: Sequence[ImageFile]) -> None:
         """Let images have no rows any more; what they held stays in the matrix, and counts not."""
         with self._appending():

@@ -5,6 +5,7 @@ A job that is stopped, even killed, finds again what it had written.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -102,6 +103,11 @@ class RowFiles:
     def __iter__(self) -> Iterator[Source]:
         return iter(self._rows)
 
+    @property
+    def bytes_of_row(self) -> int:
+        """How many bytes of values an image has."""
+        return sum(self._row_bytes)
+
     def append(self, source: Source, row: Row) -> None:
         """Write the row of an image that has none yet."""
         number = len(self._rows)
@@ -131,7 +137,9 @@ class RowFiles:
     def close(self) -> None:
         """Close the files; they stay where they are."""
         for file in (*self._files, self._sources):
-            file.close()
+            # All that counts is flushed; what a full disk did not take is tried once more here.
+            with contextlib.suppress(OSError):
+                file.close()
 
     def delete(self) -> None:
         """Close and remove the files."""

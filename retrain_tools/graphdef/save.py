@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools import files
+from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError
 from retrain_tools.graphdef import schema
 
@@ -33,7 +34,7 @@ def write_graph(path: str, graph_def: Any) -> None:
         elif field.name == "version":  # what versions was called before TensorFlow 0.8
             rest.version = value
     size = 0
-    with files.replacing(Path(path)) as file:
+    with needing(path, graph_def.ByteSize), files.replacing(Path(path)) as file:
         for node in graph_def.node:
             size += sum(map(file.write, _node_pieces(node)))
             if size > MAX_BYTES:

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools.disk_space import needing
 from retrain_tools.graphdef.save import field_start, varint
 from retrain_tools.quiet_tensorflow import tf
 
@@ -46,6 +47,7 @@ class EventFile:
 
     def __init__(self, folder: Path) -> None:
         """Open a new file in a folder, which is made if it is missing, under TensorFlow's name."""
+        self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010}.{platform.node()}"
         self._records = tf.io.TFRecordWriter(str(folder / name))
@@ -53,7 +55,8 @@ class EventFile:
 
     def close(self) -> None:
         """Close the file."""
-        self._records.close()
+        with needing(self._folder, lambda: None):
+            self._records.close()
 
     def add_graph(self, graph_def: Any) -> None:
         """Record a graph, for TensorBoard to draw."""
@@ -66,7 +69,8 @@ class EventFile:
 
     def _write(self, fields: bytes) -> None:
         now = _ONE_DOUBLE.pack(_WALL_TIME << 3 | _DOUBLE, time.time())
-        self._records.write(now + fields)
+        with needing(self._folder, lambda: None):
+            self._records.write(now + fields)
 
 
 def scalar(tag: str, value: float) -> bytes:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import __version__, files, storage
+from retrain_tools.disk_space import needing
 from retrain_tools.export.exporting import export_frozen
 from retrain_tools.export.saved_model import next_version
 from retrain_tools.features.cache import Identity
@@ -97,14 +98,24 @@ def write_results(
     All appear together, once all are written. Of two trainings into one folder, the second one to
     end replaces what the first one wrote, and gets a number of its own for its SavedModel.
     """
-    written = [settings.output_labels]
-    with files.alone_in(Path(settings.metrics).parent), files.together() as beside:
+    written, graphs = [settings.output_labels], 2 + bool(settings.tflite_output_file)
+
+    def needed() -> int:
+        graph = frozen.graph_def.ByteSize() if frozen is not None else 0
+        return graphs * (graph + head.weights.nbytes)
+
+    with (
+        files.alone_in(Path(settings.metrics).parent),
+        needing(None, needed),
+        files.together() as beside,
+    ):
         write_labels(beside(settings.output_labels), dataset.labels)
         if not settings.image_dir:
             write_head(beside(settings.head), head, dataset.labels)
             written.append(settings.head)
         if settings.checkpoint_path:
-            write_checkpoint(beside(settings.checkpoint_path), head)
+            with needing(settings.checkpoint_path, lambda: None):
+                write_checkpoint(beside(settings.checkpoint_path), head)
             written.append(settings.checkpoint_path)
         if frozen is not None:
             written.insert(0, settings.output_graph)
@@ -129,7 +140,8 @@ def _write_graphs(
     folder = settings.saved_model_dir
     if Path(folder).name.isdecimal() and Path(folder).exists() and any(Path(folder).iterdir()):
         folder = next_version(str(Path(folder).parent))  # another training was faster
-    write_saved_model(beside(folder), result, labels)
+    with needing(folder, lambda: None):
+        write_saved_model(beside(folder), result, labels)
     written = [folder]
     if settings.tflite_output_file:
         lite = export_frozen(result, beside(settings.tflite_output_file), "tflite")

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from retrain_tools import catalog, download
+from retrain_tools.disk_space import NoSpaceError
 from retrain_tools.errors import InputError
 from tests.catalog.test_download import assert_refused
-from tests.catalog.toys import GRAPH, TOY, Server, archive_of, describe, files_in
+from tests.catalog.toys import GRAPH, LABELS, TOY, Server, archive_of, describe, files_in
 
 
 def unreachable(server: Server, models: Path) -> str:
@@ -70,3 +73,24 @@ def test_an_archive_that_unpacks_to_far_more_than_its_size(
     describe(own, server)
     archive = models / "toy.tgz.part"
     assert_refused(models, f"{archive} unpacks to more than 16 times its size; no network does.")
+
+
+@pytest.mark.parametrize(("size", "place"), [(100, "toy.tgz"), (700, "")])
+def test_a_download_that_does_not_fit(
+    own: Path, server: Server, small_disk: Callable[[int], Path], size: int, place: str
+) -> None:
+    """Neither where the archive does not, nor where it does and the graph in it does not."""
+    models = small_disk(size) / "models"
+    graph = os.urandom(500_000)
+    server.body = archive_of(("./toy/frozen_graph.pb", graph), ("./toy/labels.txt", LABELS))
+    describe(own, server)
+    with pytest.raises(NoSpaceError) as raised:
+        catalog.find_graph("toy", models)
+    pattern = r"No space left on device: (.+) \(needs about (\d+) kB more\)"
+    said = re.fullmatch(pattern, str(raised.value))
+    assert said
+    assert said[1] == str(models / place)
+    needed = (500_000 if place else 1_000_000) - size * 1024
+    assert int(said[2]) * 1000 == pytest.approx(needed, abs=30_000)
+    small_disk(1100)
+    assert catalog.find_graph("toy", models)[0].read_bytes() == graph
