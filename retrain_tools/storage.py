@@ -253,7 +253,8 @@ def _read_local(uri: str, path: Path, limit: int | None, expected: Stored | None
     with _naming(uri):
         before = _local_stored(uri, path)
         _check(before, limit, expected)
-        data = files.read_regular(path, limit)
+        with files.open_regular(path, limit) as file:
+            data = file.read()
         if _local_stored(uri, path) != before or len(data) != before.size:
             raise OSError(errno.ESTALE, "it changed while it was read", uri)
     return data
