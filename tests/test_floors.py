@@ -11,7 +11,16 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "retrain_tools"
 # From the ground up, as shared/DESIGN.md names the floors. A name stands for a module or a folder.
 FLOORS = (
-    ("errors", "leftovers", "files", "progress", "extras", "quiet_tensorflow", "text_tables"),
+    (
+        "errors",
+        "leftovers",
+        "files",
+        "numpy_files",
+        "progress",
+        "extras",
+        "quiet_tensorflow",
+        "text_tables",
+    ),
     ("images", "download", "catalog", "catalog_entry"),
     ("graphdef",),
     ("slim", "standin"),

@@ -12,6 +12,8 @@ import os
 import zlib
 from pathlib import Path
 
+from retrain_tools.files import json_of
+
 _DIGITS = 8
 
 
@@ -35,7 +37,7 @@ def read_checksums(path: Path) -> dict[str, int]:
     for line in lines:
         with contextlib.suppress(ValueError):
             if line[_DIGITS : _DIGITS + 1] == b" ":
-                found[json.loads(line[_DIGITS + 1 :])] = int(line[:_DIGITS], 16)
+                found[json_of(line[_DIGITS + 1 :])] = int(line[:_DIGITS], 16)
     return found
 
 

@@ -71,7 +71,7 @@ def read_record(
         InputError: it was made in another way, by another program, or changed since.
     """
     try:
-        content = json.loads(Path(f"{output}.json").read_bytes())
+        content = files.json_of(Path(f"{output}.json").read_bytes())
         if content["format"] != _FORMAT:
             raise ValueError
         columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]

@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from retrain_tools.features.cache import Identity
 from retrain_tools.head.dataset import Dataset
 from retrain_tools.head.settings import RetrainSettings
 from retrain_tools.images.splits import SPLITS
+from retrain_tools.numpy_files import read_arrays
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ HEAD, LAYERS = "head", "layers"
 
 _FORMAT, _RECORD = 1, "record"
 _BOTTLENECKS = "bottlenecks"
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,9 +128,8 @@ def dependencies(
 
 def _read(path: Path, depends_on: Mapping[str, Any]) -> Checkpoint:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        record = json.loads(arrays.pop(_RECORD).tobytes())
+        arrays = read_arrays(path)
+        record = files.json_of(arrays.pop(_RECORD).tobytes())
         if record.pop("format") != _FORMAT:
             raise ValueError("another format")
         before = record.pop("depends_on")

@@ -52,8 +52,8 @@ class Tally:
 
     Attributes:
         executions: how many inputs were read.
-        seconds: of CPU that reading them took.
-        slowest: of these, of one input.
+        seconds: of CPU that this took, without starts.
+        slowest: that reading one input took.
         next: the number of the next input.
         corpus: how many inputs showed something new.
         refused_seeds: seeds that the reader does not take, which should be none.

@@ -83,7 +83,7 @@ class Watch:
     def read(self, reader: Reader, path: Path) -> Outcome:
         """Let a reader read a path."""
         self._done, self._short_of_memory = [], False
-        before, start = _resident_bytes(reset=True), _cpu_seconds()
+        before, start = _resident_bytes(reset=True), cpu_seconds()
         signal.setitimer(signal.ITIMER_PROF, self._cpu_seconds)
         self._is_reading = True
         try:
@@ -91,7 +91,7 @@ class Watch:
         finally:
             self._is_reading = False
             signal.setitimer(signal.ITIMER_PROF, 0)
-        seconds, grown = _cpu_seconds() - start, _resident_bytes() - before
+        seconds, grown = cpu_seconds() - start, _resident_bytes() - before
         if not fault and (grown > self._extra or self._short_of_memory):
             what = "more than there is" if self._short_of_memory else f"{grown:,} bytes more"
             fault, details = "memory", f"it took {what}"
@@ -199,7 +199,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     """Return the CPU time of this process, and of those it started that have ended."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
     return time.process_time() + children.ru_utime + children.ru_stime

@@ -22,7 +22,7 @@ from fuzzing.changing import changed
 from fuzzing.findings import keep_finding
 from fuzzing.inputs import ENDING, Input
 from fuzzing.readers import PLANTED, READERS, Reader
-from fuzzing.watching import Outcome, Watch
+from fuzzing.watching import Outcome, Watch, cpu_seconds
 
 NOTED = struct.Struct("<qqdd")
 """The file `progress`: the input's number, how many were read, their CPU seconds; the slowest."""
@@ -40,7 +40,7 @@ class Job:
             findings, and the one that it may write to.
         seed: of the random numbers.
         first: the number of the first input; below 0 for the seeds themselves before.
-        executions, seconds: how many inputs, and CPU seconds, at the most.
+        executions, seconds: how many inputs, and CPU seconds behind the seeds, at the most.
         input_seconds: CPU seconds that an input may take.
         extra_bytes: memory that it may take beside what the process has.
         replay: an input or file to read alone, or ''.
@@ -69,6 +69,7 @@ class _Worker:
         self._progress = (self._run / "progress").open("wb", buffering=0)
         self._told: set[str] = set()
         self._executions, self._seconds, self._slowest = 0, 0.0, 0.0
+        self._start = cpu_seconds()
 
     def work(self) -> dict[str, Any]:
         """Read the seeds, then changed inputs; return what was found."""
@@ -82,7 +83,7 @@ class _Worker:
         for one in corpus:
             self._read(-1, one)
         self._watch.limit_memory()
-        number = job.first
+        number, self._start, self._executions = job.first, cpu_seconds(), 0
         while self._executions < job.executions and self._seconds < job.seconds:
             chance = Random(f"{job.seed} {job.reader} {number}")
             pool = corpus if corpus and chance.random() < 0.6 else seeds
@@ -107,7 +108,7 @@ class _Worker:
         lines = self._watch.lines
         outcome = self._watch.read(self._reader, path)
         self._executions += 1
-        self._seconds += outcome.seconds
+        self._seconds = cpu_seconds() - self._start
         self._slowest = max(self._slowest, outcome.seconds)
         self._note(number)
         self._has_new_lines = self._watch.lines > lines

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import zipfile
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.files import json_of
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
 
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
@@ -30,7 +30,7 @@ def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[
                         "can hold."
                     )
                 config = archive.read("config.json")
-                metadata = json.loads(archive.read("metadata.json"))
+                metadata = json_of(archive.read("metadata.json"))
                 if not isinstance(metadata, dict):
                     raise ValueError("its metadata are not those of a model")
                 weights = []
