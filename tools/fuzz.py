@@ -28,7 +28,7 @@ from pathlib import Path
 from absl import flags
 from fuzzing.findings import read_findings
 from fuzzing.readers import PLANTED, READERS
-from fuzzing.supervising import Limits, Tally, fuzz, open_findings, replay
+from fuzzing.supervising import Limits, Tally, Workers
 
 from retrain_tools import command_line, files
 from retrain_tools.errors import InputError
@@ -36,7 +36,7 @@ from retrain_tools.text_tables import Style, aligned
 
 _ROOT = Path(__file__).resolve().parents[1]
 _SLICE_SECONDS = 30.0  # each reader's turn: all get on alike, however early a run is stopped
-_PLAN = "tallies.json"
+_TALLIES = "tallies.json"
 
 flags.DEFINE_string("work_dir", None, "Seeds, tallies and corpus: what a run goes on from.")
 flags.DEFINE_list("readers", list(READERS), "What is fuzzed.")
@@ -58,29 +58,40 @@ def main(_: list[str]) -> None:
     if FLAGS.replay:
         command_line.require("reader")
         _check([FLAGS.reader])
-        found = replay(FLAGS.reader, Path(FLAGS.replay), work, Limits())
+        with Workers(Limits()) as workers:
+            found = workers.replay(FLAGS.reader, Path(FLAGS.replay), work)
         print(found or f"{FLAGS.reader} reads {FLAGS.replay} without a finding")
         sys.exit(1 if found else 0)
     _check(FLAGS.readers)
-    sys.stdout.reconfigure(line_buffering=True)
-    seeds = _seeds(work)
-    tallies = _read(work / _PLAN)
+    seeds, tallies = _seeds(work), _read(work / _TALLIES)
+    with Workers(Limits()) as workers:
+        _fuzz(workers, tallies, (seeds, work, keep))
+        _report(workers, tallies, work, keep)
+
+
+def _fuzz(workers: Workers, tallies: dict[str, Tally], folders: tuple[Path, Path, Path]) -> None:
+    """Fuzz the readers in turns, and note after each what was done."""
     left = dict.fromkeys(FLAGS.readers, (60 * FLAGS.minutes_per_reader, FLAGS.executions))
+    _, work, keep = folders
     while left:
-        for name in list(left):
+        for name, (seconds, executions) in list(left.items()):
             tally = tallies.setdefault(name, Tally())
-            seconds, executions = left[name]
-            before = tally.seconds, tally.executions
+            before = dataclasses.replace(tally)
             budget = (min(seconds, _SLICE_SECONDS), executions)
-            fuzz(name, tally, (seeds, work, keep), FLAGS.seed, budget, Limits())
-            left[name] = (seconds - tally.seconds + before[0],
-                          executions - tally.executions + before[1])  # fmt: skip
-            _write(work / _PLAN, tallies)
-            print(f"{name}: {tally.executions:,} executions, {tally.seconds / 60:.1f} minutes, "
-                  f"{len(read_findings(keep, name))} findings", file=sys.stderr)  # fmt: skip
+            workers.fuzz(name, tally, folders, FLAGS.seed, budget)
+            left[name] = (
+                seconds - tally.seconds + before.seconds,
+                executions - tally.executions + before.executions,
+            )
+            files.write_text(work / _TALLIES, _as_text(tallies))
+            found = len(read_findings(keep, name))
+            print(
+                f"{name}: {tally.executions:,} executions, {tally.seconds / 60:.1f} minutes, "
+                f"{found} findings",
+                file=sys.stderr,
+            )
             if min(left[name]) <= 0:
                 del left[name]
-    _report(tallies, work, keep)
 
 
 def _check(names: list[str]) -> None:
@@ -105,18 +116,18 @@ def _read(path: Path) -> dict[str, Tally]:
     return {name: Tally(**held) for name, held in json.loads(path.read_text()).items()}
 
 
-def _write(path: Path, tallies: dict[str, Tally]) -> None:
+def _as_text(tallies: dict[str, Tally]) -> str:
     held = {name: dataclasses.asdict(tally) for name, tally in tallies.items()}
-    files.write_text(path, json.dumps(held, indent=1) + "\n")
+    return json.dumps(held, indent=1) + "\n"
 
 
-def _report(tallies: dict[str, Tally], work: Path, keep: Path) -> None:
+def _report(workers: Workers, tallies: dict[str, Tally], work: Path, keep: Path) -> None:
     rows: list[tuple[str, ...]] = [
         ("reader", "executions", "CPU minutes", "slowest s", "corpus", "findings", "open")
     ]
     still = []
     for name, tally in sorted(tallies.items()):
-        found, shown = read_findings(keep, name), open_findings(name, work, keep, Limits())
+        found, shown = read_findings(keep, name), workers.open_findings(name, work, keep)
         still += shown
         rows.append(
             (name, f"{tally.executions:,}", f"{tally.seconds / 60:.1f}", f"{tally.slowest:.1f}",

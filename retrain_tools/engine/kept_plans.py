@@ -169,8 +169,11 @@ def _read_known(file: Path) -> Known | None:
         held = files.json_of(file.read_bytes())
         shapes = tuple(tuple(int(size) for size in shape) for shape in held.pop("shapes"))
         sizes = tuple(int(size) for size in held.pop("sizes"))
-        return Known(shapes, sizes, **held)
-    except (*_DAMAGE, AttributeError):
+        known = Known(shapes, sizes, **held)
+        numbers = (known.fastest, known.tried, known.checked)
+        is_sound = all(isinstance(one, (int, float, type(None))) for one in numbers)
+        return known if is_sound and isinstance(known.differences, dict) else None
+    except (*_DAMAGE, AttributeError, OverflowError):
         return None
 
 

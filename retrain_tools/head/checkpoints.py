@@ -126,14 +126,33 @@ def dependencies(
     }
 
 
+def _check(found: Checkpoint) -> None:
+    """Raise an exception of `_DAMAGE` if something is not what training goes on from."""
+    np.random.default_rng(0).bit_generator.state = found.random
+    weights, biases = found.arrays["weights"], found.arrays["biases"]
+    told = [found.curves, *([found.curves["fine_tuning"]] if found.part == LAYERS else [])]
+    lists = [part for one in told for part in (*one["steps"].values(), one["evaluations"])]
+    if not (
+        found.part in (HEAD, LAYERS)
+        and type(found.steps) is int
+        and found.steps >= 0
+        and all({"accuracy", "cross_entropy"} <= one["steps"].keys() for one in told)
+        and all(isinstance(one, list) for one in lists)
+        and weights.dtype == biases.dtype == np.float32
+        and weights.shape[1:] == biases.shape
+    ):
+        raise ValueError("it lacks what a training goes on from")
+
+
 def _read(path: Path, depends_on: Mapping[str, Any]) -> Checkpoint:
     try:
         arrays = read_arrays(path)
         record = files.json_of(arrays.pop(_RECORD).tobytes())
         if record.pop("format") != _FORMAT:
             raise ValueError("another format")
-        before = record.pop("depends_on")
+        before = dict(record.pop("depends_on"))
         found = Checkpoint(**(record | {"arrays": arrays}))
+        _check(found)
     except _DAMAGE as error:
         raise InputError(
             f"{path} cannot be read as a checkpoint of a training; remove it, or begin anew "

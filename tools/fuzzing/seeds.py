@@ -198,8 +198,10 @@ def _texts(scratch: Path) -> Seeds:
     yield "labels", _file("labels.txt", "a\r\nb\r\nc\r\nd\r\ne".encode("utf-16"))
     yield "image_list", _file("images.txt", b"a/1.jpg\n\nb/2 3.jpg\r\n")
     yield from _plans(scratch / "plans")
-    record = {"part": "head", "steps": 3, "random": {"bit_generator": "PCG64"}, "curves": {},
-              "format": 1, "depends_on": DEPENDS_ON}  # fmt: skip
+    curves = {"steps": {"accuracy": [0.5], "cross_entropy": [1.0]}, "evaluations": []}
+    random = np.random.default_rng(1).bit_generator.state
+    record = {"part": "head", "steps": 3, "random": random, "curves": curves, "format": 1,
+              "depends_on": DEPENDS_ON}  # fmt: skip
     held = io.BytesIO()
     arrays = {"record": np.frombuffer(json.dumps(record).encode(), np.uint8)}
     np.savez(held, **arrays, weights=np.ones((3, 2), np.float32), biases=np.zeros(2, np.float32))
@@ -210,7 +212,7 @@ def _texts(scratch: Path) -> Seeds:
 def _plans(folder: Path) -> Seeds:
     folder.mkdir(parents=True, exist_ok=True)
     stand_in = new_node("w", "Placeholder", dtype=1, shape=(3, 2))
-    light = schema.GraphDef(node=[stand_in, new_node("y", "Identity", "w", T=1)])
+    light = schema.GraphDef(node=[stand_in, new_node("y", "Identity", ["w"], T=1)])
     kept_plans._write(folder / "plan.npz", light, {"w": np.ones((3, 2), np.float32)})
     known = kept_plans.Known(((2,),), (2, 4), True, 4, 4, 0.0)
     (folder / "plan.json").write_text(json.dumps(dataclasses.asdict(known)))

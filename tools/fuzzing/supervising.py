@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import select
 import shutil
 import signal
 import subprocess
@@ -24,7 +25,6 @@ _FRAME = re.compile(
     r'File "[^"]*/(?:retrain_tools/(?:[^"]*/)?|fuzzing/(?=planted))([^"/]+)\.py", line \d+ in (\S+)'
 )
 _FRAMES = 3
-_ENDLESS = 1 << 60
 
 
 class BrokenError(Exception):
@@ -67,102 +67,135 @@ class Tally:
     refused_seeds: list[str] = dataclasses.field(default_factory=list)
 
 
-def fuzz(
-    reader: str,
-    tally: Tally,
-    folders: tuple[Path, Path, Path],
-    seed: int,
-    budget: tuple[float, int],
-    limits: Limits,
-) -> None:
-    """Let workers read changed inputs for a time; the tally goes on from where it is.
+class Workers:
+    """Workers for any readers, one at a time; to be closed."""
 
-    Args:
-        reader: its name.
-        tally: is changed.
-        folders: of seeds, of work, and of findings, for all readers.
-        seed: of the random numbers.
-        budget: how many more CPU seconds, and executions.
-        limits: for one input.
-    """
-    seeds, work, keep = folders
-    seconds, executions = tally.seconds + budget[0], tally.executions + budget[1]
-    while tally.seconds < seconds and tally.executions < executions:
-        job = Job(
-            reader, str(seeds / reader), str(work / "corpus" / reader), str(keep),
-            str(work / "run" / reader), seed, tally.next, executions - tally.executions,
-            seconds - tally.seconds, limits.input_seconds, limits.extra_bytes,
+    def __init__(self, limits: Limits) -> None:
+        """Start the process that they are forks of."""
+        self._limits = limits
+        variables = {
+            **os.environ, "PYTHONPATH": os.pathsep.join(map(str, (_TOOLS, _TOOLS.parent))),
+            "PYTHONDONTWRITEBYTECODE": "1", "TF_CPP_MIN_LOG_LEVEL": "3",
+            "OPENBLAS_NUM_THREADS": "1",  # a process that has threads should not fork
+        }  # fmt: skip
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "fuzzing.worker"], stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE, env=variables, bufsize=0,
         )  # fmt: skip
-        found = _run(job, tally, limits)
-        if found is not None:
-            tally.next, tally.corpus = found["next"], found["corpus"]
-            tally.refused_seeds = found["refused_seeds"]
 
+    def __enter__(self) -> Workers:
+        return self
 
-def _run(job: Job, tally: Tally, limits: Limits) -> dict[str, Any] | None:
-    """Run one worker, add what it did to the tally, and keep what it died of."""
-    run = Path(job.run)
-    status, said, words = _finish(job, limits)
-    noted = (run / "progress").read_bytes()
-    number, done, used, slowest = NOTED.unpack(noted) if noted else (-1, 0, 0.0, 0.0)
-    tally.executions += done
-    tally.seconds += used
-    tally.slowest = max(tally.slowest, slowest)
-    if status == 0:
-        return said
-    if status > 0 or number < -1 or not noted:
-        raise BrokenError(f"the worker of {job.reader} ended with {status}: {words[-2000:]}")
-    fault = _cause(status, words)
-    made = Input.of(run / "current", (run / "entry").read_text())
-    keep_finding(Path(job.keep), job.reader, fault, words[-8000:], made)
-    tally.executions += 1
-    tally.seconds += limits.input_seconds if status == -signal.SIGPROF else 0.1
-    tally.next = max(number, tally.next - 1) + 1
-    if number < 0:
-        raise BrokenError(f"a seed of {job.reader} ends the process: {fault}")
-    return None
+    def __exit__(self, *_: object) -> None:
+        self._server.kill()
+        self._server.communicate()
 
+    def fuzz(
+        self,
+        reader: str,
+        tally: Tally,
+        folders: tuple[Path, Path, Path],
+        seed: int,
+        budget: tuple[float, int],
+    ) -> None:
+        """Let workers read changed inputs for a time; the tally goes on from where it is.
 
-def _finish(job: Job, limits: Limits) -> tuple[int, dict[str, Any], str]:
-    """Run a worker to its end; return its status, what it found, and what it wrote to stderr."""
-    run = Path(job.run)
-    shutil.rmtree(run, ignore_errors=True)
-    for name in ("tmp", "cwd", "home"):
-        (run / name).mkdir(parents=True)
-    (run / "progress").touch()
-    command = [sys.executable, "-m", "fuzzing.worker", json.dumps(dataclasses.asdict(job))]
-    path = os.pathsep.join(map(str, (_TOOLS, _TOOLS.parent)))
-    variables = {
-        **os.environ, "PYTHONPATH": path, "TMPDIR": str(run / "tmp"), "HOME": str(run / "home"),
-        "RETRAIN_TOOLS_HOME": str(run / "home"), "PYTHONDONTWRITEBYTECODE": "1",
-        "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "",
-    }  # fmt: skip
-    with (run / "stdout").open("w+") as out, (run / "stderr").open("w+") as errors:
-        process = subprocess.Popen(command, stdout=out, stderr=errors, env=variables,
-                                   cwd=run / "cwd")  # fmt: skip
-        try:
-            status = _watched(process, run, limits)
-        finally:
-            process.kill()
-            process.wait()
-    words = (run / "stderr").read_text(errors="replace")
-    said = (run / "stdout").read_text()
-    return status, json.loads(said.splitlines()[-1]) if status == 0 else {}, words
+        Args:
+            reader: its name.
+            tally: is changed.
+            folders: of seeds, of work, and of findings, for all readers.
+            seed: of the random numbers.
+            budget: how many more CPU seconds, and executions.
 
+        Raises:
+            BrokenError: a seed ends the process, or the harness failed.
+        """
+        seeds, work, keep = folders
+        seconds, executions = tally.seconds + budget[0], tally.executions + budget[1]
+        while tally.seconds < seconds and tally.executions < executions:
+            job = Job(
+                reader, str(seeds / reader), str(work / "corpus" / reader), str(keep),
+                str(work / "run" / reader), seed, tally.next, executions - tally.executions,
+                seconds - tally.seconds, self._limits.input_seconds, self._limits.extra_bytes,
+            )  # fmt: skip
+            found = self._run(job, tally)
+            if found is not None:
+                tally.next, tally.corpus = found["next"], found["corpus"]
+                tally.refused_seeds = found["refused_seeds"]
 
-def _watched(process: subprocess.Popen[bytes], run: Path, limits: Limits) -> int:
-    """Wait for a process; kill it where it does nothing for too long."""
-    last, used, since = b"", 0.0, time.monotonic()
-    while (status := process.poll()) is None:
-        time.sleep(_POLL_SECONDS)
-        noted, now = (run / "progress").read_bytes(), _cpu_of(process.pid)
-        if noted != last or now > used + 0.01 * limits.wait_seconds:
-            last, used, since = noted, now, time.monotonic()
-        elif time.monotonic() - since > limits.wait_seconds:
-            process.kill()
-            process.wait()
-            return -signal.SIGKILL
-    return status
+    def _run(self, job: Job, tally: Tally) -> dict[str, Any] | None:
+        """Run one worker, add what it did to the tally, and keep what it died of."""
+        run = Path(job.run)
+        status, found, words = self._finish(job)
+        noted = (run / "progress").read_bytes()
+        number, done, used, slowest = NOTED.unpack(noted) if noted else (-1, 0, 0.0, 0.0)
+        tally.executions += done
+        tally.seconds += used
+        tally.slowest = max(tally.slowest, slowest)
+        if status == 0:
+            return found
+        if status > 0 or not noted:
+            raise BrokenError(f"the worker of {job.reader} ended with {status}: {words[-2000:]}")
+        fault = _cause(status, words)
+        made = Input.of(run / "current", (run / "entry").read_text())
+        keep_finding(Path(job.keep), job.reader, fault, words[-8000:], made)
+        tally.executions += 1
+        tally.seconds += self._limits.input_seconds if status == -signal.SIGPROF else 0.1
+        tally.next = max(number + 1, tally.next)
+        if number < 0:
+            raise BrokenError(f"a seed of {job.reader} ends the process: {fault}")
+        return None
+
+    def _finish(self, job: Job) -> tuple[int, dict[str, Any], str]:
+        """Let a worker do a job; return its status, what it found, and what it wrote to stderr."""
+        run = Path(job.run)
+        shutil.rmtree(run, ignore_errors=True)
+        for name in ("tmp", "cwd", "home"):
+            (run / name).mkdir(parents=True)
+        for name in ("progress", "stdout", "stderr"):
+            (run / name).touch()
+        line = json.dumps(dataclasses.asdict(job)) + "\n"
+        self._server.stdin.write(line.encode())  # type: ignore[union-attr]
+        status = self._watched(int(self._told()), run)
+        words = (run / "stderr").read_text(errors="replace")
+        said = (run / "stdout").read_text().splitlines()
+        return status, json.loads(said[-1]) if status == 0 else {}, words
+
+    def _told(self) -> bytes:
+        line: bytes = self._server.stdout.readline()  # type: ignore[union-attr]
+        if not line:
+            raise BrokenError("the process that workers are forks of has ended")
+        return line
+
+    def _watched(self, pid: int, run: Path) -> int:
+        """Wait for a worker; end it where it does nothing for too long."""
+        last, used, since = b"", 0.0, time.monotonic()
+        patience = self._limits.wait_seconds
+        while not select.select([self._server.stdout], [], [], _POLL_SECONDS)[0]:
+            noted, now = (run / "progress").read_bytes(), _cpu_of(pid)
+            if noted != last or now > used + 0.01 * patience:
+                last, used, since = noted, now, time.monotonic()
+            elif time.monotonic() - since > patience:
+                os.kill(pid, signal.SIGKILL)
+                since = time.monotonic()
+        return int(self._told())
+
+    def replay(self, reader: str, path: Path, work: Path) -> str:
+        """Read one kept input, or file, once; return the fault and its details, or '' for none."""
+        job = Job(
+            reader, "", "", str(work / "replay" / "kept"), str(work / "replay"), 0, 0, 1, 0.0,
+            self._limits.input_seconds, self._limits.extra_bytes, str(path.resolve()),
+        )  # fmt: skip
+        status, found, words = self._finish(job)
+        if status > 0:
+            raise BrokenError(f"the worker of {reader} ended with {status}: {words[-2000:]}")
+        if status < 0:
+            return f"{_cause(status, words)}\n{words[-8000:]}"
+        return f"{found['fault']}\n{found['details']}".strip() if found["fault"] else ""
+
+    def open_findings(self, reader: str, work: Path, keep: Path) -> list[Finding]:
+        """Return those of a reader's findings that still show when their input is read again."""
+        return [one for one in read_findings(keep, reader) if self.replay(reader, one.path, work)]
 
 
 def _cpu_of(pid: int) -> float:
@@ -180,23 +213,3 @@ def _cause(status: int, words: str) -> str:
     what = kinds.get(signal.Signals(-status), f"crash {signal.Signals(-status).name}")
     where = [f"{module}.{function}" for module, function in _FRAME.findall(words)]
     return f"{what} at {' < '.join(list(dict.fromkeys(where))[:_FRAMES]) or 'an unknown place'}"
-
-
-def replay(reader: str, path: Path, work: Path, limits: Limits) -> str:
-    """Read one kept input, or file, once; return the fault and its details, or '' for none."""
-    keep = str(work / "none")
-    job = Job(reader, "", "", keep, str(work / "replay"), 0, 0, 1, _ENDLESS, limits.input_seconds,
-              limits.extra_bytes, str(path.resolve()))  # fmt: skip
-    status, found, words = _finish(job, limits)
-    shutil.rmtree(keep, ignore_errors=True)
-    if status > 0:
-        raise BrokenError(f"the worker of {reader} ended with {status}: {words[-2000:]}")
-    if status < 0:
-        return f"{_cause(status, words)}\n{words[-8000:]}"
-    return f"{found['fault']}\n{found['details']}".strip() if found["fault"] else ""
-
-
-def open_findings(reader: str, work: Path, keep: Path, limits: Limits) -> list[Finding]:
-    """Return those of a reader's findings that still show when their input is read again."""
-    found = read_findings(keep, reader)
-    return [one for one in found if replay(reader, one.path, work, limits)]

@@ -26,7 +26,7 @@ _OWN_PROGRAMS = (hdf5._WALK, hdf5_findings.__name__)
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.link", "os.symlink", "os.chmod",
             "os.chown", "os.truncate", "os.utime", "os.mkfifo")  # fmt: skip
-_RUNS = ("os.system", "os.exec", "os.fork", "os.posix_spawn", "pty.spawn", "socket.connect",
+_RUNS = ("os.system", "os.exec", "os.fork", "pty.spawn", "socket.connect",
          "socket.bind", "socket.sendto", "ctypes.dlopen", "pickle.find_class",
          "webbrowser.open")  # fmt: skip
 _NOT_OURS = ("/etc/passwd",)  # what changed inputs name, and no reader has any business with
@@ -96,7 +96,8 @@ class Watch:
             what = "more than there is" if self._short_of_memory else f"{grown:,} bytes more"
             fault, details = "memory", f"it took {what}"
         if not fault and self._done:
-            fault, details = f"escape {self._done[0]}", "\n".join(self._done)
+            fault = f"escape {self._done[0].partition(' ')[0]}"
+            details = "\n".join(self._done)
         if not fault and (left := self._left_over()):
             fault, details = "left over", "\n".join(left)
         return Outcome(fault, details, told, is_refused, seconds, grown)
@@ -124,7 +125,7 @@ class Watch:
             for path in arguments[: 2 if event in ("os.rename", "os.link") else 1]:
                 if isinstance(path, (str, bytes)):
                     self._check(event, os.fsdecode(path))
-        elif event == "subprocess.Popen":
+        elif event in ("subprocess.Popen", "os.posix_spawn"):
             command = arguments[1]
             if len(command) < 3 or command[2] not in _OWN_PROGRAMS:
                 self._done.append(f"{event} {command[0]}")

@@ -1,5 +1,7 @@
 """A process that reads changed inputs, one after the other, until it has done its share or dies.
 
+It is a fork of one that has imported all that readers need, and does nothing else.
+
 Before each it notes which; the input lies in its folder `current`, so that whoever started it knows
 at which one it died.
 """
@@ -8,15 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import faulthandler
+import importlib
 import json
+import os
 import re
 import shutil
 import signal
 import struct
 import sys
+import tempfile
+import traceback
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NoReturn
 
 from fuzzing.changing import changed
 from fuzzing.findings import keep_finding
@@ -134,14 +140,45 @@ def _inputs(folder: Path) -> list[Input]:
     return [Input.of(path) for path in sorted(folder.glob(f"*{ENDING}"))]
 
 
-def main() -> None:
-    """Do the job that is given as JSON, and print what was found as JSON."""
+_SLOW_TO_IMPORT = ("h5py", "retrain_tools.graphdef.summarize")
+
+
+def serve() -> None:
+    """Do the jobs that come in, one after the other, each in a fork of this process.
+
+    A job is a line of JSON; told are the number of its process, and when that ends, its status.
+    """
+    for name in _SLOW_TO_IMPORT:
+        importlib.import_module(name)
+    for line in sys.stdin:
+        job = Job(**json.loads(line))
+        pid = os.fork()
+        if not pid:
+            _do(job)
+        print(pid, flush=True)
+        print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), flush=True)
+
+
+def _do(job: Job) -> NoReturn:
+    """Do a job in this process, and end it; what was found is in the file `stdout`."""
+    run = Path(job.run)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        os.dup2(os.open(run / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
+    os.chdir(run / "cwd")
+    homes = {name: str(run / "home") for name in ("HOME", "RETRAIN_TOOLS_HOME")}
+    os.environ.update({**homes, "TMPDIR": str(run / "tmp")})
+    tempfile.tempdir = None
     faulthandler.enable()
     # A signal when an input's CPU time is up, which also stops what is not Python.
     faulthandler.register(signal.SIGPROF, chain=True)
-    found = _Worker(Job(**json.loads(sys.argv[1]))).work()
-    print(json.dumps(found), flush=True)
+    try:
+        print(json.dumps(_Worker(job).work()), flush=True)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)
+    os._exit(0)
 
 
 if __name__ == "__main__":
-    main()
+    serve()
