@@ -96,6 +96,16 @@ def test_an_entry_that_is_nested_without_end_is_a_message(tmp_path: Path) -> Non
     assert refusal(read_entry, path).startswith(str(path))
 
 
+def test_a_text_graph_with_a_number_that_no_field_can_have_is_a_message(tmp_path: Path) -> None:
+    path = tmp_path / "graph.pbtxt"
+    path.write_text(
+        'node { name: "a" op: "Const" attr { key: "T" value { type: 21474836472147483647 } } }'
+    )
+    said = refusal(rt.load, path)
+    assert said.startswith(f"{path} is a text GraphDef that cannot be read: ")
+    assert "\n" not in said
+
+
 def test_a_label_map_with_a_class_of_5000_digits_has_more_classes_than_scores(
     tmp_path: Path,
 ) -> None:

@@ -84,6 +84,8 @@ class _Worker:
             self._watch.limit_memory()
             return dataclasses.asdict(self._read(0, Input.of(Path(job.replay))))
         seeds = _inputs(Path(job.seeds))
+        if not seeds:
+            raise FileNotFoundError(f"There are no seeds in {job.seeds}.")
         refused = [seed.name for seed in seeds if self._read(-1, seed).is_refused]
         corpus = _inputs(Path(job.corpus))
         for one in corpus:
