@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import tracemalloc
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +171,17 @@ def test_a_pickle_that_claims_gigabytes_takes_no_memory(size: int, tmp_path: Pat
         tracemalloc.stop()
     assert said == f"{path} cannot be read as features: a damaged or cut-off pickle."
     assert peak < 20 << 20
+
+
+def test_a_keras_file_whose_description_unpacks_to_megabytes_is_a_message(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("metadata.json", '{"keras_version": "3.0.0"}')
+        archive.writestr("config.json", b" " * (33 << 20))
+    assert refusal(rt.load, path) == (
+        f"{path} is damaged: its config.json would unpack to more than 33,554,432 bytes; download "
+        "or copy it again."
+    )
 
 
 # A training's checkpoint that is sound as a file, and not what a training goes on from

@@ -15,6 +15,9 @@ from retrain_tools.files import json_of
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
 
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
+_MOST_TEXT = (
+    32 << 20
+)  # which goes into memory; of the largest networks there are it is a few megabytes
 
 
 @contextlib.contextmanager
@@ -29,6 +32,12 @@ def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[
                         f"{place} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
                         "can hold."
                     )
+                for name in ("config.json", "metadata.json"):
+                    if archive.getinfo(name).file_size > _MOST_TEXT:
+                        raise InputError(
+                            f"{place} is damaged: its {name} would unpack to more than "
+                            f"{_MOST_TEXT:,} bytes; download or copy it again."
+                        )
                 config = archive.read("config.json")
                 metadata = json_of(archive.read("metadata.json"))
                 if not isinstance(metadata, dict):
