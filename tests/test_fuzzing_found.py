@@ -232,6 +232,16 @@ def test_so_is_one_without_its_arrays(arrays: Any, tmp_path: Path) -> None:
     assert "cannot be read as a checkpoint" in refusal(checkpoints._read, path, {})
 
 
+@pytest.mark.parametrize("producer", [-1, -(2**31), 2**31 - 1])
+def test_a_graph_of_a_version_that_never_was_is_summed_up(producer: int, tmp_path: Path) -> None:
+    graph = schema.GraphDef(node=[new_node("a", "Placeholder", [], dtype=1)])
+    graph.versions.producer = producer
+    path = tmp_path / "graph.pb"
+    path.write_bytes(graph.SerializeToString())
+    meaning = "a version that TensorFlow never had" if producer < 0 else "TensorFlow's sources of"
+    assert meaning in rt.load(path).summary().versions.meaning
+
+
 # What took long
 
 

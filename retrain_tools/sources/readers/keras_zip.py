@@ -15,9 +15,7 @@ from retrain_tools.files import json_of
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
 
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
-_MOST_TEXT = (
-    32 << 20
-)  # which goes into memory; of the largest networks there are it is a few megabytes
+_MOST_TEXT = 32 << 20  # of what goes into memory; the largest networks take a few megabytes
 
 
 @contextlib.contextmanager
