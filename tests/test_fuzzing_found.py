@@ -29,6 +29,8 @@ from retrain_tools.head.labels import read_labels
 from retrain_tools.listing import wiring
 from retrain_tools.listing.choose import Filters, Kinds
 from retrain_tools.listing.modes import Form, Part, list_text
+from retrain_tools.sources.kinds import Place
+from retrain_tools.sources.readers.keras import open_keras
 from retrain_tools.text_tables import Style
 
 NESTED = b"[" * 100_000
@@ -182,6 +184,21 @@ def test_a_keras_file_whose_description_unpacks_to_megabytes_is_a_message(tmp_pa
         f"{path} is damaged: its config.json would unpack to more than 33,554,432 bytes; download "
         "or copy it again."
     )
+
+
+def test_a_keras_file_that_names_no_version_is_a_message(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", '{"class_name": "Model"}')
+    damaged = path.read_bytes().replace(b"metadata.json{}", b"metadata.json{ ")
+    path.write_bytes(damaged)  # what cannot be told by its content goes by its name
+    assert refusal(rt.load, path).startswith(f"{path} is damaged or cut off: ")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", "{}")
+        archive.writestr("config.json", '{"class_name": "Model"}')
+    said = refusal(open_keras, Place.of(path))
+    assert said.startswith(f"{path} is damaged or cut off: its metadata are not those of a model;")
 
 
 # A training's checkpoint that is sound as a file, and not what a training goes on from

@@ -38,7 +38,7 @@ def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[
                         )
                 config = archive.read("config.json")
                 metadata = json_of(archive.read("metadata.json"))
-                if not isinstance(metadata, dict):
+                if not isinstance(metadata, dict) or "keras_version" not in metadata:
                     raise ValueError("its metadata are not those of a model")
                 weights = []
                 for number, info in enumerate(infos):
