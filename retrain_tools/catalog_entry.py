@@ -173,8 +173,10 @@ def read_checkpoint_entry(file: Path) -> CheckpointEntry:
 def _read_table(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:  # no TOML, no UTF-8, or a number with more digits than Python reads
         raise InputError(f"{file} is not a TOML file: {error}") from error
+    except RecursionError:  # without its thousand lines
+        raise InputError(f"{file} is nested more deeply than an entry can be.") from None
 
 
 def _published(file: Path, take: _Take) -> dict[str, Any]:

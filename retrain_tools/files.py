@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError
@@ -159,6 +160,18 @@ _NOT_REGULAR = {
     stat.S_ISCHR: "a device",
     stat.S_ISBLK: "a device",
 }
+
+
+def json_of(text: str | bytes) -> Any:
+    """Return what a JSON text says.
+
+    Raises:
+        ValueError: it is none, or is nested more deeply than Python reads.
+    """
+    try:
+        return json.loads(text)
+    except RecursionError:  # without its thousand lines
+        raise ValueError("it is nested more deeply than JSON can be") from None
 
 
 def write_text(path: str | Path, text: str) -> None:

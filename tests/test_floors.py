@@ -16,6 +16,7 @@ FLOORS = (
         "leftovers",
         "disk_space",
         "files",
+        "numpy_files",
         "progress",
         "extras",
         "quiet_tensorflow",

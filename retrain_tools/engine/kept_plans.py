@@ -15,13 +15,13 @@ import hashlib
 import importlib.metadata
 import json
 import logging
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
+from google.protobuf.message import DecodeError
 
 from retrain_tools import __version__, catalog, files
 from retrain_tools.engine import onednn, plan as planning
@@ -33,13 +33,14 @@ from retrain_tools.graphdef.fingerprint import fingerprint
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.graphdef.weights import Weights, size_of_constants
+from retrain_tools.numpy_files import read_arrays
 
 log = logging.getLogger(__name__)
 
 _WORTH_KEEPING = 1 << 20  # bytes of weights; smaller plans are made in milliseconds
 _MOST_KEPT = 4 << 30  # bytes; of more, those that were not used for longest go
 _GRAPH = "graph"
-_DAMAGE = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, DecodeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,16 +144,14 @@ def _read_or_make(file: Path, make: Callable[[], tuple[Any, Weights]]) -> tuple[
 
 
 def _read(file: Path) -> tuple[Any, Weights]:
-    with np.load(file, allow_pickle=False) as held:
-        light = schema.GraphDef.FromString(held[_GRAPH].tobytes())
-        weights = {}
-        nodes = nodes_by_name(light)
-        for name in held.files:
-            if name == _GRAPH:
-                continue
-            array, node = held[name], nodes[name.removeprefix("/")]
-            is_low = node.attr["dtype"].type == BFLOAT16
-            weights[node.name] = array.view(ml_dtypes.bfloat16) if is_low else array
+    held = read_arrays(file)
+    light = schema.GraphDef.FromString(held.pop(_GRAPH).tobytes())
+    weights = {}
+    nodes = nodes_by_name(light)
+    for name, array in held.items():
+        node = nodes[name.removeprefix("/")]
+        is_low = node.attr["dtype"].type == BFLOAT16
+        weights[node.name] = array.view(ml_dtypes.bfloat16) if is_low else array
     return light, weights
 
 
@@ -179,11 +178,14 @@ def _make_room(newest: Path) -> None:
 
 def _read_known(file: Path) -> Known | None:
     try:
-        held = json.loads(file.read_bytes())
+        held = files.json_of(file.read_bytes())
         shapes = tuple(tuple(int(size) for size in shape) for shape in held.pop("shapes"))
         sizes = tuple(int(size) for size in held.pop("sizes"))
-        return Known(shapes, sizes, **held)
-    except (*_DAMAGE, TypeError, AttributeError):
+        known = Known(shapes, sizes, **held)
+        numbers = (known.fastest, known.tried, known.checked)
+        is_sound = all(isinstance(one, (int, float, type(None))) for one in numbers)
+        return known if is_sound and isinstance(known.differences, dict) else None
+    except (*_DAMAGE, AttributeError, OverflowError):
         return None
 
 

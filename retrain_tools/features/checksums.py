@@ -37,7 +37,9 @@ def read_checksums(path: Path) -> dict[str, int]:
     for line in lines:
         with contextlib.suppress(ValueError):
             if line[_DIGITS : _DIGITS + 1] == b" ":
-                found[json.loads(line[_DIGITS + 1 :])] = int(line[:_DIGITS], 16)
+                number, image = int(line[:_DIGITS], 16), files.json_of(line[_DIGITS + 1 :])
+                if isinstance(image, str):
+                    found[image] = number
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -18,6 +19,7 @@ from retrain_tools.features.stores import Column, store_format
 
 _FORMAT = 1
 _IMAGES_BEGIN = ' "images": [\n'
+_LONGEST_NAME = 255  # bytes
 
 
 class Record(NamedTuple):
@@ -126,7 +128,7 @@ def read_record(
         InputError: it was made in another way, by another program, or changed since.
     """
     try:
-        content = json.loads(files.read_regular(f"{output}.json"))
+        content = files.json_of(files.read_regular(f"{output}.json"))
         if content["format"] != _FORMAT:
             raise ValueError
         columns = [Column(name, tuple(t.pop("shape"))) for name, t in content["tensors"].items()]
@@ -135,7 +137,7 @@ def read_record(
         told = content.get("differences", {})
         differences = {name: Difference(**one) for name, one in told.items()}
         made = [Source(*file) for file in content["files"]]
-        paths = [output.parent / file.path for file in made]
+        paths = [output.parent / _name_of(file) for file in made]
     except FileNotFoundError:
         paths, difference = [], "has no record of how it was made"
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -153,6 +155,15 @@ def read_record(
             f"{argument('overwrite')}."
         )
     return Record(identities, columns, sources, differences)
+
+
+def _name_of(file: Source) -> str:
+    """Return the name of a file of the output; a record that has anything else there is none."""
+    name = file.path
+    is_plain = name not in ("", ".", "..") and "\0" not in name and Path(name).name == name
+    if not is_plain or len(os.fsencode(name)) > _LONGEST_NAME:
+        raise ValueError(f"{name!r} is no name of a file")
+    return name
 
 
 def _as_it_is(path: Path) -> Source:

@@ -92,7 +92,7 @@ def read_manifest(folder: Path, suffix: str) -> Manifest | None:
     """
     path = manifest_path(folder, suffix)
     try:
-        content = json.loads(files.read_regular(path))
+        content = files.json_of(files.read_regular(path))
         said, depth, adopted = content["identity"], content["depth"], content.get("adopted")
         # Version 0.1.0 gave caches that were taken unchecked to the graph that took them.
         unchecked = said is None or (adopted is not None and adopted["checked"] == 0)

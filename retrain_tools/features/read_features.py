@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import logging
 import os
 from collections import Counter
@@ -22,6 +21,7 @@ from retrain_tools.features.parts.reading import are_parts, read_parts
 from retrain_tools.features.read_cache import read_bottlenecks
 from retrain_tools.features.stores import DAMAGE, FORMATS
 from retrain_tools.features.stores.safe_pickle import RefusedError
+from retrain_tools.files import json_of
 from retrain_tools.images.decode import EXTENSIONS
 
 log = logging.getLogger(__name__)
@@ -175,7 +175,7 @@ def _reason(error: BaseException) -> str:
 def _column_name(path: Path) -> str:
     """Return what the record of fetch_tensors calls the only tensor of a file."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        tensors = list(json.loads(Path(f"{path}.json").read_bytes())["tensors"])
+        tensors = list(json_of(Path(f"{path}.json").read_bytes())["tensors"])
         if len(tensors) == 1:
             return str(tensors[0])
     return FEATURES

@@ -96,6 +96,8 @@ def read_blocks(data: bytes) -> tuple[int | None, list[Block], int]:
         numbers = np.frombuffer(data, "<i8", count * _COLUMNS, start).reshape(count, _COLUMNS)
         text = data[numbers_end:stop].decode("utf-8", "surrogateescape")
         names = text.split("\0") if count else []
+        if len(names) != count:
+            break
         blocks.append(Block(names, numbers[:, _ROW], numbers[:, _CHECKSUM], numbers[:, _STAMP]))
         depth, end = of_block, stop
     return depth, blocks, end
@@ -124,11 +126,11 @@ def read_rows(file: BinaryIO, start: int, rows: Numbers, into: Vector, places: N
         bool [N]: which were there.
     """
     there = np.zeros(len(rows), bool)
-    size = into.shape[1] * into.itemsize
+    size = max(1, into.shape[1] * into.itemsize)
     breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(places) != 1)) + 1
     ends = [0, *breaks.tolist(), len(rows)]
     for first, end in itertools.pairwise(ends):
-        if first < end:
+        if first < end and 0 <= rows[first] <= _INT64_MAX // size // 2:  # others are in no file
             file.seek(start + int(rows[first]) * size)
             piece = into[places[first] : places[first] + end - first]
             there[first : first + _read_into(file, piece) // size] = True

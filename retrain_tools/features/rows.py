@@ -17,6 +17,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
+from retrain_tools import files
+
 Row = list[npt.NDArray[np.float32]]
 Shape = tuple[int, ...]
 
@@ -85,7 +87,7 @@ class RowFiles:
             if number == whole or not line.endswith(b"\n"):
                 break
             try:
-                rows[Source(*json.loads(line))] = number
+                rows[Source(*files.json_of(line))] = number
             except (ValueError, TypeError):  # where the power failed there may be anything
                 break
             self._listed += len(line)

@@ -96,6 +96,8 @@ def _meaning(producer: int) -> str:
     """Say when TensorFlow had the version `producer`, and what is special about such graphs."""
     if producer == 0:
         return "not said: written by hand or by a tool that drops it; TensorFlow takes any op in it"
+    if producer < min(_DAYS):
+        return "a version that TensorFlow never had"
     if producer >= _FIRST_DAILY:
         day = _FIRST_DAY + datetime.timedelta(days=min(producer - _FIRST_DAILY, 100_000))
         return f"TensorFlow's sources of {day:%-d %B %Y}"

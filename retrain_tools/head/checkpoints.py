@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import time
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from retrain_tools.features.cache import Identity
 from retrain_tools.head.dataset import Dataset
 from retrain_tools.head.settings import RetrainSettings
 from retrain_tools.images.splits import SPLITS
+from retrain_tools.numpy_files import read_arrays
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ HEAD, LAYERS = "head", "layers"
 
 _FORMAT, _RECORD = 1, "record"
 _BOTTLENECKS = "bottlenecks"
-_DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
+_DAMAGE = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,15 +130,33 @@ def dependencies(
     }
 
 
+def _check(found: Checkpoint) -> None:
+    """Raise an exception of `_DAMAGE` if something is not what training goes on from."""
+    np.random.default_rng(0).bit_generator.state = found.random
+    weights, biases = found.arrays["weights"], found.arrays["biases"]
+    told = [found.curves, *([found.curves["fine_tuning"]] if found.part == LAYERS else [])]
+    lists = [part for one in told for part in (*one["steps"].values(), one["evaluations"])]
+    if not (
+        found.part in (HEAD, LAYERS)
+        and type(found.steps) is int
+        and found.steps >= 0
+        and all({"accuracy", "cross_entropy"} <= one["steps"].keys() for one in told)
+        and all(isinstance(one, list) for one in lists)
+        and weights.dtype == biases.dtype == np.float32
+        and weights.shape[1:] == biases.shape
+    ):
+        raise ValueError("it lacks what a training goes on from")
+
+
 def _read(path: Path, depends_on: Mapping[str, Any]) -> Checkpoint:
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            arrays = {name: stored[name] for name in stored.files}
-        record = json.loads(arrays.pop(_RECORD).tobytes())
+        arrays = read_arrays(path)
+        record = files.json_of(arrays.pop(_RECORD).tobytes())
         if record.pop("format") != _FORMAT:
             raise ValueError("another format")
-        before = record.pop("depends_on")
+        before = dict(record.pop("depends_on"))
         found = Checkpoint(**(record | {"arrays": arrays}))
+        _check(found)
     except _DAMAGE as error:
         raise InputError(
             f"{path} cannot be read as a checkpoint of a training; remove it, or begin anew "

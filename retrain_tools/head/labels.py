@@ -28,7 +28,7 @@ _BESIDE_A_GRAPH = (
 _ENDS_OF_GRAPHS = re.compile(r"(\.(pb|pbtxt|pbtext|meta|h5|hdf5|keras|gz|tar|tgz|zip))+$", re.I)
 _SYNSET_NAMES = "imagenet_synset_to_human_label_map.txt"
 _TARGET_CLASS = re.compile(
-    r'entry\s*\{\s*target_class:\s*(\d+)\s*target_class_string:\s*"(n\d+)"\s*\}'
+    r'entry\s*\{\s*target_class:\s*(\d{1,18})\d*\s*target_class_string:\s*"(n\d+)"\s*\}'
 )
 
 

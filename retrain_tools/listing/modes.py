@@ -10,6 +10,7 @@ from retrain_tools.errors import InputError
 from retrain_tools.graphdef.navigate import node_name
 from retrain_tools.graphdef.tensors import Tensor, list_tensors
 from retrain_tools.graphdef.training_parts import training_parts
+from retrain_tools.graphdef.view import view_of
 from retrain_tools.listing.choose import Filters, Kinds, chosen, named, of_kind
 from retrain_tools.listing.scan_text import finding_objects, finding_rows
 from retrain_tools.listing.tables import lines_text, tensor_lines
@@ -114,11 +115,12 @@ def _graph(model: Model, part: Part) -> tuple[Any, list[Tensor]]:
         return model.view, model.all_tensors
     else:
         graph_def = model.graph
+    view = view_of(graph_def)  # what is asked of each tensor is worked out once
     if not part.infer:
-        return graph_def, list_tensors(graph_def)
+        return view, list_tensors(view)
     from retrain_tools.engine.shapes import infer_tensors
 
-    return graph_def, infer_tensors(graph_def)
+    return view, infer_tensors(graph_def)
 
 
 def _tree_text(graph_def: Any, found: list[Tensor], count: int, form: Form) -> str:

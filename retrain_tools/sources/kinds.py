@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 import glob
-import json
 import re
 import tarfile
 import zipfile
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from retrain_tools.errors import InputError
+from retrain_tools.files import json_of
 
 
 class Kind(enum.Enum):
@@ -220,7 +220,7 @@ def _zip_kind(path: Path) -> Kind:
             # Weights and assets may be missing; a zip of something else may have a config.json.
             if set(archive.namelist()) >= _KERAS_FILES:
                 with archive.open("metadata.json") as file:
-                    if "keras_version" in json.loads(file.read(_START)):
+                    if "keras_version" in json_of(file.read(_START)):
                         return Kind.KERAS
     except (*ZIP_DAMAGE, ValueError, TypeError):
         return Kind.KERAS if path.suffix == ".keras" else Kind.ZIP

@@ -68,7 +68,7 @@ def parse_text(data: bytes, message: Any, place: Place, what: str) -> Any:
 
     try:
         return text_format.Parse(data.decode("utf-8"), message())
-    except (text_format.ParseError, UnicodeDecodeError) as error:
+    except (text_format.ParseError, ValueError, TypeError) as error:  # no UTF-8, no such number
         reason = str(error).splitlines()[0].rstrip(".")
         raise InputError(f"{place} is {what} that cannot be read: {reason}.") from error
     except RecursionError:  # without its thousand lines

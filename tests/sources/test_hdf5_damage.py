@@ -64,3 +64,27 @@ def test_a_file_is_tried_once_and_again_when_it_changed(tmp_path):
     os.utime(path, (1, 1))
     hdf5.read_array(path, "x", "it")
     assert hdf5._outcome.cache_info().misses == 2
+
+
+def test_a_file_of_features_that_is_read_without_end_is_given_up(endless, monkeypatch):
+    monkeypatch.setattr(hdf5, "_MOST_SECONDS", 2.0)
+    with pytest.raises(InputError) as raised:
+        rt.read_features(endless)
+    assert str(raised.value) == (
+        f"{endless} cannot be read as features: it is damaged: reading it takes more than 2 s."
+    )
+
+
+def test_an_array_that_claims_gigabytes_is_a_message(tmp_path):
+    path = tmp_path / "a.h5"
+    with hdf5.h5py().File(path, "w") as file:
+        file.create_dataset("x", (1 << 18, 1 << 11), "float32")  # without values, of no size
+        file.create_dataset("y", (1 << 12, 1 << 11), "float32")
+    size = path.stat().st_size
+    assert hdf5.read_array(path, "y", "it").shape == (1 << 12, 1 << 11)
+    with pytest.raises(InputError) as raised:
+        hdf5.read_array(path, "x", "it")
+    assert str(raised.value) == (
+        f"it is damaged or cut off: its {size:,} bytes claim to hold 2,147,483,648 bytes of 'x'; "
+        "download or copy it again."
+    )

@@ -27,6 +27,7 @@ from retrain_tools.features.stores.table import (
     check_expansion,
     steps,
 )
+from retrain_tools.sources.readers.hdf5 import what_ends
 
 
 def _write(path: Path, table: Table) -> None:
@@ -47,6 +48,7 @@ def _write(path: Path, table: Table) -> None:
 
 def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Rows]]:
     h5py = import_extra("h5py", "An HDF5 file")
+    _refuse_fatal(path)
     with h5py.File(path, "r") as store:
         data = [store[name] for name, _ in columns]
         if any(d.shape != (count, *c.shape) for d, c in zip(data, columns, strict=True)):
@@ -86,6 +88,7 @@ def _contents(path: Path) -> Contents:
     """Read every dataset in the file itself: no link leads to another file."""
     h5py = import_extra("h5py", "An HDF5 file")
     found: dict[str, Any] = {}
+    _refuse_fatal(path)
     with h5py.File(path, "r") as store:
         datasets = dict[str, Any]()
         store.visititems(lambda name, one: _note(h5py, datasets, name, one))
@@ -96,6 +99,12 @@ def _contents(path: Path) -> Contents:
             elif not one.dtype.hasobject:
                 found[name] = one[...]
     return found
+
+
+def _refuse_fatal(path: Path) -> None:
+    """Raise ValueError if the HDF5 library would crash at a file, or read it without end."""
+    if path.is_file() and (reason := what_ends(path)) is not None:
+        raise ValueError(f"it is damaged: {reason}")
 
 
 def _note(h5py: Any, datasets: dict[str, Any], name: str | bytes, one: Any) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import math
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from retrain_tools import files
 from retrain_tools.errors import InputError, argument
@@ -27,6 +24,8 @@ from retrain_tools.features.stores.table import (
     Texts,
     steps,
 )
+from retrain_tools.files import json_of
+from retrain_tools.numpy_files import read_array, read_header
 
 
 def write_array(file: Any, column: Column, count: int, pieces: Iterable[Rows]) -> None:
@@ -42,8 +41,7 @@ def read_arrays(
 ) -> Iterator[list[Rows]]:
     """Yield the rows of open .npy files, one for each column."""
     for file, column in zip(opened, columns, strict=True):
-        np.lib.format.read_magic(file)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, _, dtype = read_header(file)
         if shape != (count, *column.shape) or dtype != np.float32:
             raise ValueError(f"{column.name} has shape {shape}")
     for start, stop in steps(count, columns):
@@ -53,35 +51,6 @@ def read_arrays(
             )
             for file, (_, shape) in zip(opened, columns, strict=True)
         ]
-
-
-def read_whole(file: Any, size: int) -> npt.NDArray[Any]:
-    """Return the array of an open .npy of `size` bytes, whatever its type; no pickle is read.
-
-    Raises:
-        ValueError: it is of Python objects, damaged or cut off.
-    """
-    version = np.lib.format.read_magic(file)
-    if version not in _HEADERS:
-        raise ValueError(f"a header of version {version}")
-    shape, is_fortran, dtype = _HEADERS[version](file)
-    if dtype.hasobject:
-        raise ValueError("holds Python objects, which only a pickle could store")
-    needed = math.prod(shape) * dtype.itemsize
-    if needed > size:
-        raise ValueError(f"cut off: {size:,} bytes for {needed:,} bytes of values")
-    data = file.read(needed)
-    if len(data) < needed:
-        raise ValueError(f"cut off: {len(data):,} of {needed:,} bytes of values")
-    if not needed:
-        return np.zeros(shape, dtype)
-    return np.frombuffer(data, dtype).reshape(shape, order="F" if is_fortran else "C")
-
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 def _place(name: str) -> str:
@@ -131,14 +100,16 @@ def _read_lines(file: Path) -> Iterator[str]:
 def _contents(path: Path) -> Contents:
     if path.exists():
         with path.open("rb") as file:
-            found: dict[str, Any] = {"": read_whole(file, path.stat().st_size)}
+            found: dict[str, Any] = {"": read_array(file, path.stat().st_size)}
     else:  # several tensors, in a file each, as the record beside them says
-        record = json.loads(Path(f"{path}.json").read_bytes())
+        record = json_of(Path(f"{path}.json").read_bytes())
+        if not isinstance(record, dict) or not isinstance(record.get("tensors"), dict):
+            raise ValueError("its record is not that of a file of features")
         found = {}
         for name in record["tensors"]:
             place = path.with_suffix(f".{_place(name)}.npy")
             with place.open("rb") as file:
-                found[name] = read_whole(file, place.stat().st_size)
+                found[name] = read_array(file, place.stat().st_size)
     return found | _texts_beside(path)
 
 

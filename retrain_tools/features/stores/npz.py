@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from retrain_tools import files
-from retrain_tools.features.stores.npy import read_arrays, read_whole, write_array
+from retrain_tools.features.stores.npy import read_arrays, write_array
 from retrain_tools.features.stores.table import (
     PIECE_BYTES,
     TEXTS_AT_ONCE,
@@ -23,6 +23,7 @@ from retrain_tools.features.stores.table import (
     Texts,
     check_expansion,
 )
+from retrain_tools.numpy_files import read_array
 
 
 def _write_texts(file: Any, texts: Sequence[str]) -> None:
@@ -88,7 +89,7 @@ def _contents(path: Path) -> Contents:
             name = one.filename.removesuffix(".npy")
             with archive.open(one) as member:
                 try:
-                    found[name] = read_whole(member, one.file_size)
+                    found[name] = read_array(member, one.file_size)
                 except ValueError as error:
                     raise ValueError(f"{name!r} {error}") from error
     return found

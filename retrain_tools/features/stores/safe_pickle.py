@@ -179,7 +179,7 @@ _Steps: Any = pickle._Unpickler  # whose steps typeshed does not list
 class _Unpickler(_Steps):  # type: ignore[misc]
     def __init__(self, file: io.BytesIO, *, encoding: str, size: int) -> None:
         super().__init__(file, encoding=encoding)
-        self._bytes_left = size  # that calls may make: no more than the file has
+        self._size = self._bytes_left = size  # that calls may make: no more than the file has
 
     def find_class(self, module: str, name: str) -> Any:
         found = _ADMITTED.get((_text(module), _text(name)))
@@ -213,6 +213,13 @@ class _Unpickler(_Steps):  # type: ignore[misc]
             raise ValueError("a state of nothing")
         made.build(state)
 
+    def _bytearray(self) -> None:
+        """Read bytes; the step of the class above makes room for them first."""
+        size = int.from_bytes(self.read(8), "little")
+        if size > self._size:
+            raise ValueError("more bytes than the file has")
+        self.append(bytearray(self.read(size)))
+
     def _set_item(self) -> None:
         _check_keys(self.stack[-2:-1])
         super().load_setitem()
@@ -235,6 +242,7 @@ class _Unpickler(_Steps):  # type: ignore[misc]
         **dict.fromkeys((code[0] for code in _REFUSED), _refuse),
         pickle.INST[0]: _instance,
         pickle.REDUCE[0]: _reduce,
+        pickle.BYTEARRAY8[0]: _bytearray,
         pickle.BUILD[0]: _build,
         pickle.SETITEM[0]: _set_item,
         pickle.SETITEMS[0]: _set_items,

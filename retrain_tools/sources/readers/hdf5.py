@@ -19,6 +19,9 @@ import numpy.typing as npt
 from retrain_tools.errors import InputError
 from retrain_tools.sources.contents import TensorInfo
 
+# What an array may take that the file has not: zeros of a network take no room in it.
+_ALWAYS_ALLOWED, _MOST_TIMES = 1 << 29, 100
+
 # Of the root; others are not read.
 _ATTRIBUTES = ("backend", "keras_version", "model_config")
 # Of groups, with the endings of those that are cut into pieces: `layer_names0` and so on.
@@ -58,10 +61,14 @@ def read_array(path: Path, name: str, where: str) -> npt.NDArray[Any]:
     """Read one array.
 
     Raises:
-        InputError: the file is damaged.
+        InputError: the file is damaged, or claims to hold far more than it has bytes.
     """
     with opened(path, where) as file:
-        return np.asarray(file[name][()])
+        item, size = file[name], path.stat().st_size
+        needed = (item.size or 0) * item.dtype.itemsize
+        if needed > max(_ALWAYS_ALLOWED, _MOST_TIMES * size):
+            raise ValueError(f"its {size:,} bytes claim to hold {needed:,} bytes of {name!r}")
+        return np.asarray(item[()])
 
 
 def read_attributes(path: Path, where: str) -> dict[str, dict[str, Any]]:
@@ -109,17 +116,28 @@ def h5py() -> ModuleType:
     return importlib.import_module("h5py")
 
 
-# What a file is read by first, in a process of its own: all but the arrays.
+# What a file is read by first, in a process of its own: all but the arrays; and of these those that
+# are in pieces, whose index may be damaged too.
 _WALK = """
 import sys, h5py
 def visit(name, item):
     dict(item.attrs)
-    isinstance(item, h5py.Dataset) and item.shape
+    if isinstance(item, h5py.Dataset) and item.shape and item.chunks and item.nbytes < 1 << 28:
+        item[()]
 with h5py.File(sys.argv[1], "r") as file:
     visit("", file)
     file.visititems(visit)
 """
 _MOST_SECONDS = 20.0
+
+
+def what_ends(path: Path) -> str | None:
+    """Say how the HDF5 library would end this process at a damaged file; None where it would not.
+
+    The file is read in another process, once.
+    """
+    found = path.stat()
+    return _outcome(str(path), found.st_size, found.st_mtime_ns)
 
 
 @functools.cache
@@ -143,15 +161,14 @@ def opened(path: Path, where: str, is_tried: bool = False) -> Iterator[Any]:
     A file is read in another process first, once, unless it `is_tried` already.
     """
     if not is_tried and path.is_file():
-        found = path.stat()
-        reason = _outcome(str(path), found.st_size, found.st_mtime_ns)
+        reason = what_ends(path)
         if reason is not None:
             raise InputError(f"{where} is damaged: {reason}; download or copy it again.")
     try:
         with h5py().File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, MemoryError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise InputError(
             f"{where} is damaged or cut off: {reason}; download or copy it again."
         ) from error

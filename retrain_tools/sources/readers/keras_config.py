@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.files import json_of
 
 _DEEPEST = 200
 
@@ -18,8 +18,8 @@ def parse_config(text: str | bytes, where: str) -> Mapping[str, Any]:
         InputError: it is not JSON, or not of a model.
     """
     try:
-        config = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        config = json_of(text)
+    except ValueError as error:
         raise InputError(f"{where} is damaged: its description of the model is no JSON.") from error
     if not isinstance(config, dict) or "class_name" not in config:
         raise InputError(f"{where} is damaged: its description is not that of a Keras model.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
 import tempfile
 import zipfile
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.files import json_of
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
 
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
+_MOST_TEXT = 32 << 20  # of what goes into memory; the largest networks take a few megabytes
 
 
 @contextlib.contextmanager
@@ -29,9 +30,15 @@ def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[
                         f"{place} would unpack to more than {_MOST_BYTES:,} bytes, which no graph "
                         "can hold."
                     )
+                for name in ("config.json", "metadata.json"):
+                    if archive.getinfo(name).file_size > _MOST_TEXT:
+                        raise InputError(
+                            f"{place} is damaged: its {name} would unpack to more than "
+                            f"{_MOST_TEXT:,} bytes; download or copy it again."
+                        )
                 config = archive.read("config.json")
-                metadata = json.loads(archive.read("metadata.json"))
-                if not isinstance(metadata, dict):
+                metadata = json_of(archive.read("metadata.json"))
+                if not isinstance(metadata, dict) or "keras_version" not in metadata:
                     raise ValueError("its metadata are not those of a model")
                 weights = []
                 for number, info in enumerate(infos):
