@@ -177,6 +177,12 @@ def run(main: Callable[[list[str]], Summary | None], takes_words: bool = False) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _exit_with(f"error: {_told(error)}", _EXIT_USER_ERROR)
+    except MemoryError:
+        _exit_with(
+            "error: There is not enough memory. Fewer images at a time take less (--batch_size, "
+            "--threads); what is done is kept, and the same command goes on.",
+            _EXIT_USER_ERROR,
+        )
     except _Terminated:
         _exit_with("terminated", _EXIT_TERMINATED)
     except KeyboardInterrupt:

@@ -12,7 +12,9 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _HOST = re.sub(r"[^A-Za-z0-9]+", "-", platform.node())[:32] or "host"
@@ -23,6 +25,15 @@ _A_DAY = 86_400.0  # seconds
 def owned_prefix() -> str:
     """Return how the names of this process's temporary files and folders begin."""
     return f".retrain_tools-{_HOST}-{os.getpid()}-"
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder in the system's temporary one; it goes with the block, or with the next run."""
+    folder = Path(tempfile.gettempdir())
+    clean_once(folder)
+    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as name:
+        yield Path(name)
 
 
 @functools.cache

@@ -11,6 +11,7 @@ usual. Both can be used in one process, in either order: their classes are the s
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import importlib.util
@@ -81,6 +82,22 @@ def stderr_held_back() -> Iterator[None]:
             sys.stderr.flush()
             os.dup2(saved, 2)
             os.close(saved)
+
+
+@contextlib.contextmanager
+def system_errors(path: str | Path) -> Iterator[None]:
+    """Let what the system refuses TensorFlow's C++ code be an OSError about `path`.
+
+    Raises:
+        OSError: the error of TensorFlow's names one of the system's, as a full disk.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for number in errno.errorcode:
+            if f"; {os.strerror(number)}" in str(error):  # behind the name of the file
+                raise OSError(number, os.strerror(number), str(path)) from error
+        raise
 
 
 class _Names:

@@ -29,7 +29,7 @@ from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note, write_labels, write_note
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.leftovers import owned_prefix
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.quiet_tensorflow import system_errors, tf
 
 SERVING, PIXELS, ONE_IMAGE = "serving_default", "pixels", "one_image"
 """The signatures."""
@@ -100,7 +100,8 @@ def write_saved_model(
     with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
         finished = Path(scratch, "model")
         try:
-            _save(Path(scratch), str(finished), frozen, outputs, labels)
+            with system_errors(target):
+                _save(Path(scratch), str(finished), frozen, outputs, labels)
         except (ValueError, tf.errors.OpError) as error:
             reason = first_sentence(error)
             raise InputError(f"{frozen.path} cannot become a SavedModel: {reason}") from error

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools.graphdef.save import field_start, varint
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.quiet_tensorflow import system_errors, tf
 
 _FILE_VERSION = b"brain.Event:2"  # what every event file begins with
 _BUCKETS = 30
@@ -48,12 +48,15 @@ class EventFile:
         """Open a new file in a folder, which is made if it is missing, under TensorFlow's name."""
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010}.{platform.node()}"
-        self._records = tf.io.TFRecordWriter(str(folder / name))
+        self._path = folder / name
+        with system_errors(self._path):
+            self._records = tf.io.TFRecordWriter(str(self._path))
         self._write(_field(_VERSION, _FILE_VERSION))
 
     def close(self) -> None:
         """Close the file."""
-        self._records.close()
+        with system_errors(self._path):
+            self._records.close()
 
     def add_graph(self, graph_def: Any) -> None:
         """Record a graph, for TensorBoard to draw."""
@@ -66,7 +69,8 @@ class EventFile:
 
     def _write(self, fields: bytes) -> None:
         now = _ONE_DOUBLE.pack(_WALL_TIME << 3 | _DOUBLE, time.time())
-        self._records.write(now + fields)
+        with system_errors(self._path):
+            self._records.write(now + fields)
 
 
 def scalar(tag: str, value: float) -> bytes:

@@ -1,0 +1,130 @@
+"""What the jobs work on: a small graph, drawn photos, two that are broken, a checkpoint of slim.
+
+All is made once in the work folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from retrain_tools.graphdef.save import write_graph
+from retrain_tools.slim.networks import plan_network
+from retrain_tools.standin.inception_2015 import make_reference_graph
+from retrain_tools.standin.photos import CLASSES, draw_photos
+from soaking.processes import environment
+
+_WIDTH = 0.1  # of the stand-in for the graph of 2015: 1.8 MB, of which a plan is kept
+_PER_CLASS = 4
+_CLASSES = 3
+_MOBILENET, _MOBILENET_WIDTH = "mobilenet_v1", 0.25
+
+GRAPH, PHOTOS, CHECKPOINT, ARCHIVE = "graph.pb", "photos", "slim/model.ckpt", "graph.tar.gz"
+RETRAINED, CACHE, FEATURES = "retrained/output_graph.pb", "cache", "features.npz"
+
+
+def make(folder: Path) -> None:
+    """Make what is missing; it is there whole, or not."""
+    if folder.exists():
+        return
+    scratch = folder.with_name(f"{folder.name}.making")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    write_graph(str(scratch / GRAPH), make_reference_graph(_WIDTH))
+    photos = draw_photos(scratch / PHOTOS, _PER_CLASS, classes=CLASSES[:_CLASSES])
+    cut = photos[0].with_name("cut.jpg")
+    cut.write_bytes(photos[0].read_bytes()[:300])
+    photos[-1].with_name("text.jpg").write_text("no image")
+    with tarfile.open(scratch / ARCHIVE, "w:gz") as archive:
+        archive.add(scratch / GRAPH, GRAPH)
+    _write_checkpoint(scratch / CHECKPOINT)
+    given = [f"--graph={scratch / GRAPH}", f"--image_dir={scratch / PHOTOS}"]
+    home = {"RETRAIN_TOOLS_HOME": str(scratch / "home")}
+    _run(home, "bottlenecks", *given, f"--bottleneck_dir={scratch / CACHE}")
+    _run(home, "fetch_tensors", *given, f"--output={scratch / FEATURES}")
+    _run(
+        home,
+        "retrain",
+        *given,
+        f"--bottleneck_dir={scratch / CACHE}",
+        f"--output_dir={scratch / Path(RETRAINED).parent}",
+        "--how_many_training_steps=60",
+        "--testing_percentage=20",
+        "--validation_percentage=20",
+        "--split_key=basename",
+    )
+    scratch.rename(folder)
+
+
+def images(folder: Path) -> list[str]:
+    """Return the paths of all photos, below their folder."""
+    return sorted(path.relative_to(folder / PHOTOS).as_posix() for path in _photos(folder))
+
+
+def _photos(folder: Path) -> list[Path]:
+    return list((folder / PHOTOS).rglob("*.jpg"))
+
+
+def catalogue_entry(url: str, archive: Path) -> str:
+    """Return a catalogue's entry for the graph, to be downloaded in its archive."""
+    return f"""
+description = "The soak's"
+
+[archive]
+url = "{url}"
+name = "{archive.name}"
+bytes = {archive.stat().st_size}
+
+[graph]
+path = "{GRAPH}"
+
+[input]
+pixel = "Mul:0"
+image_size = [299, 299]
+mean = 128
+std = 128
+
+[output]
+bottleneck = "pool_3/_reshape:0"
+depth = 203
+"""
+
+
+def _run(variables: dict[str, str], script: str, *arguments: str) -> None:
+    """Run a script for material: images that fail are meant to."""
+    command = [sys.executable, "-m", f"retrain_tools.{script}", *arguments]
+    done = subprocess.run(
+        command, env=environment() | variables, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in (0, 1):
+        raise RuntimeError(f"{script} cannot make the material: {done.stderr}")
+
+
+def _write_checkpoint(prefix: Path) -> None:
+    """Write random weights of a small network of slim, as slim does."""
+    from retrain_tools.quiet_tensorflow import tf
+
+    shapes = plan_network(_MOBILENET, width=_MOBILENET_WIDTH).variables
+    prefix.parent.mkdir(parents=True)
+    tf.raw_ops.SaveV2(
+        prefix=str(prefix),
+        tensor_names=list(shapes),
+        shape_and_slices=[""] * len(shapes),
+        tensors=[tf.constant(_drawn(name, shape)) for name, shape in shapes.items()],
+    )
+
+
+def _drawn(name: str, shape: Sequence[int]) -> npt.NDArray[np.float32]:
+    random = np.random.default_rng(zlib.crc32(name.encode()))
+    if name.endswith(("gamma", "variance")):
+        return random.uniform(0.8, 1.2, shape).astype(np.float32)
+    fan = np.prod(shape[:2] if "depthwise" in name else shape[:-1]) or 1
+    return (random.standard_normal(shape) * np.sqrt(2 / fan)).astype(np.float32)
