@@ -16,6 +16,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
 # Before NumPy is imported: a head is small, and OpenBLAS's threads, which wait busily for each
@@ -61,6 +62,19 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminate(*_: object) -> NoReturn:
     raise _Terminated
+
+
+def _tell_of_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show a traceback; but not where Ctrl-C comes before `run`, while the script is imported."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _tell_of_uncaught
 
 
 class Summary(NamedTuple):

@@ -8,7 +8,6 @@ import http.client
 import logging
 import sys
 import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -22,7 +21,7 @@ from tqdm import tqdm
 from retrain_tools import files
 from retrain_tools.catalog_entry import CatalogEntry, Published, stays_inside
 from retrain_tools.errors import InputError, argument
-from retrain_tools.leftovers import clean_once, owned_prefix
+from retrain_tools.leftovers import owned_folder
 
 log = logging.getLogger(__name__)
 
@@ -194,8 +193,7 @@ def _unpack(entry: Published, archive: Path, folder: Path) -> None:
     _check(archive, entry.archive_bytes, entry.archive_sha256)
     # The graph comes last: where it is, the labels are.
     wanted = (*entry.labels, entry.graph) if isinstance(entry, CatalogEntry) else ()
-    clean_once(folder)
-    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as scratch:
+    with owned_folder(folder) as scratch:
         try:
             with gzip.open(archive) as stream:
                 _read_through(stream, archive)  # to the checksum at the end, which tar does not

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from retrain_tools.errors import InputError
-from retrain_tools.leftovers import clean_once, owned_prefix
+from retrain_tools.leftovers import clean_once, owned_folder, owned_prefix
 
 try:
     import fcntl
@@ -46,13 +46,11 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         with naming(path):
             Path(name).chmod(0o666 & ~_UMASK)
             Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # of writing to it
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # where nothing can be removed, the next run does it
+            Path(name).unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # of writing to it
         raise
 
 
@@ -76,8 +74,7 @@ def together() -> Iterator[Callable[[str | Path], str]]:
             if folder not in places:
                 with naming(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-                    clean_once(folder)
-                    made = tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder)
+                    made = owned_folder(folder)
                 places[folder] = Path(stack.enter_context(made))
             return str(places[folder] / Path(path).name)
 

@@ -16,6 +16,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -85,6 +86,28 @@ def stderr_held_back() -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM come when the block is done.
+
+    What their handlers raise in the middle of an import may pass through C++ code, which aborts the
+    process without a word.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled in the other
+        return
+    came: list[int] = []
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in came[:1]:
+            signal.raise_signal(first)
+
+
+@contextlib.contextmanager
 def system_errors(path: str | Path) -> Iterator[None]:
     """Let what the system refuses TensorFlow's C++ code be an OSError about `path`.
 
@@ -111,7 +134,7 @@ class _Names:
         if any(known.startswith(f"{path}.") for known in _MODULES):
             value: Any = _Names(f"{path}.")
         else:
-            with stderr_held_back():
+            with _signals_held_back(), stderr_held_back():
                 value = _find(path)
         setattr(self, name, value)
         return value
@@ -119,7 +142,7 @@ class _Names:
 
 def import_tensorflow() -> Any:
     """Import and return the package itself, quietly, for what imports it in turn."""
-    with stderr_held_back():
+    with _signals_held_back(), stderr_held_back():
         return _whole()
 
 

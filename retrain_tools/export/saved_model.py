@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ from retrain_tools.export.pixel_scaling import scaling_of, scaling_text
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note, write_labels, write_note
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.leftovers import owned_prefix
+from retrain_tools.leftovers import owned_folder
 from retrain_tools.quiet_tensorflow import system_errors, tf
 
 SERVING, PIXELS, ONE_IMAGE = "serving_default", "pixels", "one_image"
@@ -97,7 +96,7 @@ def write_saved_model(
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     # TensorFlow Serving watches the folder of versions: it must never see half of one.
-    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
+    with owned_folder(target.parent) as scratch:
         finished = Path(scratch, "model")
         try:
             with system_errors(target):

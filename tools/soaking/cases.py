@@ -123,8 +123,7 @@ def _strike_and_end(
             done = frozenset()
     [last] = setting.waiting(reference).run([setting.spec(reference, place, folder, "last")])
     outcome.cpu += last.cpu
-    count = len(setting.images)
-    outcome.at_the_end += checks.of_the_last(reference.subject, last, reference.ended, count)
+    outcome.at_the_end += checks.of_the_last(reference.subject, last, reference.ended)
     outcome.at_the_end += checks.of_the_end(place, reference.place)
     if outcome.at_the_end and family == PLACES:  # which is gone with its file system
         shutil.copytree(place, folder / "place", symlinks=True)
@@ -179,7 +178,7 @@ def _of_one(reference: Reference, ended: Ended, family: str) -> list[Finding]:
     """Look at the end of one process of a struck run."""
     subject = reference.subject
     was_killed = [fault for fault in ended.struck if fault.name == faults.ONE_KILLED]
-    if was_killed and ended.status == processes.STATUS_OF["SIGKILL"]:
+    if was_killed and ended.status in processes.STATUS_OF["SIGKILL"]:
         return []
     found = checks.of_a_process(ended)
     # By a clock, or by others who do the same, nobody is kept from a good end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Mapping
@@ -82,10 +83,10 @@ def of_a_process(ended: Ended) -> list[Finding]:
     if ended.status is None:
         return [Finding(WRONG, "it hung, and was killed")]
     findings = []
-    allowed = {*_STOPPED, *(STATUS_OF[f.name] for f in ended.struck if f.name in STATUS_OF)}
-    if ended.status not in allowed:
+    by_signals = [STATUS_OF[fault.name] for fault in ended.struck if fault.name in STATUS_OF]
+    if ended.status not in itertools.chain(_STOPPED, *by_signals):
         findings.append(Finding(WRONG, f"exit status {ended.status}"))
-    if _CRASH in ended.err:
+    if _CRASH in ended.err and not _was_starting(ended):
         last = ended.err.strip().splitlines()[-1]
         findings.append(Finding(WRONG, f"a traceback: {last}"))
     if named := _TEMPORARY.search(ended.err):
@@ -94,23 +95,30 @@ def of_a_process(ended: Ended) -> list[Finding]:
     return findings
 
 
-def of_the_last(subject: Subject, ended: Ended, reference: Ended, count: int) -> list[Finding]:
-    """Look at a run that nothing has struck: it has to be as the undisturbed one was.
+def _was_starting(ended: Ended) -> bool:
+    """Whether Ctrl-C came before the first of the package was imported: Python tells of it then."""
+    by_interrupt = ended.err.rstrip().endswith("KeyboardInterrupt")
+    return by_interrupt and "command_line.py" not in ended.err
 
-    Every one of the `count` images has to be accounted for.
-    """
+
+def of_the_last(subject: Subject, ended: Ended, reference: Ended) -> list[Finding]:
+    """Look at a run that nothing has struck: it has to be as the undisturbed one was."""
     findings = of_a_process(ended)
     if ended.status not in subject.statuses:
         last = (ended.err.strip().splitlines() or ["nothing said"])[-1]
         findings.append(Finding(WRONG, f"the last run has status {ended.status}: {last}"))
     elif subject.tells and ended.out != reference.out:
         findings.append(Finding(WRONG, "the last run prints something else"))
-    told = _summary(ended.err)
-    if "computed" in told:
-        images = sum(told.get(name, 0) for name in ("computed", "reused", "repaired", "failed"))
-        if images != count:
-            findings.append(Finding(LOST, f"{images} of {count} images are accounted for: {told}"))
+    images, wanted = _images_told_of(ended.err), _images_told_of(reference.err)
+    if images != wanted:
+        findings.append(Finding(LOST, f"{images} of {wanted} images are accounted for"))
     return findings
+
+
+def _images_told_of(err: str) -> int:
+    """Return how many images a run has told of, with a result or as failed."""
+    told = _summary(err)
+    return sum(told.get(name, 0) for name in ("computed", "reused", "repaired", "failed"))
 
 
 def _summary(err: str) -> Mapping[str, Any]:

@@ -170,5 +170,10 @@ class Waiting(contextlib.AbstractContextManager["Waiting"]):
         ]
 
 
-STATUS_OF = {"SIGKILL": -signal.SIGKILL, "SIGTERM": 143, "SIGINT": 130, faults.INTERRUPT: 130}
-"""The exit status of what has stopped a process; it may have been done before."""
+STATUS_OF = {
+    "SIGKILL": (-signal.SIGKILL,),
+    "SIGTERM": (143, -signal.SIGTERM),
+    "SIGINT": (130, -signal.SIGINT),
+    faults.INTERRUPT: (130,),
+}
+"""The exit status of what a signal stopped; negative where the script had not begun."""
