@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -121,15 +123,15 @@ folder.chmod(0o755)
 
 
 @pytest.mark.parametrize("way", ["together", "alone"])
-def test_where_rights_go_half_way_the_error_is_of_the_users_file(tmp_path, way):
+def test_where_rights_go_half_way_the_error_is_of_the_users_file(way):
     """What is temporary cannot be removed then, either: the next run does it."""
-    tmp_path.parent.chmod(0o755)
-    tmp_path.parent.parent.chmod(0o755)
-    command = [sys.executable, "-c", _WITHOUT_RIGHTS, tmp_path, way]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stdout == f"[Errno 13] Permission denied: '{tmp_path / 'a.txt'}'\n"
-    files.write_text(tmp_path / "a.txt", "all")
-    assert names(tmp_path) == ["a.txt"]
+    with tempfile.TemporaryDirectory() as folder:  # not below one that root alone may enter
+        path = Path(folder, "a.txt")
+        command = [sys.executable, "-c", _WITHOUT_RIGHTS, folder, way]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == f"[Errno 13] Permission denied: '{path}'\n"
+        files.write_text(path, "all")
+        assert names(path.parent) == ["a.txt"]
 
 
 def test_an_error_that_is_not_the_systems_stays_as_it_is(tmp_path):
