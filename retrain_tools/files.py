@@ -114,6 +114,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a library's own
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 

@@ -43,10 +43,16 @@ def owned_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
     """Make a temporary folder in another, which killed processes' go from.
 
     Where it cannot be removed at its end, the next run does it.
+
+    Raises:
+        OSError: it cannot be made; the error names the other folder.
     """
     clean_once(folder)
     prefix = owned_prefix()
-    return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 @functools.cache

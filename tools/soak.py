@@ -3,6 +3,7 @@
   python tools/soak.py --work_dir=/tmp/soak
   python tools/soak.py --work_dir=/tmp/soak --minutes=30
   python tools/soak.py --work_dir=/tmp/soak --kinds=kills,inside --jobs='retrain --resume'
+  python tools/soak.py --work_dir=/tmp/soak --jobs='download,bottlenecks text' --short
 
 A case is a job in a folder of its own: it is struck up to eight times, begun again each time as a
 user would, then runs once undisturbed. Then every file has to be as in an undisturbed run, bit by
@@ -27,12 +28,12 @@ import itertools
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from absl import flags
 from soaking import tally as tallies
-from soaking.cases import FAMILIES, INSIDE, KILLS, LINE, PLACES, run_case
+from soaking.cases import FAMILIES, INSIDE, KILLS, LABELS, LINE, PLACES, run_case
 from soaking.setting import Setting
 from soaking.subjects import SUBJECTS, Subject
 from soaking.tally import Tally
@@ -49,6 +50,7 @@ flags.DEFINE_integer("seed", 0, "Of everything random.")
 flags.DEFINE_integer("kills", 300, "Kills of whole processes, over all runs.", lower_bound=0)
 flags.DEFINE_integer("faults", 700, "Faults of other kinds, over all runs.", lower_bound=0)
 flags.DEFINE_float("minutes", None, "The most that this run takes.", lower_bound=0)
+flags.DEFINE_boolean("short", False, "Only until every fault has struck once.")
 flags.DEFINE_list("kinds", list(FAMILIES), "Kinds of faults.")
 flags.DEFINE_list("jobs", [subject.name for subject in SUBJECTS], "What is struck.")
 FLAGS = flags.FLAGS
@@ -65,13 +67,14 @@ def main(_: list[str]) -> None:
     folder = Path(FLAGS.work_dir).resolve()
     tally = tallies.read(folder / "soak.json", FLAGS.seed)
     until = None if FLAGS.minutes is None else time.monotonic() + FLAGS.minutes * 60
-    with Setting(folder, FLAGS.seed) as setting:
+    subjects = [subject for subject in SUBJECTS if subject.name in FLAGS.jobs]
+    with Setting(folder, FLAGS.seed, subjects) as setting:
         if setting.left_out:
             tally.left_out[PLACES] = setting.left_out
-        for number, (subject, family) in enumerate(_rounds(setting)):
+        for number, (subject, family) in enumerate(_rounds(setting, subjects)):
             if number < tally.cases:
                 continue
-            if _is_enough(tally) or (until is not None and time.monotonic() > until):
+            if _is_enough(tally, setting) or (until is not None and time.monotonic() > until):
                 break
             _one(setting, tally, subject, family)
             tallies.write(folder / "soak.json", tally)
@@ -80,16 +83,26 @@ def main(_: list[str]) -> None:
         sys.exit(1)
 
 
-def _is_enough(tally: Tally) -> bool:
+def _is_enough(tally: Tally, setting: Setting) -> bool:
+    if FLAGS.short:
+        return not any(_missing(tally, kind) for kind in _kinds(setting))
     wants_kills = KILLS in FLAGS.kinds and tally.kills < FLAGS.kills
     wants_others = set(FLAGS.kinds) != {KILLS} and tally.inside < FLAGS.faults
     return not wants_kills and not wants_others
 
 
-def _rounds(setting: Setting) -> Iterator[tuple[Subject, str]]:
+def _missing(tally: Tally, kind: str) -> set[str]:
+    """Return the faults of a kind that have never struck."""
+    return set(LABELS[kind]).difference(tally.by_fault)
+
+
+def _kinds(setting: Setting) -> list[str]:
+    return [kind for kind in FLAGS.kinds if kind != PLACES or not setting.left_out]
+
+
+def _rounds(setting: Setting, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, str]]:
     """Yield what is struck, and in which way, for ever: round after round over all jobs."""
-    subjects = [subject for subject in SUBJECTS if subject.name in FLAGS.jobs]
-    kinds = [kind for kind in FLAGS.kinds if kind != PLACES or not setting.left_out]
+    kinds = _kinds(setting)
     for number in itertools.count():
         for subject in subjects:
             for kind in kinds:
@@ -99,7 +112,7 @@ def _rounds(setting: Setting) -> Iterator[tuple[Subject, str]]:
 
 def _one(setting: Setting, tally: Tally, subject: Subject, family: str) -> None:
     wanted = FLAGS.kills - tally.kills if family == KILLS else FLAGS.faults - tally.inside
-    if wanted <= 0:
+    if wanted <= 0 or (FLAGS.short and not _missing(tally, family)):
         tally.cases += 1
         return
     most = min(_MOST_OF_A_CASE, wanted)

@@ -24,6 +24,16 @@ FAMILIES = (KILLS, INSIDE, PLACES, CLOCK, TOGETHER, LINE)
 """Kinds of faults: signals to whole processes, errors inside, places that go wrong, jumps of the
 clock, several processes at once, and a connection that breaks."""
 
+LABELS = {
+    KILLS: faults.WHOLE,
+    INSIDE: faults.INSIDE,
+    PLACES: faults.PLACES,
+    CLOCK: faults.CLOCKS,
+    TOGETHER: (faults.TWO, faults.ONE_KILLED, faults.THREE),
+    LINE: (faults.LINE,),
+}
+"""What tables call the faults of each kind."""
+
 _MOST_BYTES = 200_000  # that are left on a full disk, or that a file may have
 _MOST_RUNS = {KILLS: 8, INSIDE: 8, PLACES: 3, CLOCK: 3, TOGETHER: 2, LINE: 2}
 _OF_SAVED_MODELS = "export_graph saved_model"  # which takes a new folder only

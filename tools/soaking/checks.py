@@ -22,6 +22,7 @@ _ANY_NUMBER = re.compile(r"out/logs(/.*)?|home/plans/[^/]+\.json")
 _FURTHER_MODEL = re.compile(r"out/saved_model/([2-9]|\d\d+)((?:/.*)?)")
 _TEMPORARY = re.compile(r"\.retrain_tools-|\.tmp\b|\.part/lock")
 _PROBE_OF_PYTHON = re.compile(r"tmp/[a-z0-9_]{8}")  # tempfile looks whether it can write there
+_NAMELESS = re.compile(r"^error: \[Errno \d+\] [^:]*$", re.MULTILINE)
 _CRASH = "Traceback (most recent call last)"
 _STOPPED = (0, 1, 2)
 
@@ -89,6 +90,8 @@ def of_a_process(ended: Ended) -> list[Finding]:
     if _CRASH in ended.err and not _was_starting(ended):
         last = ended.err.strip().splitlines()[-1]
         findings.append(Finding(WRONG, f"a traceback: {last}"))
+    if nameless := _NAMELESS.search(ended.err):
+        findings.append(Finding(WRONG, f"a message names no file: {nameless[0]}"))
     if named := _TEMPORARY.search(ended.err):
         line = next(line for line in ended.err.splitlines() if named[0] in line)
         findings.append(Finding(WRONG, f"a message names what is temporary: {line}"))

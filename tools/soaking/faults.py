@@ -59,6 +59,10 @@ class Fault:
         return self.name
 
 
+WHOLE = tuple(Fault(name, at=at).label for name in SIGNALS for at in (0, 1))
+"""The labels of the signals to whole processes."""
+
+
 def signals(rng: random.Random, counts: Mapping[str, int], seconds: float) -> Iterator[Fault]:
     """Yield signals in turn, in two of three cases at a file operation, else by the clock.
 

@@ -5,12 +5,13 @@ All is made once in the work folder.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 import sys
 import tarfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,40 +29,63 @@ _CLASSES = 3
 _MOBILENET, _MOBILENET_WIDTH = "mobilenet_v1", 0.25
 
 GRAPH, PHOTOS, CHECKPOINT, ARCHIVE = "graph.pb", "photos", "slim/model.ckpt", "graph.tar.gz"
-RETRAINED, CACHE, FEATURES = "retrained/output_graph.pb", "cache", "features.npz"
+RETRAINED, CACHE, FEATURES = "retrained/output_graph.pb", "cache", "features/features.npz"
 
 
-def make(folder: Path) -> None:
-    """Make what is missing; it is there whole, or not."""
-    if folder.exists():
-        return
-    scratch = folder.with_name(f"{folder.name}.making")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    write_graph(str(scratch / GRAPH), make_reference_graph(_WIDTH))
-    photos = draw_photos(scratch / PHOTOS, _PER_CLASS, classes=CLASSES[:_CLASSES])
-    cut = photos[0].with_name("cut.jpg")
-    cut.write_bytes(photos[0].read_bytes()[:300])
+def make(folder: Path, names: Iterable[str]) -> None:
+    """Make what is missing of `names`, and what it is made of; each is there whole, or not."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in names:
+        part, wanted = folder / Path(name).parts[0], PARTS[name]
+        if part.exists():
+            continue
+        make(folder, wanted.of)
+        scratch = folder / "making" / name
+        shutil.rmtree(folder / "making", ignore_errors=True)
+        scratch.parent.mkdir(parents=True)
+        wanted.make(folder, scratch)
+        (folder / "making" / part.name).rename(part)
+        shutil.rmtree(folder / "making")
+
+
+def _graph(_: Path, path: Path) -> None:
+    write_graph(str(path), make_reference_graph(_WIDTH))
+
+
+def _draw(_: Path, path: Path) -> None:
+    photos = draw_photos(path, _PER_CLASS, classes=CLASSES[:_CLASSES])
+    photos[0].with_name("cut.jpg").write_bytes(photos[0].read_bytes()[:300])
     photos[-1].with_name("text.jpg").write_text("no image")
-    with tarfile.open(scratch / ARCHIVE, "w:gz") as archive:
-        archive.add(scratch / GRAPH, GRAPH)
-    _write_checkpoint(scratch / CHECKPOINT)
-    given = [f"--graph={scratch / GRAPH}", f"--image_dir={scratch / PHOTOS}"]
-    home = {"RETRAIN_TOOLS_HOME": str(scratch / "home")}
-    _run(home, "bottlenecks", *given, f"--bottleneck_dir={scratch / CACHE}")
-    _run(home, "fetch_tensors", *given, f"--output={scratch / FEATURES}")
+
+
+def _archive(folder: Path, path: Path) -> None:
+    with tarfile.open(path, "w:gz") as archive:
+        archive.add(folder / GRAPH, GRAPH)
+
+
+def _cache(folder: Path, path: Path) -> None:
+    _run("bottlenecks", *_given(folder), f"--bottleneck_dir={path}")
+
+
+def _features(folder: Path, path: Path) -> None:
+    _run("fetch_tensors", *_given(folder), f"--output={path}")
+
+
+def _retrained(folder: Path, path: Path) -> None:
     _run(
-        home,
         "retrain",
-        *given,
-        f"--bottleneck_dir={scratch / CACHE}",
-        f"--output_dir={scratch / Path(RETRAINED).parent}",
+        *_given(folder),
+        f"--bottleneck_dir={folder / CACHE}",
+        f"--output_dir={path.parent}",
         "--how_many_training_steps=60",
         "--testing_percentage=20",
         "--validation_percentage=20",
         "--split_key=basename",
     )
-    scratch.rename(folder)
+
+
+def _given(folder: Path) -> list[str]:
+    return [f"--graph={folder / GRAPH}", f"--image_dir={folder / PHOTOS}"]
 
 
 def images(folder: Path) -> list[str]:
@@ -98,22 +122,19 @@ depth = 203
 """
 
 
-def _run(variables: dict[str, str], script: str, *arguments: str) -> None:
+def _run(script: str, *arguments: str) -> None:
     """Run a script for material: images that fail are meant to."""
     command = [sys.executable, "-m", f"retrain_tools.{script}", *arguments]
-    done = subprocess.run(
-        command, env=environment() | variables, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
     if done.returncode not in (0, 1):
         raise RuntimeError(f"{script} cannot make the material: {done.stderr}")
 
 
-def _write_checkpoint(prefix: Path) -> None:
+def _checkpoint(_: Path, prefix: Path) -> None:
     """Write random weights of a small network of slim, as slim does."""
     from retrain_tools.quiet_tensorflow import tf
 
     shapes = plan_network(_MOBILENET, width=_MOBILENET_WIDTH).variables
-    prefix.parent.mkdir(parents=True)
     tf.raw_ops.SaveV2(
         prefix=str(prefix),
         tensor_names=list(shapes),
@@ -128,3 +149,23 @@ def _drawn(name: str, shape: Sequence[int]) -> npt.NDArray[np.float32]:
         return random.uniform(0.8, 1.2, shape).astype(np.float32)
     fan = np.prod(shape[:2] if "depthwise" in name else shape[:-1]) or 1
     return (random.standard_normal(shape) * np.sqrt(2 / fan)).astype(np.float32)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """Something of the material: what makes it, and of what."""
+
+    make: Callable[[Path, Path], None]
+    of: Sequence[str] = ()
+
+
+PARTS = {
+    GRAPH: _Part(_graph),
+    PHOTOS: _Part(_draw),
+    CHECKPOINT: _Part(_checkpoint),
+    ARCHIVE: _Part(_archive, [GRAPH]),
+    CACHE: _Part(_cache, [GRAPH, PHOTOS]),
+    FEATURES: _Part(_features, [GRAPH, PHOTOS]),
+    RETRAINED: _Part(_retrained, [GRAPH, PHOTOS, CACHE]),
+}
+"""All of it, by the names below its folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from soaking import checks, material, places, processes
@@ -51,11 +51,12 @@ class Setting(contextlib.AbstractContextManager["Setting"]):
         left_out: why file systems cannot be mounted; '' where they can.
     """
 
-    def __init__(self, folder: Path, seed: int) -> None:
-        """Make the material, where it is not there, and begin to serve."""
+    def __init__(self, folder: Path, seed: int, subjects: Iterable[Subject]) -> None:
+        """Make the material of some jobs, where it is not there, and begin to serve."""
         self.folder, self.seed = folder, seed
         self.material = folder / "material"
-        material.make(self.material)
+        wanted = {material.PHOTOS, material.ARCHIVE, *(n for job in subjects for n in job.takes)}
+        material.make(self.material, sorted(wanted))
         self.images = material.images(self.material)
         self.left_out = places.can_mount()
         for name in ("references", "cases", _CATALOGUE):

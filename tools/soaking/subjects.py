@@ -43,9 +43,20 @@ class Subject:
         """The script's module."""
         return f"retrain_tools.{self.script}"
 
+    @property
+    def takes(self) -> list[str]:
+        """What it takes of the material."""
+        texts = [text.rpartition("M/")[2] for text in self.arguments if "M/" in text]
+        parts = [name for name in material.PARTS if any(_is_in(text, name) for text in texts)]
+        return [*parts, material.ARCHIVE] if self.downloads else parts
+
     def given(self, folder: Path) -> list[str]:
         """Return the flags and words, with the material where it is."""
         return [text.replace("M/", f"{folder}/") for text in self.arguments]
+
+
+def _is_in(text: str, name: str) -> bool:
+    return text == name or text.startswith(f"{name}/")
 
 
 _GRAPH = f"--graph=M/{material.GRAPH}"
