@@ -155,7 +155,7 @@ def check_writable(folder: Path) -> None:
     if not there.is_dir():
         raise InputError(f"{there} is a file; results cannot be written to {folder}.")
     try:  # asking is not enough: root is allowed everything, and yet /proc takes nothing
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(prefix=owned_prefix(), dir=there):  # it may have a name
             pass
     except OSError as error:
         message = f"{there} is not writable; results cannot be written to {folder}."

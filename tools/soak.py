@@ -67,7 +67,8 @@ def main(_: list[str]) -> None:
     folder = Path(FLAGS.work_dir).resolve()
     tally = tallies.read(folder / "soak.json", FLAGS.seed)
     until = None if FLAGS.minutes is None else time.monotonic() + FLAGS.minutes * 60
-    subjects = [subject for subject in SUBJECTS if subject.name in FLAGS.jobs]
+    by_name = {subject.name: subject for subject in SUBJECTS}
+    subjects = [by_name[name] for name in FLAGS.jobs]
     with Setting(folder, FLAGS.seed, subjects) as setting:
         if setting.left_out:
             tally.left_out[PLACES] = setting.left_out

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 from collections.abc import Iterator, Mapping
 
@@ -72,8 +73,8 @@ def signals(rng: random.Random, counts: Mapping[str, int], seconds: float) -> It
         seconds: how long it takes.
     """
     while True:
-        for number, name in enumerate(rng.sample(SIGNALS * 3, 9)):
-            if number % 3 and counts:
+        for name, by_clock in rng.sample([*itertools.product(SIGNALS, (True, False, False))], 9):
+            if not by_clock and counts:
                 yield Fault(name, at=rng.randint(1, sum(counts.values())))
             else:
                 yield Fault(name, amount=rng.uniform(0.05, seconds))
@@ -113,9 +114,9 @@ def clocks(rng: random.Random, counts: Mapping[str, int]) -> Iterator[Fault]:
 def together(rng: random.Random, counts: Mapping[str, int]) -> Iterator[Fault]:
     """Yield jobs of two and three processes at once, in turn; of a third, one is killed."""
     while True:
-        for name, count in ((TWO, 2), (ONE_KILLED, 2), (THREE, 3)):
+        for name in rng.sample((TWO, ONE_KILLED, THREE), 3):
             at = rng.randint(1, max(1, sum(counts.values())))
-            yield Fault(name, at=at, amount=count)
+            yield Fault(name, at=at, amount=3 if name == THREE else 2)
 
 
 def lines(rng: random.Random, most_bytes: int) -> Iterator[Fault]:
