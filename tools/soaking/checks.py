@@ -22,7 +22,7 @@ _ANY_NUMBER = re.compile(r"out/logs(/.*)?|home/plans/[^/]+\.json")
 _FURTHER_MODEL = re.compile(r"out/saved_model/([2-9]|\d\d+)((?:/.*)?)")
 _TEMPORARY = re.compile(r"\.retrain_tools-|\.tmp\b|\.part/lock")
 _PROBE_OF_PYTHON = re.compile(r"tmp/[a-z0-9_]{8}")  # tempfile looks whether it can write there
-_NAMELESS = re.compile(r"^error: \[Errno \d+\] [^:]*$", re.MULTILINE)
+_NAMELESS = re.compile(r"^error: \[Errno \d+\] [^:\n]*$", re.MULTILINE)
 _CRASH = "Traceback (most recent call last)"
 _STOPPED = (0, 1, 2)
 

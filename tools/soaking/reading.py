@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
 from retrain_tools.features.checksums import read_checksums
 from retrain_tools.features.row_index import npy_header, read_blocks
+from retrain_tools.graphdef import schema
 from soaking.subjects import MATRIX, OTHER, STORE, TEXT, Subject
 
 _COUNTS = ("settings", "bottlenecks")  # of metrics.json: where, and how often it was begun
@@ -16,13 +18,15 @@ _COUNTS = ("settings", "bottlenecks")  # of metrics.json: where, and how often i
 def content(path: Path) -> Any:
     """Return what of a file has to be the same, however often the job was begun.
 
-    That is all of it, but for times of files in records, counts in metrics, the order of checksums
-    and of a matrix's rows.
+    That is all of it, but for times of files in records, counts in metrics, numbers that TensorFlow
+    gives to functions, and the order of checksums and of a matrix's rows.
     """
     if path.suffix == ".crc32":
         return read_checksums(path)
     if path.name.startswith("bottlenecks") and path.suffix in (".npy", ".index"):
         return matrix_rows(path.with_suffix(".index"))
+    if path.name == "saved_model.pb":
+        return saved_model_text(path)
     data = path.read_bytes()
     if path.suffix == ".json" and path.name.startswith(("features", "metrics")):
         try:
@@ -33,6 +37,12 @@ def content(path: Path) -> Any:
             told["files"] = [file[:2] for file in told.get("files", ())]
             return {name: value for name, value in told.items() if name not in _COUNTS}
     return data
+
+
+def saved_model_text(path: Path) -> str:
+    """Return a SavedModel as text, without the numbers that TensorFlow counts its functions with."""
+    text = str(schema.SavedModel.FromString(path.read_bytes()))
+    return re.sub(r"(__[a-z]+_\w+?)_\d+\b", r"\1", text)
 
 
 def matrix_rows(index: Path) -> dict[str, bytes]:
