@@ -72,6 +72,5 @@ def test_ten_kills_at_random_steps_change_no_bit(root: Path) -> None:
         last = train(waiting, root, "killed", *often)
     assert last.status == 0, last.err
     after = done - 1 - _OF_THE_HEAD
-    assert f"fine-tuning goes on from killed/checkpoint.npz, after step {after}
-" in last.err
+    assert f"fine-tuning goes on from killed/checkpoint.npz, after step {after}\n" in last.err
     assert results(root / "killed") == results(root / "whole")

@@ -40,7 +40,7 @@ def content(path: Path) -> Any:
 
 
 def saved_model_text(path: Path) -> str:
-    """Return a SavedModel as text, without the numbers that TensorFlow counts its functions with."""
+    """Return a SavedModel as text, without the numbers that TensorFlow gives its functions."""
     text = str(schema.SavedModel.FromString(path.read_bytes()))
     return re.sub(r"(__[a-z]+_\w+?)_\d+\b", r"\1", text)
 
