@@ -10,12 +10,10 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+from benchmarks.subjects import drawn_variable
 
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.slim.networks import plan_network
@@ -139,16 +137,8 @@ def _checkpoint(_: Path, prefix: Path) -> None:
         prefix=str(prefix),
         tensor_names=list(shapes),
         shape_and_slices=[""] * len(shapes),
-        tensors=[tf.constant(_drawn(name, shape)) for name, shape in shapes.items()],
+        tensors=[tf.constant(drawn_variable(name, shape)) for name, shape in shapes.items()],
     )
-
-
-def _drawn(name: str, shape: Sequence[int]) -> npt.NDArray[np.float32]:
-    random = np.random.default_rng(zlib.crc32(name.encode()))
-    if name.endswith(("gamma", "variance")):
-        return random.uniform(0.8, 1.2, shape).astype(np.float32)
-    fan = np.prod(shape[:2] if "depthwise" in name else shape[:-1]) or 1
-    return (random.standard_normal(shape) * np.sqrt(2 / fan)).astype(np.float32)
 
 
 @dataclasses.dataclass(frozen=True)

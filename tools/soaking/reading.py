@@ -40,9 +40,12 @@ def content(path: Path) -> Any:
 
 
 def saved_model_text(path: Path) -> str:
-    """Return a SavedModel as text, without the numbers that TensorFlow gives its functions."""
+    """Return a SavedModel as sorted lines, without the numbers that TensorFlow gives functions.
+
+    They are numbered, and ordered by that, as a process happened to make them.
+    """
     text = str(schema.SavedModel.FromString(path.read_bytes()))
-    return re.sub(r"(__[a-z]+_\w+?)_\d+\b", r"\1", text)
+    return "\n".join(sorted(re.sub(r"_\d\d+", "_N", text).splitlines()))
 
 
 def matrix_rows(index: Path) -> dict[str, bytes]:
