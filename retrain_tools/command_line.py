@@ -15,6 +15,7 @@ import textwrap
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple, NoReturn
 
 # Before NumPy is imported: a head is small, and OpenBLAS's threads, which wait busily for each
@@ -50,6 +51,10 @@ _HELP_FLAGS = frozenset({"-h", "-help", "--help", "--helpfull", "--helpshort"})
 LOG_LEVELS = ("DEBUG", "INFO", "WARN", "ERROR", "FATAL")
 """The values of retrain.py's --logging_verbosity."""
 
+_NO_MEMORY = (
+    "There is not enough memory. Fewer images at a time take less (--batch_size, --threads); what "
+    "is done is kept, and the same command goes on."
+)
 _EXIT_FAILURES = 1
 _EXIT_USER_ERROR = 2
 _EXIT_INTERRUPTED = 130  # 128 + SIGINT, as shells report it
@@ -78,6 +83,19 @@ class _Terminated(KeyboardInterrupt):
 
 def _terminate(*_: object) -> NoReturn:
     raise _Terminated
+
+
+def _tell_of_uncaught(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Show a traceback; but not where Ctrl-C comes before `run`, while the script is imported."""
+    if issubclass(kind, KeyboardInterrupt):
+        print("interrupted", file=sys.stderr)
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _tell_of_uncaught
 
 
 class Summary(NamedTuple):
@@ -155,12 +173,7 @@ def run(main: Callable[[list[str]], Summary | None], takes_words: bool = False) 
     set_log_level("INFO")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
-    # A file name that is no text in this encoding must not end a job that has done its work.
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
-        sys.stdout.reconfigure(errors="backslashreplace")
-    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.isatty():
-        encoding, errors = sys.stdout.encoding, sys.stdout.errors
-        sys.stdout = _Terminal(sys.stdout.detach(), encoding, errors, line_buffering=True)
+    _prepare_output()
     try:
         if _HELP_FLAGS.intersection(sys.argv[1:]):
             print(describe_flags(main))
@@ -194,11 +207,22 @@ def run(main: Callable[[list[str]], Summary | None], takes_words: bool = False) 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         _exit_with(f"error: {_told(error)}", _EXIT_USER_ERROR)
+    except MemoryError:
+        _exit_with(f"error: {_NO_MEMORY}", _EXIT_USER_ERROR)
     except _Terminated:
         _exit_with("terminated", _EXIT_TERMINATED)
     except KeyboardInterrupt:
         _exit_with("interrupted", _EXIT_INTERRUPTED)
     sys.exit(0)
+
+
+def _prepare_output() -> None:
+    # A file name that is no text in this encoding must not end a job that has done its work.
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.isatty():
+        encoding, errors = sys.stdout.encoding, sys.stdout.errors
+        sys.stdout = _Terminal(sys.stdout.detach(), encoding, errors, line_buffering=True)
 
 
 def _told(error: OSError) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.client
 import logging
 import sys
 import tarfile
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -23,7 +23,7 @@ from retrain_tools import files
 from retrain_tools.catalog_entry import CatalogEntry, Published, stays_inside
 from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError, argument
-from retrain_tools.leftovers import clean_once, owned_prefix
+from retrain_tools.leftovers import clean_once, owned_folder
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,25 @@ def fetch(entry: Published, folder: Path) -> Path:
         with filelock.FileLock(folder / f".{entry.archive}.lock"):
             if not _is_present(entry, folder):  # else another process was faster
                 _fetch(entry, folder)
+    else:
+        _tidy(entry, folder)
     return folder / entry.file.path
+
+
+def _tidy(entry: Published, folder: Path) -> None:
+    """Remove what a run has left that was killed when the file was there, but not yet the end."""
+    clean_once(folder)
+    part = _part(entry, folder)
+    with contextlib.suppress(OSError):  # also where another process has the lock
+        # A part of the archive stays: another file may be wanted of it.
+        if entry.archive_bytes in (None, part.stat().st_size):
+            with filelock.FileLock(folder / f".{entry.archive}.lock", timeout=0):
+                part.unlink()
+
+
+def _part(entry: Published, folder: Path) -> Path:
+    """Return where an archive is as long as it is not whole and unpacked."""
+    return folder / f"{entry.archive}.part"
 
 
 def _check_writable(folder: Path) -> None:
@@ -73,7 +91,7 @@ def _is_present(entry: Published, folder: Path) -> bool:
 
 
 def _fetch(entry: Published, folder: Path) -> None:
-    kept, part = folder / entry.archive, folder / f"{entry.archive}.part"
+    kept, part = folder / entry.archive, _part(entry, folder)
     if kept.exists():  # retrain.py left its archives there
         try:
             _unpack(entry, kept, folder)
@@ -114,6 +132,7 @@ def _download(entry: Published, part: Path) -> None:
             log.info("Downloading %s (%s bytes) to %s", entry.url, total or "unknown", part.parent)
         with (
             needing(part.with_suffix(""), lambda: total and total - part.stat().st_size),
+            files.naming(part),  # of what is read from the network, `_read` tells
             part.open("ab" if start else "wb") as file,
             tqdm(
                 total=total, initial=start, unit="B", unit_scale=True, desc=part.stem, disable=None
@@ -196,26 +215,27 @@ def _unpack(entry: Published, archive: Path, folder: Path) -> None:
     _check(archive, entry.archive_bytes, entry.archive_sha256)
     # The graph comes last: where it is, the labels are.
     wanted = (*entry.labels, entry.graph) if isinstance(entry, CatalogEntry) else ()
-    clean_once(folder)
+    paths = [member.path for member in wanted]
     packed, sizes = archive.stat().st_size, [member.bytes or 0 for member in wanted]
     with (
         needing(folder, lambda: max(packed, sum(sizes))),
-        tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder) as scratch,
+        owned_folder(folder) as scratch,
     ):
         try:
             with gzip.open(archive) as stream:
                 _read_through(stream, archive)  # to the checksum at the end, which tar does not
                 stream.seek(0)
                 with tarfile.open(fileobj=stream, mode="r:") as tar:
-                    _extract_members(tar, archive, [member.path for member in wanted], scratch)
+                    _extract_members(tar, archive, paths, scratch, folder)
         except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise InputError(f"{archive} is damaged or cut short: {error}.") from error
         for member in wanted:
             _check(Path(scratch, member.path), member.bytes, member.sha256)
         for member in wanted:
             target = folder / member.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            Path(scratch, member.path).replace(target)
+            with files.naming(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                Path(scratch, member.path).replace(target)
     if not wanted:
         archive.replace(folder / entry.archive)
 
@@ -232,7 +252,10 @@ def _read_through(stream: gzip.GzipFile, archive: Path) -> None:
             )
 
 
-def _extract_members(tar: tarfile.TarFile, archive: Path, paths: list[str], target: str) -> None:
+def _extract_members(
+    tar: tarfile.TarFile, archive: Path, paths: list[str], target: str, folder: Path
+) -> None:
+    """Unpack files of an archive to `target`, on their way to `folder`."""
     found = {info.name.removeprefix("./"): info for info in tar}
     for name in found:
         if not stays_inside(name):
@@ -242,7 +265,8 @@ def _extract_members(tar: tarfile.TarFile, archive: Path, paths: list[str], targ
             raise InputError(f"{archive} holds no {path!r}.")
         if not found[path].isreg():
             raise InputError(f"{path!r} in {archive} is a link or a folder, not a file.")
-        tar.extract(found[path], target, filter="data")
+        with files.naming(folder / path):
+            tar.extract(found[path], target, filter="data")
 
 
 def _check(path: Path, size: int | None, sha256: str | None) -> None:

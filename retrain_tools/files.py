@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 
 from retrain_tools.disk_space import needing
 from retrain_tools.errors import InputError
-from retrain_tools.leftovers import clean_once, owned_prefix
+from retrain_tools.leftovers import clean_once, owned_folder, owned_prefix
 
 try:
     import fcntl
@@ -48,13 +48,11 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
         with naming(path):
             Path(name).chmod(0o666 & ~_UMASK)
             Path(name).replace(path)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        if error.errno is None or error.filename is not None:
-            raise
-        raise OSError(error.errno, error.strerror, str(path)) from error  # of writing to it
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # where nothing can be removed, the next run does it
+            Path(name).unlink()
+        if isinstance(error, OSError) and error.errno is not None and error.filename is None:
+            raise OSError(error.errno, error.strerror, str(path)) from error  # of writing to it
         raise
 
 
@@ -78,8 +76,7 @@ def together() -> Iterator[Callable[[str | Path], str]]:
             if folder not in places:
                 with naming(folder):
                     folder.mkdir(parents=True, exist_ok=True)
-                    clean_once(folder)
-                    made = tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=folder)
+                    made = owned_folder(folder)
                 places[folder] = Path(stack.enter_context(made))
             return str(places[folder] / Path(path).name)
 
@@ -123,6 +120,8 @@ def naming(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None:  # a library's own
+            raise
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
@@ -194,7 +193,7 @@ def check_writable(folder: Path) -> None:
     if not there.is_dir():
         raise InputError(f"{there} is a file; results cannot be written to {folder}.")
     try:  # asking is not enough: root is allowed everything, and yet /proc takes nothing
-        with tempfile.TemporaryFile(dir=there):
+        with tempfile.TemporaryFile(prefix=owned_prefix(), dir=there):  # it may have a name
             pass
     except OSError as error:
         message = f"{there} is not writable; results cannot be written to {folder}."

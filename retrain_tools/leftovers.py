@@ -1,7 +1,8 @@
 """Temporary files of runs that were killed: their names tell whose they are.
 
-A name has the host and the process; what a living process of this host owns stays, and what belongs
-to another host, where nobody here can ask, stays for a day.
+A name has the host, the process and, on Linux, when that began: the same number may be given to
+another, and is in containers. What a living process of this host owns stays, and what belongs to
+another host, where nobody here can ask, stays for a day.
 """
 
 from __future__ import annotations
@@ -12,17 +13,46 @@ import os
 import platform
 import re
 import shutil
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 _HOST = re.sub(r"[^A-Za-z0-9]+", "-", platform.node())[:32] or "host"
-_OWNED = re.compile(r"\.retrain_tools-(?P<host>[A-Za-z0-9-]+)-(?P<process>\d+)-.+")
+_OWNED = re.compile(
+    r"\.retrain_tools-(?P<host>[A-Za-z0-9-]+?)-(?P<process>\d+)-(?:s(?P<began>\d+)-)?[^-]+"
+)
 _A_DAY = 86_400.0  # seconds
+_STARTTIME = 22 - 3  # of /proc/PID/stat, without the two fields up to the name (proc(5))
 
 
 def owned_prefix() -> str:
     """Return how the names of this process's temporary files and folders begin."""
-    return f".retrain_tools-{_HOST}-{os.getpid()}-"
+    began = _began(process := os.getpid())
+    return f".retrain_tools-{_HOST}-{process}-" + ("" if began is None else f"s{began}-")
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Make a folder in the system's temporary one; it goes with the block, or with the next run."""
+    with owned_folder(Path(tempfile.gettempdir())) as name:
+        yield Path(name)
+
+
+def owned_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
+    """Make a temporary folder in another, which killed processes' go from.
+
+    Where it cannot be removed at its end, the next run does it.
+
+    Raises:
+        OSError: it cannot be made; the error names the other folder.
+    """
+    clean_once(folder)
+    prefix = owned_prefix()
+    try:
+        return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(folder)) from error
 
 
 @functools.cache
@@ -56,7 +86,18 @@ def _is_left_over(path: Path) -> bool:
             return time.time() - path.stat().st_mtime > _A_DAY
         except OSError:
             return False
-    return not _is_alive(int(owner["process"]))
+    process, now = int(owner["process"]), _began(int(owner["process"]))
+    is_another = None not in (owner["began"], now) and owner["began"] != now
+    return is_another or not _is_alive(process)
+
+
+def _began(process: int) -> str | None:
+    """Return when a process began, in ticks since the machine did; None where that is not known."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    return status.rpartition(")")[2].split()[_STARTTIME]  # its name may have spaces
 
 
 def _is_alive(process: int) -> bool:

@@ -11,10 +11,12 @@ usual. Both can be used in one process, in either order: their classes are the s
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import importlib
 import importlib.util
 import os
+import signal
 import sys
 import tempfile
 import threading
@@ -83,6 +85,44 @@ def stderr_held_back() -> Iterator[None]:
             os.close(saved)
 
 
+@contextlib.contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM come when the block is done.
+
+    What their handlers raise in the middle of an import may pass through C++ code, which aborts the
+    process without a word.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled in the other
+        return
+    came: list[int] = []
+    numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not None]
+    before = {n: signal.signal(n, lambda number, _: came.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for first in came[:1]:
+            signal.raise_signal(first)
+
+
+@contextlib.contextmanager
+def system_errors(path: str | Path) -> Iterator[None]:
+    """Let what the system refuses TensorFlow's C++ code be an OSError about `path`.
+
+    Raises:
+        OSError: the error of TensorFlow's names one of the system's, as a full disk.
+    """
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for number in errno.errorcode:
+            if f"; {os.strerror(number)}" in str(error):  # behind the name of the file
+                raise OSError(number, os.strerror(number), str(path)) from error
+        raise
+
+
 class _Names:
     """Stands for the `tensorflow` module, or one inside it, and imports what is asked of it."""
 
@@ -94,7 +134,7 @@ class _Names:
         if any(known.startswith(f"{path}.") for known in _MODULES):
             value: Any = _Names(f"{path}.")
         else:
-            with stderr_held_back():
+            with _signals_held_back(), stderr_held_back():
                 value = _find(path)
         setattr(self, name, value)
         return value
@@ -102,7 +142,7 @@ class _Names:
 
 def import_tensorflow() -> Any:
     """Import and return the package itself, quietly, for what imports it in turn."""
-    with stderr_held_back():
+    with _signals_held_back(), stderr_held_back():
         return _whole()
 
 

@@ -123,6 +123,23 @@ def test_a_full_disk_is_named_with_the_way_out(script: Path, tmp_path: Path) -> 
     )
 
 
+def test_missing_memory_is_one_line_with_the_way_out(script: Path) -> None:
+    assert ended(script, "raise MemoryError") == (
+        2,
+        "",
+        "error: There is not enough memory. Fewer images at a time take less (--batch_size, "
+        "--threads); what is done is kept, and the same command goes on.\n",
+    )
+
+
+def test_an_interrupt_while_the_script_is_imported_is_one_line(script: Path) -> None:
+    script.write_text("from retrain_tools import command_line\nraise KeyboardInterrupt\n")
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, env=environment()
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "interrupted\n")
+
+
 def test_a_bug_keeps_its_traceback(script: Path) -> None:
     status, stdout, stderr = ended(script, 'raise KeyError("pool_3")')
     assert (status, stdout) == (1, "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -97,6 +99,39 @@ except OSError as error:
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert done.stdout == f"[Errno 27] File too large: '{path}'\n"
         assert names(tmp_path) == []
+
+
+_WITHOUT_RIGHTS = """
+import os, pathlib, sys, tempfile
+from retrain_tools import files
+folder = pathlib.Path(sys.argv[1])
+if os.getuid() == 0:
+    os.chown(folder, 65534, 65534)
+    os.setuid(65534)
+try:
+    if sys.argv[2] == "together":
+        with files.together() as beside:
+            files.write_text(beside(folder / "a.txt"), "x")
+            folder.chmod(0o555)
+    else:
+        with files.replacing(folder / "a.txt"):
+            folder.chmod(0o555)
+except OSError as error:
+    print(error)
+folder.chmod(0o755)
+"""
+
+
+@pytest.mark.parametrize("way", ["together", "alone"])
+def test_where_rights_go_half_way_the_error_is_of_the_users_file(way):
+    """What is temporary cannot be removed then, either: the next run does it."""
+    with tempfile.TemporaryDirectory() as folder:  # not below one that root alone may enter
+        path = Path(folder, "a.txt")
+        command = [sys.executable, "-c", _WITHOUT_RIGHTS, folder, way]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout == f"[Errno 13] Permission denied: '{path}'\n"
+        files.write_text(path, "all")
+        assert names(path.parent) == ["a.txt"]
 
 
 def test_an_error_that_is_not_the_systems_stays_as_it_is(tmp_path):

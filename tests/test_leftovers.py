@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from retrain_tools import files
+from retrain_tools import files, leftovers
 from retrain_tools.leftovers import owned_prefix, remove_leftovers
 
 
@@ -25,8 +27,7 @@ def dead():
 
 
 def made_by(folder, process, host=None, name="x.tmp"):
-    mine = owned_prefix()
-    start = mine.removesuffix(f"{os.getpid()}-")
+    start = re.sub(rf"(.*-){os.getpid()}-.*", r"\1", owned_prefix())
     if host:
         start = f".retrain_tools-{host}-"
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,6 +45,53 @@ def test_only_what_dead_processes_of_this_host_left_is_removed(tmp_path, dead):
     assert remove_leftovers(tmp_path) == [gone]
     assert all(path.exists() for path in (mine, parents, *others))
     assert not gone.exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="when a process began is told by Linux only")
+def test_what_is_of_a_process_that_had_this_ones_number_is_removed(tmp_path):
+    """As in a container, where the first process has the same number each time."""
+    began = owned_prefix().split("-")[-2]
+    mine, before = (tmp_path / f"{owned_prefix()}{name}.tmp" for name in ("a", "b"))
+    before = before.with_name(before.name.replace(began, f"s{int(began[1:]) - 1}"))
+    for path in (mine, before):
+        path.write_bytes(b"half")
+    assert remove_leftovers(tmp_path) == [before]
+    assert mine.exists()
+
+
+def test_the_host_may_have_numbers_in_its_name(tmp_path, dead, monkeypatch):
+    monkeypatch.setattr(leftovers, "_HOST", f"node-{os.getpid()}-a")
+    path = made_by(tmp_path, dead)
+    assert path.name.startswith(f".retrain_tools-node-{os.getpid()}-a-{dead}-")
+    assert remove_leftovers(tmp_path) == [path]
+
+
+_IN_SCRATCH = """
+import sys, time
+from retrain_tools.leftovers import scratch_folder
+with scratch_folder() as folder:
+    (folder / "large").write_bytes(b"x")
+    print(folder, flush=True)
+    time.sleep(float(sys.argv[1]))
+"""
+
+
+def test_a_scratch_folder_of_a_killed_process_goes_with_the_next_one(tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", _IN_SCRATCH]
+    with subprocess.Popen([*command, "60"], stdout=-1, text=True, env=environment) as process:
+        folder = process.stdout.readline().strip()
+        process.kill()
+    assert [path.name for path in Path(folder).iterdir()] == ["large"]
+    subprocess.run([*command, "0"], check=True, env=environment, stdout=subprocess.DEVNULL)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_folder_in_the_systems_temporary_one_says_whose_it_is():
+    package = Path(leftovers.__file__).parent
+    for path in package.rglob("*.py"):
+        if path.name != "leftovers.py":
+            assert "TemporaryDirectory(" not in path.read_text(encoding="utf-8"), path
 
 
 def test_those_of_another_host_are_removed_after_a_day(tmp_path, dead):

@@ -19,6 +19,25 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.build import new_constant, new_node
 from retrain_tools.graphdef.dtypes import FLOAT32
 
+# Stops the process in the middle of the import of TensorFlow.
+STOPPED = """
+import os, signal, sys
+def stop(*_):
+    raise KeyboardInterrupt
+signal.signal(signal.SIGTERM, stop)
+class Finder:
+    def find_spec(name, *_):
+        if name == "tensorflow.python.client.session":
+            os.kill(os.getpid(), signal.SIGTERM)
+sys.meta_path.insert(0, Finder)
+from retrain_tools.quiet_tensorflow import tf
+try:
+    tf.compat.v1.Session
+except KeyboardInterrupt:
+    print(hasattr(sys.modules["tensorflow.python.client.session"], "Session"))
+    print(signal.getsignal(signal.SIGTERM) is stop, tf.compat.v1.Session.__name__)
+"""
+
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., str]
 
@@ -382,3 +401,9 @@ def test_what_tensorflow_writes_is_shown_if_it_fails(run: Run) -> None:
         pass
     """
     assert run(lines) == "shown\n"
+
+
+def test_a_signal_in_the_middle_of_the_import_comes_after_it() -> None:
+    command = [sys.executable, "-c", STOPPED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("True\nTrue Session\n", "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from retrain_tools.graphdef import schema
 from retrain_tools.graphdef.navigate import copy_nodes, nodes_by_name, upstream
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.weights import size_of_constants
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.safety.running import refuse_unsafe
 
 Feeds = Mapping[str, bytes | npt.NDArray[np.float32]]
@@ -75,8 +75,7 @@ def run_untouched_on_each(
         refuse_unsafe(part, allow_unsafe_graph)  # before it is handed to another process
     if size_of_constants(part) < _LARGE:
         return _run_here(part, tensors, each, where, allow_unsafe_graph)
-    with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+    with scratch_folder() as place:
         write_graph(str(place / _GRAPH), part)
         fed = [
             {
@@ -88,7 +87,7 @@ def run_untouched_on_each(
         job = {"tensors": list(tensors), "feeds": fed, "where": where, "allow": allow_unsafe_graph}
         (place / _JOB).write_text(json.dumps(job))
         del part
-        command = [sys.executable, "-m", __name__, folder]
+        command = [sys.executable, "-m", __name__, str(place)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
         if done.returncode:
             lines = done.stderr.strip().splitlines() or [f"exit status {done.returncode}"]

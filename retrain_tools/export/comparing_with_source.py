@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from retrain_tools.features.image_side import ImagePreparation
 from retrain_tools.graphdef.feeds import check_fed
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.images.decode import ImageError
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.standin.photos import CLASSES, draw_photos
 from retrain_tools.text_tables import counted
 
@@ -70,7 +70,7 @@ def run_source(
             images, or cannot be run.
     """
     check_fed(frozen, tensors)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         images = options.images or draw_photos(folder, 1, classes=CLASSES[:_DRAWN])
         encoded, pixels = _prepared(frozen, images, options)
     said = counted(len(encoded), "image" if options.images else "drawn photo")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import collections
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from retrain_tools.export.exported import ExportOptions
 from retrain_tools.export.keras_model import to_keras
 from retrain_tools.export.pixel_scaling import scaling_text
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.leftovers import owned_prefix
+from retrain_tools.leftovers import owned_folder
 from retrain_tools.sources.readers.keras_library import keras_3
 
 
@@ -37,7 +36,7 @@ def write(
     made = to_keras(frozen, tensors)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
+    with owned_folder(target.parent) as scratch:
         finished = str(Path(scratch, "model.keras"))
         made.model.save(finished)
         Path(finished).replace(target)

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,8 @@ from retrain_tools.export.pixel_scaling import scaling_of, scaling_text
 from retrain_tools.graphdef.navigate import node_name, nodes_by_name
 from retrain_tools.graphdef.note import Note, read_note, write_labels, write_note
 from retrain_tools.graphdef.spec import FrozenGraph
-from retrain_tools.leftovers import owned_prefix
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.leftovers import owned_folder
+from retrain_tools.quiet_tensorflow import system_errors, tf
 
 SERVING, ONE_IMAGE = "serving_default", "one_image"
 """The signatures, beside the one for pixels, which has the name of its input."""
@@ -132,10 +131,11 @@ def _write(folder: str, save: Callable[[Path, str], None], where: str) -> None:
     target = Path(folder)
     target.parent.mkdir(parents=True, exist_ok=True)
     # TensorFlow Serving watches the folder of versions: it must never see half of one.
-    with tempfile.TemporaryDirectory(prefix=owned_prefix(), dir=target.parent) as scratch:
+    with owned_folder(target.parent) as scratch:
         finished = Path(scratch, "model")
         try:
-            save(Path(scratch), str(finished))
+            with system_errors(target):
+                save(Path(scratch), str(finished))
         except (ValueError, tf.errors.OpError) as error:
             reason = first_sentence(error)
             raise InputError(f"{where} cannot become a SavedModel: {reason}") from error

@@ -141,9 +141,10 @@ class Cache:
         log.debug("Creating bottleneck at %s", self.path(image))  # retrain.py's line
         try:
             text = format_bottleneck(vector)
-            files.write_text(self.path(image), text)
+            # First its checksum: so a run that is killed leaves no file that nothing vouches for.
             number = self._checksums[image.relative] = checksum(text.encode())
             add_checksum(checksums_path(self.folder, self.suffix), image.relative, number)
+            files.write_text(self.path(image), text)
         except OSError as error:
             if error.errno not in _OF_THIS_FILE:
                 raise

@@ -1,6 +1,6 @@
 """A checksum of each text bottleneck, beside them: retrain.py's format has no place for one.
 
-One line a file is added when it is written, `CRC-32 "IMAGE"`, and the last one of an image counts.
+Before a file is written, a line is added, `CRC-32 "IMAGE"`, and the last one of an image counts.
 What retrain.py wrote has none; there, damage is only seen that leaves no numbers.
 """
 
@@ -44,11 +44,18 @@ def read_checksums(path: Path) -> dict[str, int]:
 
 
 def add_checksum(path: Path, image: str, number: int) -> None:
-    """Add the checksum of an image's file; other processes may add theirs at the same time."""
+    """Add the checksum of an image's file; other processes may add theirs at the same time.
+
+    Raises:
+        OSError: it cannot be written; it names the file of checksums.
+    """
     # After a line that a killed process left half, this one is whole.
     line = f"\n{number:0{_DIGITS}x} {json.dumps(image)}\n".encode()
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
-    try:
-        os.write(handle, line)
-    finally:
-        os.close(handle)
+    with files.naming(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            while line:  # a disk that is nearly full takes a part, and says so the next time
+                line = line[os.write(handle, line) :]
+        finally:
+            os.close(handle)

@@ -35,14 +35,15 @@ def hold(output: Path) -> Iterator[Path]:
     """Hold the folder of the unfinished run, made if need be; it goes when it holds nothing."""
     part = folder_of(output)
     while True:
-        part.mkdir(parents=True, exist_ok=True)
         lock = filelock.FileLock(part / "lock")
         try:
-            try:
-                lock.acquire(timeout=0)
-            except filelock.Timeout:
-                log.info("waiting for another run that writes %s", output)
-                lock.acquire()
+            with files.naming(part):
+                part.mkdir(parents=True, exist_ok=True)
+                try:
+                    lock.acquire(timeout=0)
+                except filelock.Timeout:
+                    log.info("waiting for another run that writes %s", output)
+                    lock.acquire()
             break
         except FileNotFoundError:
             continue  # that run has finished, and taken its folder away

@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from retrain_tools.disk_space import needing
 from retrain_tools.graphdef.save import field_start, varint
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.quiet_tensorflow import system_errors, tf
 
 _FILE_VERSION = b"brain.Event:2"  # what every event file begins with
 _BUCKETS = 30
@@ -50,12 +50,14 @@ class EventFile:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         name = f"events.out.tfevents.{int(time.time()):010}.{platform.node()}"
-        self._records = tf.io.TFRecordWriter(str(folder / name))
+        self._path = folder / name
+        with system_errors(self._path):
+            self._records = tf.io.TFRecordWriter(str(self._path))
         self._write(_field(_VERSION, _FILE_VERSION))
 
     def close(self) -> None:
         """Close the file."""
-        with needing(self._folder, lambda: None):
+        with needing(self._folder, lambda: None), system_errors(self._path):
             self._records.close()
 
     def add_graph(self, graph_def: Any) -> None:
@@ -69,7 +71,7 @@ class EventFile:
 
     def _write(self, fields: bytes) -> None:
         now = _ONE_DOUBLE.pack(_WALL_TIME << 3 | _DOUBLE, time.time())
-        with needing(self._folder, lambda: None):
+        with needing(self._folder, lambda: None), system_errors(self._path):
             self._records.write(now + fields)
 
 

@@ -20,7 +20,7 @@ from retrain_tools.graphdef.note import write_labels as note_labels
 from retrain_tools.graphdef.shapes.call import Shape
 from retrain_tools.graphdef.spec import FrozenGraph
 from retrain_tools.head.training import Head
-from retrain_tools.quiet_tensorflow import tf
+from retrain_tools.quiet_tensorflow import system_errors, tf
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\-/]*")  # TensorFlow's rule
 
@@ -136,9 +136,10 @@ def write_checkpoint(path: str, head: Head) -> None:
     """Write the head's variables as a checkpoint, under retrain.py's names."""
     scope = "final_retrain_ops"
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    tf.raw_ops.SaveV2(
-        prefix=path,
-        tensor_names=[f"{scope}/biases/final_biases", f"{scope}/weights/final_weights"],
-        shape_and_slices=["", ""],
-        tensors=[head.biases, head.weights],
-    )
+    with system_errors(path):
+        tf.raw_ops.SaveV2(
+            prefix=path,
+            tensor_names=[f"{scope}/biases/final_biases", f"{scope}/weights/final_weights"],
+            shape_and_slices=["", ""],
+            tensors=[head.biases, head.weights],
+        )

@@ -13,13 +13,13 @@ import lzma
 import re
 import stat
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, cast
 
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.safety.findings import Finding, Severity
 from retrain_tools.safety.graphs import has_control
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
@@ -162,8 +162,8 @@ def _held(packed: IO[bytes], name: str, budget: Budget) -> Iterator[Path]:
         raise TooMuchError
     # By its own name as far as that is safe: a name may tell what kind of file it is.
     last = re.sub(r"[^\w.-]", "_", PurePosixPath(name.replace("\\", "/")).name)[-100:]
-    with tempfile.TemporaryDirectory(prefix="retrain_tools_") as folder:
-        path = Path(folder) / (last if last.strip(".") else "file")
+    with scratch_folder() as folder:
+        path = folder / (last if last.strip(".") else "file")
         with path.open("wb") as file:
             while chunk := packed.read(_CHUNK):
                 if not budget.take(len(chunk)):

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from retrain_tools.errors import InputError
-from retrain_tools.leftovers import clean_once, owned_prefix
+from retrain_tools.leftovers import owned_folder
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
 
 # More than any published network takes (a GraphDef cannot have 2 GiB). Weights hardly pack, text
@@ -39,8 +39,7 @@ def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
     """
     with contextlib.ExitStack() as stack:
         # Without the stack, a failure would leave the folder to the garbage collector.
-        clean_once(Path(tempfile.gettempdir()))
-        holder = tempfile.TemporaryDirectory(prefix=owned_prefix())
+        holder = owned_folder(Path(tempfile.gettempdir()))
         stack.callback(holder.cleanup)
         folder = Path(holder.name)
         try:

@@ -17,6 +17,7 @@ import pytest
 
 from retrain_tools import catalog, download
 from retrain_tools.errors import InputError
+from retrain_tools.leftovers import owned_prefix
 from tests.catalog.toys import (
     GRAPH,
     LABELS,
@@ -52,6 +53,62 @@ def test_fetch_once(
     assert caplog.messages == [f"Downloading {server.url} ({len(TOY)} bytes) to {models}"]
     assert catalog.find_graph("toy", str(models)) == (path, entry)
     assert server.ranges == [None]
+
+
+def test_what_a_killed_run_left_when_the_file_was_there_goes_with_the_next(
+    own: Path, server: Server, models: Path
+) -> None:
+    server.body = TOY
+    describe(own, server, f"bytes = {len(TOY)}")
+    catalog.find_graph("toy", models)
+    download.clean_once.cache_clear()  # the next run is another process
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    owner = re.sub(r"(.*-)\d+-s\d+-", rf"\g<1>{dead.pid}-", owned_prefix())
+    (models / f"{owner}scratch").mkdir()
+    (models / "toy.tgz.part").write_bytes(TOY)
+    catalog.find_graph("toy", models)
+    assert files_in(models) == ["toy/frozen_graph.pb", "toy/labels.txt"]
+    assert not (models / f"{owner}scratch").exists()
+    (models / "toy.tgz.part").write_bytes(TOY[:100])  # of another file in the same archive
+    catalog.find_graph("toy", models)
+    assert (models / "toy.tgz.part").read_bytes() == TOY[:100]
+
+
+def test_what_cannot_be_put_in_its_place_is_named(own: Path, server: Server, models: Path) -> None:
+    server.body = TOY
+    describe(own, server)
+    (models / "toy" / "labels.txt").mkdir(parents=True)
+    with pytest.raises(IsADirectoryError) as raised:
+        catalog.find_graph("toy", models)
+    assert raised.value.filename == str(models / "toy" / "labels.txt")
+    assert not [path for path in models.iterdir() if path.name.startswith(".retrain_tools")]
+
+
+_NO_ROOM = """
+import resource, sys
+from retrain_tools import catalog
+resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))  # as on a full disk
+try:
+    catalog.find_graph("toy", sys.argv[1])
+except OSError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_what_finds_no_room_is_named(
+    own: Path, server: Server, models: Path, is_there: bool
+) -> None:
+    server.body = archive_of(("./toy/frozen_graph.pb", os.urandom(5000)), ("./toy/labels.txt", b""))
+    describe(own, server)
+    models.mkdir()
+    if is_there:  # and only has to be unpacked
+        (models / "toy.tgz").write_bytes(server.body)
+    command = [sys.executable, "-c", _NO_ROOM, models]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    name = "toy/frozen_graph.pb" if is_there else "toy.tgz.part"
+    assert done.stdout == f"[Errno 27] File too large: '{models / name}'\n"
 
 
 def test_default_folder(

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
@@ -46,6 +50,45 @@ def test_a_file_that_is_cut_in_its_last_number_is_found(written, tmp_path):
     written.write_bytes(written.read_bytes()[:-2])
     with pytest.raises(DamagedBottleneckError, match=REASON):
         cache_of(tmp_path).read(IMAGE)
+
+
+_KILLED = """
+import os, pathlib, signal, sys
+import numpy as np
+from retrain_tools.features.cache import Cache
+from retrain_tools.images.folders import ImageFile
+replace = os.replace
+def replace_and_die(*paths, **named):
+    replace(*paths, **named)
+    os.kill(os.getpid(), signal.SIGKILL)
+os.replace = replace_and_die
+vector = np.arange(40, dtype=np.float32)
+Cache(pathlib.Path(sys.argv[1]), "", 40).write(ImageFile("images/a/1.jpg", "a/1.jpg"), vector)
+"""
+
+
+def test_a_file_is_never_there_before_its_checksum(tmp_path):
+    done = subprocess.run([sys.executable, "-c", _KILLED, tmp_path], check=False)
+    assert done.returncode == -signal.SIGKILL
+    text = cache_of(tmp_path).path(IMAGE).read_bytes()
+    assert read_checksums(checksums_path(tmp_path, "")) == {"a/1.jpg": checksum(text)}
+
+
+def test_a_checksum_that_finds_no_room_is_an_error_of_its_file(tmp_path, vector):
+    code = """
+import resource, sys
+from retrain_tools.features.checksums import add_checksum
+resource.setrlimit(resource.RLIMIT_FSIZE, (12, 12))  # as on a full disk: the first part fits
+try:
+    add_checksum(__import__("pathlib").Path(sys.argv[1]), "a/1.jpg", 7)
+except OSError as error:
+    print(error)
+"""
+    path = checksums_path(tmp_path, "")
+    command = [sys.executable, "-c", code, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"[Errno 27] File too large: '{path}'\n"
+    assert read_checksums(path) == {}
 
 
 def test_a_file_without_a_checksum_is_taken_as_it_is(written, tmp_path, vector):

@@ -96,13 +96,13 @@ def _slim(name: str) -> Any:
     shapes = plan_network(own, width=width).variables
     return freeze_network(
         shapes,
-        lambda variable: _drawn(variable, shapes[variable]),
+        lambda variable: drawn_variable(variable, shapes[variable]),
         name,
         image_size=None if size is None else (size, size),
     )
 
 
-def _drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+def drawn_variable(name: str, shape: tuple[int, ...]) -> np.ndarray:
     """Draw a variable so that activations neither vanish nor explode."""
     random = np.random.default_rng(zlib.crc32(name.encode()))
     match name.split("/")[-1]:

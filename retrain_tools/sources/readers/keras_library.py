@@ -10,13 +10,12 @@ import contextlib
 import importlib
 import re
 import shutil
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.quiet_tensorflow import import_tensorflow, stderr_held_back, tf
 from retrain_tools.sources.kinds import Place
 from retrain_tools.sources.readers.keras_config import objects
@@ -72,10 +71,10 @@ def load_model(place: Place, suffix: str, generation: int, version: str) -> Any:
         InputError: that Keras is not installed, or cannot open it.
     """
     library = _tf_keras(place, version) if generation == 2 else keras_3(str(place))
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         path = place.path
         if path.suffix != suffix:  # Keras goes by the ending
-            path = Path(folder) / f"model{suffix}"
+            path = folder / f"model{suffix}"
             shutil.copyfile(place.path, path)
         with keras_errors(f"{library.__name__} {library.__version__} cannot open {place}"):
             return library.saving.load_model(str(path), compile=False, safe_mode=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from retrain_tools.errors import InputError, argument
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.sources.contents import Array
 from retrain_tools.sources.kinds import Place
 from retrain_tools.sources.readers.keras_fit import CLASSES, Fit, find_fits
@@ -264,10 +264,10 @@ def _load_by_keras(model: Any, weights: WeightsFile, layers: Sequence[Any]) -> l
         )
     if more and not _ends_with_a_top(weights, layers):
         _refuse_more(weights, more, layers)
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         path = weights.place.path
         if not path.name.endswith((".weights.h5", ".keras")):  # Keras goes by the ending
-            path = Path(folder) / "it.weights.h5"
+            path = folder / "it.weights.h5"
             shutil.copyfile(weights.place.path, path)
         try:
             model.load_weights(str(path))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from retrain_tools.errors import InputError
 from retrain_tools.files import json_of
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Place
 
 _MOST_BYTES = 2**31  # of weights: a GraphDef cannot hold more
@@ -21,7 +21,7 @@ _MOST_TEXT = 32 << 20  # of what goes into memory; the largest networks take a f
 @contextlib.contextmanager
 def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[Path]]]:
     """Yield a `.keras` file's description, its metadata, and its weights as files."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         try:
             with zipfile.ZipFile(place.path) as archive:
                 infos = [i for i in archive.infolist() if i.filename.endswith(".h5")]
@@ -42,7 +42,7 @@ def unzipped(place: Place) -> Iterator[tuple[bytes, Mapping[str, Any], Sequence[
                     raise ValueError("its metadata are not those of a model")
                 weights = []
                 for number, info in enumerate(infos):
-                    target = Path(folder) / f"{number}.h5"  # never a name out of the archive
+                    target = folder / f"{number}.h5"  # never a name out of the archive
                     with archive.open(info) as packed, target.open("wb") as file:
                         shutil.copyfileobj(packed, file)
                     weights.append(target)
