@@ -359,6 +359,18 @@ def test_nothing_of_ray_and_no_tensorflow_is_imported_by_the_driver(place, outpu
     assert done.stdout.splitlines()[-1] == "set()", done
 
 
+def test_graph_images_and_output_may_be_uris(run_script, place, output):
+    here = f"file://{place.resolve()}"
+    write_list(
+        place / "uris.txt", [f"{here}/{i}" for i in (place / "list.txt").read_text().split()]
+    )
+    arguments = (f"--graph={here}/tiny.pb", f"--image_list={here}/uris.txt", f"--output={here}/uri")
+    done = run_script(MODULE, *arguments, "--shard_size=16", "--workers=1", cwd=place)
+    assert (done.status, done.out.partition(" (")[0]) == (1, "58 computed, 0 reused, 3 failed")
+    rows = {image.removeprefix(f"{here}/"): row for image, row in read_rows(place / "uri").items()}
+    assert same_rows(rows, read_rows(output))
+
+
 def test_from_python(place, output, monkeypatch):
     monkeypatch.chdir(place)
     options = rt.ManyOptions("whole", image_list="list.txt", shard_size=16, workers=1)
