@@ -40,6 +40,7 @@ flags.DEFINE_string("work_dir", None, "Folder to work in, which is made.")
 flags.DEFINE_enum("runner", "local", ["local", "ray"], "The runner.")
 flags.DEFINE_list("checks", ["same", "workers", "driver", "images"], "What is checked.")
 flags.DEFINE_integer("images", None, "Of how many images at most; all without it.")
+flags.DEFINE_integer("shard_size", 16, "Images in a part.")
 flags.DEFINE_integer("kills", 20, "How many workers are killed.")
 flags.DEFINE_integer("driver_kills", 5, "How many drivers are killed.")
 flags.DEFINE_integer("seed", 0, "Of what is random.")
@@ -54,7 +55,7 @@ class Run:
     def __init__(self, output: Path, image_list: Path, *more: object) -> None:
         command = [sys.executable, "-m", "retrain_tools.fetch_many", f"--graph={FLAGS.graph}"]
         command += [f"--image_list={image_list}", f"--output={output}", f"--runner={FLAGS.runner}"]
-        command += ["--shard_size=16", *map(str, more)]
+        command += [f"--shard_size={FLAGS.shard_size}", *map(str, more)]
         self.output, self.start = output, time.monotonic()
         self.process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -194,7 +195,7 @@ def check_speed(place: Path, image_list: Path, speed: float) -> list[list[str]]:
     begin, there = time.monotonic(), len(run.parts())
     run.end()
     seconds = time.monotonic() - begin
-    images = 16 * (len(run.parts()) - there)
+    images = FLAGS.shard_size * (len(run.parts()) - there)
     ratio = images / seconds / speed
     told = f"{images / seconds:.1f} against {speed:.1f} images/s; first part {run.first_part:.1f} s"
     return [["speed, 2 workers", f"{ratio:.2f}", f"{told}; {run.most_memory()}"]]
@@ -204,10 +205,11 @@ def check_workers(place: Path, image_list: Path, wanted: Rows) -> list[list[str]
     """Kill workers at random, spread over the whole job."""
     rng = random.Random(FLAGS.seed)
     run, killed = Run(place / "workers", image_list, "--workers=2"), 0
-    shards = -(-(len(wanted) + 3) // 16)
+    shards = -(-(len(wanted) + 3) // FLAGS.shard_size)
     while killed < FLAGS.kills:
-        due = killed * (shards - 4) // FLAGS.kills
-        wait = time.monotonic() + rng.uniform(0, 4)
+        # Something is done between two: three in a row that die at their start end a job.
+        due = 1 + killed * (shards - 4) // FLAGS.kills
+        wait = time.monotonic() + rng.uniform(0, 1)
         if not run.until(lambda d=due, w=wait: len(run.parts()) >= d and time.monotonic() > w):
             break
         if workers := run.workers():
@@ -223,7 +225,7 @@ def check_workers(place: Path, image_list: Path, wanted: Rows) -> list[list[str]
 def check_driver(place: Path, image_list: Path, wanted: Rows) -> list[list[str]]:
     """Kill the driver at random, and start it again each time."""
     rng, found = random.Random(FLAGS.seed), []
-    output, shards = place / "driver", -(-(len(wanted) + 3) // 16)
+    output, shards = place / "driver", -(-(len(wanted) + 3) // FLAGS.shard_size)
     moments = sorted(rng.uniform(0, shards - 1) for _ in range(FLAGS.driver_kills))
     for moment in moments:
         run = Run(output, image_list, "--workers=2")
@@ -239,7 +241,7 @@ def check_driver(place: Path, image_list: Path, wanted: Rows) -> list[list[str]]
     rest = Run(output, image_list, "--workers=2")
     summary = rest.end()
     kept = all(path.read_bytes() == data for path, data in told.items())
-    other = place / "same2"
+    other = place / "same2"  # of the same command, and not disturbed
     same = files_of(output) == files_of(other) if other.exists() else rows_of(output) == wanted
     detail = f"at {found} of {shards} parts; finished parts left alone: {kept}; {summary}"
     return [[f"{len(found)} drivers killed", str(same and kept), detail]]
