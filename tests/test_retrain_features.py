@@ -109,8 +109,8 @@ def test_without_the_graph_the_layer_alone_is_written(run_script, home, tmp_path
          "--features are trained on in place of images; leave out --image_dir, or --features."),
         (["--features=none.npz"], "No such file: none.npz"),
         (["--features=cache"],
-         "cache is no folder of parts as fetch_many writes it: it has no manifest.json of theirs; a "
-         "folder of bottlenecks is named with --bottleneck_dir."),
+         "cache is no folder of parts as fetch_many writes it: it has no manifest.json of theirs; "
+         "a folder of bottlenecks is named with --bottleneck_dir."),
         (["--features_tensor=pool"], "No tensor 'pool' in features.npz. It has 'pool/_reshape:0'."),
         (["--tflite_output_file=x.tflite"],
          "--tflite_output_file takes a graph; name it with --graph."),
