@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, strategies as st
 
 from retrain_tools.uris import is_uri, join, shown
 
@@ -65,3 +66,22 @@ def test_names_are_joined_as_they_are(folder, name, place):
 )
 def test_no_credentials_are_shown(place, safe):
     assert shown(place) == safe
+
+
+SECRETS = st.text(st.sampled_from("aZ3:@%+=&*~ é"), min_size=1)
+
+
+@given(
+    scheme=st.sampled_from(["http", "https", "ftp", "sftp", "webdav+x"]),
+    user=st.text(st.sampled_from("ab%")),
+    password=SECRETS,
+    signature=SECRETS,
+)
+def test_no_password_and_no_signature_is_ever_shown(scheme, user, password, signature):
+    marked, signed = f"PASS{password}WORD", f"SIGNA{signature}TURE"
+    uri = f"{scheme}://{user}:{marked}@host/folder/a@b.jpg?x=1&sig={signed}"
+    safe = shown(uri)
+    assert marked not in safe
+    assert "SIGNA" not in safe
+    assert safe.startswith(f"{scheme}://***@host/folder/a@b.jpg?")
+    assert shown(safe) == safe

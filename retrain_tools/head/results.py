@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from retrain_tools import __version__, files
+from retrain_tools import __version__, files, storage
 from retrain_tools.export.exporting import export_frozen
 from retrain_tools.export.saved_model import next_version
 from retrain_tools.features.cache import Identity
@@ -61,7 +61,7 @@ def figures_of(
 ) -> dict[str, Any]:
     """Return what metrics.json holds, but for the curves and the mistakes."""
     return {
-        "settings": dataclasses.asdict(settings),
+        "settings": dataclasses.asdict(settings) | {"features": storage.shown(settings.features)},
         "graph": None if frozen is None else str(frozen.path),
         "bottlenecks": {
             **({} if identity is None else dataclasses.asdict(identity)),

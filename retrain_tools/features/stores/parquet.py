@@ -65,7 +65,7 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
     found = 0
     with parquet.ParquetFile(path) as file:
         step = next(steps(count, columns), (0, 1))[1]
-        for batch in file.iter_batches(step, columns=[name for name, _ in columns]):
+        for batch in _batches(file, step, [name for name, _ in columns]):
             found += batch.num_rows
             yield [
                 batch.column(name).flatten().to_numpy().reshape(batch.num_rows, *shape)
@@ -73,6 +73,15 @@ def _read(path: Path, columns: Sequence[Column], count: int) -> Iterator[list[Ro
             ]
     if found != count:
         raise ValueError(f"{found} rows")
+
+
+def _batches(file: Any, rows: int, columns: list[str]) -> Iterator[Any]:
+    """Yield the rows of an open file, from one row group after the other.
+
+    Read as one, they all come into memory before the first of them is there.
+    """
+    for group in range(file.num_row_groups):
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns)
 
 
 def _texts(path: Path, name: str) -> Texts | None:
@@ -86,7 +95,7 @@ def _texts(path: Path, name: str) -> Texts | None:
 def _read_texts(path: Path, name: str) -> Iterator[str]:
     _, parquet = _arrow()
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(TEXTS_AT_ONCE, columns=[name]):
+        for batch in _batches(file, TEXTS_AT_ONCE, [name]):
             for text in batch.column(0).to_pylist():
                 yield text or ""
 
