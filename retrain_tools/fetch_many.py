@@ -25,13 +25,19 @@ another graph, other tensors or other settings is refused.
 
 from __future__ import annotations
 
+import dataclasses
+import tempfile
+from pathlib import Path
+
 from absl import flags
 
-from retrain_tools import command_line, graph_flags
+from retrain_tools import command_line, graph_flags, storage
 from retrain_tools.features.fetch import named_tensors
 from retrain_tools.features.parts.driver import fetch_many
 from retrain_tools.features.parts.options import RUNNERS, ManyOptions, check_options
 from retrain_tools.features.pooling import POOLINGS
+from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.uris import is_uri
 
 graph_flags.define_graph_flags()
 graph_flags.define_path("image_dir", None, "Folder or URI of images, searched at any depth.")
@@ -81,6 +87,17 @@ flags.DEFINE_boolean(
 FLAGS = flags.FLAGS
 
 
+def _given_frozen_graph() -> FrozenGraph:
+    """Open what --graph names, which may be a file at a URI."""
+    if not is_uri(FLAGS.graph):
+        return graph_flags.given_frozen_graph()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder, FLAGS.graph.rstrip("/").rpartition("/")[2])
+        copy.write_bytes(storage.read(FLAGS.graph))
+        frozen = graph_flags.given_frozen_graph(str(copy))
+    return dataclasses.replace(frozen, path=Path(FLAGS.graph))
+
+
 def main(_: list[str]) -> command_line.Summary:
     """Run the script."""
     command_line.require("graph", "output")
@@ -99,7 +116,7 @@ def main(_: list[str]) -> command_line.Summary:
         running=graph_flags.given_run_settings(),
     )
     check_options(options)
-    frozen = graph_flags.given_frozen_graph()
+    frozen = _given_frozen_graph()
     fetched = fetch_many(frozen, named_tensors(frozen, FLAGS.tensors), options)
     print(fetched.summary())
     return command_line.Summary(sum(fetched.failed.values()), fetched.figures())

@@ -306,6 +306,19 @@ def test_too_many_failures_end_the_job(run_script, place, output):
     assert done.status == 1
 
 
+def test_shards_that_cannot_be_written_are_tried_again_and_named(run_script, place):
+    (place / "blocked").mkdir()
+    (place / "blocked/list").write_text("a file where a folder should be")
+    done = run_script(MODULE, *flags("blocked"), cwd=place)
+    assert done.status == 2
+    *_, last = done.err.splitlines()
+    assert last.startswith("error: 4 shards could not be done: part-00000.parquet: ")
+    assert last.endswith(". The same command goes on where this one has ended.")
+    assert "Not a directory" in last or "File exists" in last
+    assert done.err.count("; it is tried again\n") == 8
+    assert not finished(place / "blocked")
+
+
 def test_where_no_image_can_be_used_the_lists_are_named(run_script, place):
     write_list(place / "bad.txt", ["photos/b/001.jpg", "photos/c/002.jpg"])
     arguments = [*flags("none"), "--image_list=bad.txt"]
@@ -357,6 +370,17 @@ def test_nothing_of_ray_and_no_tensorflow_is_imported_by_the_driver(place, outpu
         [sys.executable, "-c", code], cwd=place, capture_output=True, text=True, check=False
     )
     assert done.stdout.splitlines()[-1] == "set()", done
+
+
+def test_graph_images_and_output_may_be_uris(run_script, place, output):
+    here = f"file://{place.resolve()}"
+    images = (place / "list.txt").read_text().split()
+    write_list(place / "uris.txt", [f"{here}/{image}" for image in images])
+    arguments = (f"--graph={here}/tiny.pb", f"--image_list={here}/uris.txt", f"--output={here}/uri")
+    done = run_script(MODULE, *arguments, "--shard_size=16", "--workers=1", cwd=place)
+    assert (done.status, done.out.partition(" (")[0]) == (1, "58 computed, 0 reused, 3 failed")
+    rows = {image.removeprefix(f"{here}/"): row for image, row in read_rows(place / "uri").items()}
+    assert same_rows(rows, read_rows(output))
 
 
 def test_from_python(place, output, monkeypatch):

@@ -70,7 +70,7 @@ def test_scripts_that_take_images_have_the_flags_of_images(helps) -> None:
 
 
 def test_a_shared_flag_has_one_help_text(helps) -> None:
-    for flag in (*GRAPH_FLAGS, *IMAGE_FLAGS - {"image_dir"}, *RUN_FLAGS):
+    for flag in (*GRAPH_FLAGS, *IMAGE_FLAGS - {"image_dir"}, *RUN_FLAGS, "log_json"):
         assert len({texts[flag] for texts in helps.values() if flag in texts}) == 1, flag
     for scripts in (LOOSE, ("bottlenecks", "retrain")):
         assert len({helps[script]["image_dir"] for script in scripts}) == 1
@@ -114,7 +114,8 @@ def test_a_flag_of_another_script_is_answered_with_its_name(tmp_path: Path) -> N
     assert status == 2
     assert error.startswith("error: Unknown command line flag 'image_list'")
     assert error.endswith(
-        ". It is a flag of fetch_tensors, label_image, compare_features, export_graph.\n"
+        ". It is a flag of fetch_tensors, fetch_many, label_image, compare_features, "
+        "export_graph.\n"
     )
     status, _, error = run("-m", "retrain_tools.bottlenecks", "--learning_rate=1", cwd=tmp_path)
     assert error.endswith(". It is a flag of retrain.\n")
@@ -163,6 +164,14 @@ MISTAKES = {
     "fetch_tensors: no folder": (
         ["fetch_tensors", USE[0], "--image_dir=no", "--output=f.npz"],
         "No such folder: no (--image_dir)",
+    ),
+    "fetch_many: no folder": (
+        ["fetch_many", USE[0], "--image_dir=no", "--output=o"],
+        "No such folder: no (--image_dir)",
+    ),
+    "fetch_many: output": (
+        ["fetch_many", *USE, "--output=file"],
+        "file is a file; --output takes a folder.",
     ),
     "label_image: no folder": (["label_image", USE[0], "--image_dir=no"], "No such folder: no"),
     "retrain: no folder": (["retrain", USE[0], "--image_dir=no"], "No such folder: no"),

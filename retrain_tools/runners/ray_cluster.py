@@ -143,16 +143,21 @@ class _UnderWay(Generic[Task, Result]):
         except errors.OutOfMemoryError:
             return self._died(attempt, "killed by Ray, as the memory of its machine was full")
         except (errors.RayTaskError, errors.RuntimeEnvSetupError) as error:
+            if isinstance(getattr(error, "cause", None), errors.RayError):
+                return self._lost(attempt, error.cause)  # the work did not get to the machine
             raise InputError(
                 f"The workers of the Ray cluster cannot start the work: {_last_line(error)}. Their "
                 "Python needs the packages that are installed here."
             ) from error
         except errors.RayError as error:
-            log.warning("A machine was lost (%s); another does its task.", _first_line(error))
-            return self._queue.lost(attempt)
+            return self._lost(attempt, error)
         if not_opened is not None:
             raise not_opened
         return Outcome(attempt.task, result, failure, attempt.deaths)
+
+    def _lost(self, attempt: Attempt[Task], error: Exception) -> Outcome[Task, Result] | None:
+        log.warning("A machine was lost (%s); another does its task.", _first_line(error))
+        return self._queue.lost(attempt)
 
     def _died(self, attempt: Attempt[Task], how: str) -> Outcome[Task, Result] | None:
         log.warning("A worker died (%s); another takes its place.", how)

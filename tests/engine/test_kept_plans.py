@@ -13,7 +13,7 @@ import pytest
 
 from retrain_tools.engine import kept_plans
 from retrain_tools.engine.body import Body
-from retrain_tools.engine.kept_plans import Known, open_plan
+from retrain_tools.engine.kept_plans import Known, is_known, open_plan
 from retrain_tools.engine.settings import RunSettings
 from retrain_tools.graphdef.save import write_graph
 from retrain_tools.graphdef.spec import FrozenGraph
@@ -82,6 +82,23 @@ def test_what_was_found_by_running_is_there_the_next_time(
     assert open_plan(standin, [BOTTLENECK], "float32", str(tmp_path)).known == known
     with Body(standin, [BOTTLENECK], running) as again:
         assert (again.known, again.batch_size) == (known, 2)
+
+
+def test_a_graph_is_new_until_it_was_run_and_checked_here(
+    standin: FrozenGraph, tmp_path: Path
+) -> None:
+    running = RunSettings(model_dir=str(tmp_path))
+    unchecked = dataclasses.replace(running, self_check=False)
+    assert not is_known(standin, [BOTTLENECK], running)
+    plan = open_plan(standin, [BOTTLENECK], running.precision, str(tmp_path))
+    assert not is_known(standin, [BOTTLENECK], unchecked)
+    plan.keep(Known(((64,),), (2, 4), False))
+    assert is_known(standin, [BOTTLENECK], unchecked)
+    assert not is_known(standin, [BOTTLENECK], running)
+    plan.keep(Known(((64,),), (2, 4), False, checked=0.0))
+    assert is_known(standin, [BOTTLENECK], running)
+    small = tiny.write_2015_graph(tmp_path / "small.pb")
+    assert is_known(tiny.opened(small, tiny.BOTTLENECK_2015), [tiny.BOTTLENECK_2015], running)
 
 
 def test_the_size_of_batches_that_is_asked_for_counts_more_than_the_fastest(

@@ -22,6 +22,7 @@ from tests.runners.works import (
     Scripted,
     Sleeping,
     Unopened,
+    command_of,
     descendants,
     is_alive,
     wait_until,
@@ -186,8 +187,7 @@ def test_no_process_outlives_the_driver(runner: str, how: signal.Signals, tmp_pa
 
 def watches_ray(process: int) -> bool:
     """Whether it is one of two idle processes that find out a minute later that Ray was killed."""
-    name = Path(f"/proc/{process}/cmdline").read_bytes()
-    return name.startswith((b"ray::DashboardAgent", b"ray::RuntimeEnvAgent"))
+    return command_of(process).startswith((b"ray::DashboardAgent", b"ray::RuntimeEnvAgent"))
 
 
 def test_a_task_whose_machines_are_lost_again_and_again_has_failed() -> None:

@@ -131,9 +131,19 @@ def wait_until(is_so: Callable[[], bool], seconds: float = 60.0) -> bool:
 
 def descendants(process: int) -> list[int]:
     """The processes that one has started, and those that they have."""
-    children = [
-        int(child)
-        for task in Path(f"/proc/{process}/task").iterdir()
-        for child in (task / "children").read_text().split()
-    ]
+    try:
+        threads = [*Path(f"/proc/{process}/task").iterdir()]
+        children = [
+            int(child) for one in threads for child in (one / "children").read_text().split()
+        ]
+    except OSError:  # it has ended
+        return []
     return [*children, *(below for child in children for below in descendants(child))]
+
+
+def command_of(process: int) -> bytes:
+    """How a process calls itself; nothing where it has ended."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except OSError:
+        return b""

@@ -22,15 +22,12 @@ from tests.features.parts.many import (
 )
 from tests.head.scripts import run_script
 from tests.ray_cluster import RayCluster
-from tests.runners.works import descendants, wait_until
+from tests.runners.works import command_of, descendants, wait_until
 
 
 def at_work() -> list[int]:
     """The processes of this test's cluster that do a task of this package."""
-    found = descendants(os.getpid())
-    return [
-        one for one in found if Path(f"/proc/{one}/cmdline").read_bytes().startswith(b"ray::_run")
-    ]
+    return [one for one in descendants(os.getpid()) if command_of(one).startswith(b"ray::_run")]
 
 
 def test_a_job_outlives_a_worker_and_a_machine(ray_cluster: RayCluster, tmp_path: Path) -> None:

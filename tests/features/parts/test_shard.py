@@ -52,7 +52,8 @@ def make(frozen, tmp_path):
     """Makes the part of a shard of images, and tells what became of it."""
 
     def run(images, number=0, **options):
-        running = RunSettings(threads=1, max_image_pixels=options.pop("pixels", 10_000))
+        precision, pixels = options.pop("precision", "float32"), options.pop("pixels", 10_000)
+        running = RunSettings(threads=1, max_image_pixels=pixels, precision=precision)
         pooling = options.pop("pooling", None)
         tensors = options.pop("tensors", {TENSOR: TENSOR})
         out, graph = str(tmp_path / "out"), PackedGraph.of(frozen)
@@ -252,6 +253,16 @@ def test_maps_keep_their_shape_or_are_pooled(photos, make, tmp_path):
     assert (
         pyarrow.parquet.read_schema(parts_of(tmp_path / "out")[0]).field("map").type.list_size == 8
     )
+
+
+def test_a_difference_from_the_exact_way_is_recorded(photos, make, monkeypatch, tmp_path):
+    monkeypatch.setattr("retrain_tools.engine.settings.has_bfloat16", lambda: True)
+    done = make(photos, precision="bfloat16")
+    found = done.differences[TENSOR]
+    assert (found["ways"], found["images"]) == ("bfloat16 against float32", 10)
+    assert 0 < found["mean"] < found["standard_deviation"]
+    assert record(tmp_path / "out", 0)["differences"] == {TENSOR: found}
+    assert make(photos, precision="bfloat16").differences == {TENSOR: found}  # of the finished part
 
 
 def test_an_image_that_changed_since_it_was_listed_failed_to_be_read(photos, make, tmp_path):
