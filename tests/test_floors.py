@@ -11,7 +11,10 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "retrain_tools"
 # From the ground up, as shared/DESIGN.md names the floors. A name stands for a module or a folder.
 FLOORS = (
-    ("errors", "leftovers", "files", "progress", "extras", "quiet_tensorflow", "text_tables"),
+    (
+        *("array_files", "errors", "leftovers", "files", "progress", "extras", "quiet_tensorflow"),
+        "text_tables",
+    ),
     ("images", "download", "catalog", "catalog_entry"),
     ("graphdef",),
     ("slim", "standin"),
@@ -21,7 +24,7 @@ FLOORS = (
     ("features",),
     ("export",),
     ("head", "explaining"),
-    ("comparing",),
+    ("comparing", "metrics"),
     ("listing", "report"),
     ("command_line", "graph_flags"),
     (
