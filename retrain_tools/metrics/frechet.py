@@ -64,28 +64,20 @@ def frechet_distance_of_samples(a: Rows, b: Rows) -> float:
     return _distance(mean_a - mean_b, float(np.vdot(x, x)), float(np.vdot(y, y)), roots)
 
 
-def frechet_distance_between(
-    a: Rows | None,
-    b: Rows | None,
-    moments_a: Moments | None = None,
-    moments_b: Moments | None = None,
-) -> float:
-    """Return the distance of two sets in the way that is exact for them.
-
-    It is that of samples where both sets are given and have fewer images than features. Moments
-    are worked out where they are needed and not given.
+def frechet_distance_between(a: Rows, b: Rows) -> float:
+    """Return the distance of two sets of vectors in the way that is exact for their numbers.
 
     Raises:
-        InputError: see `frechet_distance`; or of a set there are neither vectors nor moments.
+        InputError: see `frechet_distance`.
     """
-    if a is not None and b is not None and max(len(a), len(b)) < min(a.shape[1], b.shape[1]):
+    if are_few(a, b):
         return frechet_distance_of_samples(a, b)
-    both = []
-    for rows, known in ((a, moments_a), (b, moments_b)):
-        if known is None and rows is None:
-            raise InputError("The Fréchet distance takes features or statistics of both sets.")
-        both.append(known or moments(rows))  # type: ignore[arg-type]
-    return frechet_distance(*both)
+    return frechet_distance(moments(a), moments(b))
+
+
+def are_few(a: Rows, b: Rows) -> bool:
+    """Tell whether both sets have fewer vectors than features: then the samples' way is best."""
+    return max(len(a), len(b)) < min(a.shape[1], b.shape[1])
 
 
 def _centred(rows: Rows) -> tuple[Floats, Floats]:
