@@ -123,12 +123,17 @@ def define_image_flags(loose: bool) -> None:
     Args:
         loose: whether images may be named one by one, with --image_list and after the flags.
     """
-    from retrain_tools.images.decode import MAX_PIXELS  # with Pillow and NumPy
-
     anywhere = "Folder of images, searched at any depth."
     define_path("image_dir", None, anywhere if loose else "Folder of images; one folder per class.")
     if loose:
         define_path("image_list", None, "Text file with the path of an image in each line.")
+    define_failure_flags()
+
+
+def define_failure_flags() -> None:
+    """Define the flags that say which images are accepted, and what becomes of the others."""
+    from retrain_tools.images.decode import MAX_PIXELS  # with Pillow and NumPy
+
     flags.DEFINE_integer(
         "max_image_pixels", MAX_PIXELS, "Largest width × height of an image to accept.", 1
     )

@@ -37,6 +37,7 @@ FLOORS = (
         "freeze_graph",
         "transform_graph",
         "compare_features",
+        "evaluate_images",
         "export_graph",
         "scan",
         "demo",

@@ -57,18 +57,20 @@ def cautions(
 def _about_numbers(both: tuple[ImageSet, ImageSet], scores: list[str]) -> list[str]:
     if "fid" not in scores and "sfid" not in scores:
         return []
-    said = []
+    few, least = [], 0
     for name, one in zip(("REFERENCE", "SAMPLES"), both, strict=True):
-        rows = one.rows.get(FEATURES)
-        known = one.moments.get(FEATURES)
+        rows, known = one.rows.get(FEATURES), one.moments.get(FEATURES)
         depth = len(known.mean) if known else rows.shape[1] if rows is not None else 0
         if one.count is not None and one.count <= depth:
-            said.append(
-                f"{name} has {counted(one.count, 'image')}, fewer than the {depth:,} features: its "
-                "covariance is singular, and FID is biased upwards. Compare only sets of the same "
-                f"number; TTUR's authors recommend {RECOMMENDED:,} or more, and papers take 50,000."
-            )
-    return said
+            few.append(f"{name} has {counted(one.count, 'image')}")
+            least = depth
+    if not few:
+        return []
+    return [
+        f"{' and '.join(few)}, fewer than the {least:,} features: a covariance is singular, and FID "
+        "is biased upwards. Compare only sets of the same number; TTUR's authors recommend "
+        f"{RECOMMENDED:,} or more, and papers take 50,000."
+    ]
 
 
 def _about_kinds(both: tuple[ImageSet, ImageSet]) -> list[str]:

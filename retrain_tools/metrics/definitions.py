@@ -92,12 +92,12 @@ class Definition:
     density_neighbours: int = 5
 
     def words(self, score: str) -> str:
-        """Say how a score is computed."""
+        """Say how a score is computed, but for KID's subsets."""
+        if score == "kid":
+            return "((x·y)/d + 1)³, unbiased"
         if score == "is":
             shuffled = "" if self.shuffle_seed is None else ", shuffled"
             return f"{self.splits.words()}{shuffled}; softmax(pool_3 · W), no bias"
-        if score == "kid":
-            return f"{self.kid_subsets} subsets of {self.kid_size:,}; ((x·y)/d + 1)³, unbiased"
         if score in ("precision", "recall"):
             kind = "float16" if self.half_distances else "float64"
             return f"k = {self.neighbours}, distance <= radius, {kind} distances"

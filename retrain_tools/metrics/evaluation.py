@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from retrain_tools.metrics.definitions import (
     find_definition,
 )
 from retrain_tools.metrics.distances import Points, points
-from retrain_tools.metrics.image_sets import Fetching, Given, ImageSet, open_set
+from retrain_tools.metrics.image_sets import Fetching, Given, ImageSet, check_given, open_set
 from retrain_tools.metrics.moments import Moments
 from retrain_tools.metrics.neighbourhoods import DensityCoverage
 from retrain_tools.metrics.network import FEATURES, SPATIAL, Network, network_of
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 GRAPH = "inception-2015-12-05"
 """The catalogued graph whose features the literature's numbers are of."""
+
+Graph = str | Path | Model | FrozenGraph | Callable[[], FrozenGraph]
+"""A graph, where it is, or what opens it if it is needed."""
 
 _FETCHING = Fetching()
 
@@ -110,7 +113,7 @@ def evaluate_images(
     reference: Given,
     samples: Given | None = None,
     *,
-    graph: str | Path | Model | FrozenGraph | None = None,
+    graph: Graph | None = None,
     scores: Sequence[str] | None = None,
     definition: str = ORIGINAL,
     seed: int = 0,
@@ -127,8 +130,8 @@ def evaluate_images(
     Args:
         reference: the real images.
         samples: the images to judge; None to make statistics of the reference only.
-        graph: the graph, or where it is; None for inception-2015-12-05 of the catalogue, which is
-            opened only where images have to be run.
+        graph: the graph, where it is, or what opens it; None for inception-2015-12-05 of the
+            catalogue, which, as what is opened by a function, is opened only where it is needed.
         scores: which of SCORES; None for all that the sets allow.
         definition: the conventions, see `definitions`.
         seed: of the random subsets of KID, where the definition leaves them to chance.
@@ -159,7 +162,8 @@ def evaluate_images(
         opened.append(network_of(_frozen(graph)))
         return opened[0]
 
-    if graph is not None or "is" in (scores or ()):
+    check_given([one for one in (reference, samples) if one is not None])
+    if not (graph is None or callable(graph)) or "is" in (scores or ()):
         network()
     real = open_set(reference, network, fetching)
     judged = None if samples is None else open_set(samples, network, fetching)
@@ -210,10 +214,12 @@ def _checked(
     return [name for name in SCORES if scores is None or name in scores]
 
 
-def _frozen(graph: str | Path | Model | FrozenGraph | None) -> FrozenGraph:
+def _frozen(graph: Graph | None) -> FrozenGraph:
     if isinstance(graph, FrozenGraph):
         return graph
-    return (graph if isinstance(graph, Model) else load(GRAPH if graph is None else graph)).frozen()
+    if isinstance(graph, Model):
+        return graph.frozen()
+    return load(GRAPH if graph is None else graph).frozen() if not callable(graph) else graph()
 
 
 def _finite(one: ImageSet | None) -> Points | None:

@@ -84,6 +84,15 @@ class Fetching:
     running: RunSettings = DEFAULTS
 
 
+def check_given(sets: Sequence[Given]) -> None:
+    """Raise InputError if one of several sets is not there."""
+    for given in sets:
+        if not isinstance(given, np.ndarray):
+            path = Path(given).expanduser()
+            if not path.exists() and not Path(f"{path}.json").exists():
+                raise InputError(f"No such file or folder: {path}")
+
+
 def open_set(given: Given, network: Callable[[], Network], fetching: Fetching) -> ImageSet:
     """Open one side; features of images are fetched, or reused where they were fetched before.
 
@@ -95,7 +104,8 @@ def open_set(given: Given, network: Callable[[], Network], fetching: Fetching) -
         fetching: how.
 
     Raises:
-        InputError: it is none of these, is damaged, or no image of it can be used.
+        InputError: it is none of these (`check_given` comes before), it is damaged, or no image of
+            it can be used.
     """
     if isinstance(given, np.ndarray):
         if given.ndim != 2 or given.dtype.kind not in "fiu":
@@ -105,8 +115,6 @@ def open_set(given: Given, network: Callable[[], Network], fetching: Fetching) -
             )
         return ImageSet("array", "features", {FEATURES: given})
     path = Path(given).expanduser()
-    if not path.exists() and not Path(f"{path}.json").exists():
-        raise InputError(f"No such file or folder: {path}")
     if path.is_dir():
         return _of_folder(path, str(given), network, fetching)
     names = set[str]()
@@ -114,7 +122,7 @@ def open_set(given: Given, network: Callable[[], Network], fetching: Fetching) -
         names = _names_in(path)
     statistics = read_statistics(path) if "mu" in names else None
     if ARRAY in names and is_batch(open_npz(path)[ARRAY]):
-        images, size = read_batch(path)
+        images, size = read_batch(path.absolute())
         found = _fetched(path, str(given), images, network(), fetching)
         count = len(images) - len(found.outcome.failed if found.outcome else ())
         facts = ImageFacts({PIXELS: count}, {size: count})

@@ -22,6 +22,7 @@ from retrain_tools.metrics.neighbourhoods import (
     precision_recall,
 )
 from retrain_tools.metrics.network import FEATURES, SPATIAL
+from retrain_tools.text_tables import counted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,32 +145,31 @@ def _no_inception_score(measured: Measured) -> str:
 def computed(measured: Measured, score: str) -> Score:
     """Compute a score that is not `impossible`."""
     rules = measured.rules
-    value, std, seed = _value(measured, score)
-    return Score(value, std, rules.words(score), rules.sources[score], seed)
-
-
-def _value(measured: Measured, score: str) -> tuple[float, float | None, int | None]:
-    reference, samples, rules = measured.reference, measured.samples, measured.rules
+    how, source = rules.words(score), rules.sources[score]
+    samples = measured.samples
     assert samples is not None  # noqa: S101  (for mypy)
     match score:
         case "fid" | "sfid":
-            return _frechet(measured, FEATURES if score == "fid" else SPATIAL), None, None
+            value = _frechet(measured, FEATURES if score == "fid" else SPATIAL)
+            return Score(value, None, how, source)
         case "is":
             assert measured.weights is not None  # noqa: S101  (see `impossible`)
             vectors = samples.rows[FEATURES]
             found = inception_score(vectors, measured.weights, rules.splits, rules.shuffle_seed)
-            return found.mean, found.std, rules.shuffle_seed
+            std = found.std if len(found.of_splits) > 1 else None
+            return Score(found.mean, std, how, source, rules.shuffle_seed)
         case "kid":
             seed = measured.seed if rules.kid_seed is None else rules.kid_seed
             legacy = rules.kid_legacy_drawing
             drawing = np.random.RandomState(seed) if legacy else np.random.default_rng(seed)
-            both = reference.rows[FEATURES], samples.rows[FEATURES]
+            both = measured.reference.rows[FEATURES], samples.rows[FEATURES]
             kid = kernel_distance(*both, rules.kid_subsets, rules.kid_size, drawing)
-            return kid.mean, kid.std, seed
+            how = f"{counted(kid.subsets, 'subset')} of {kid.size:,}; {how}"
+            return Score(kid.mean, kid.std if kid.subsets > 1 else None, how, source, seed)
         case "precision" | "recall":
-            return getattr(measured.shares(), score), None, None
+            return Score(getattr(measured.shares(), score), None, how, source)
         case _:
-            return getattr(measured.neighbours(), score), None, None
+            return Score(getattr(measured.neighbours(), score), None, how, source)
 
 
 def _frechet(measured: Measured, tensor: str) -> float:
