@@ -67,8 +67,8 @@ def _about_numbers(both: tuple[ImageSet, ImageSet], scores: list[str]) -> list[s
     if not few:
         return []
     return [
-        f"{' and '.join(few)}, fewer than the {least:,} features: a covariance is singular, and FID "
-        "is biased upwards. Compare only sets of the same number; TTUR's authors recommend "
+        f"{' and '.join(few)}, fewer than the {least:,} features: a covariance is singular, and "
+        "FID is biased upwards. Compare only sets of the same number; TTUR's authors recommend "
         f"{RECOMMENDED:,} or more, and papers take 50,000."
     ]
 
