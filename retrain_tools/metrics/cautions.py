@@ -124,5 +124,6 @@ def _about_shared(sides: Sides) -> list[str]:
             )
     for name, these in zip(("REFERENCE", "SAMPLES"), sides.points, strict=True):
         if these is not None and (twice := len(these) - len(np.unique(these.ids))):
-            said.append(f"{counted(twice, 'image')} of {name} repeat others of it.")
+            others = "repeats another" if twice == 1 else "repeat others"
+            said.append(f"{counted(twice, 'image')} of {name} {others} of it.")
     return said

@@ -125,8 +125,8 @@ def impossible(measured: Measured, score: str) -> str:
     least["coverage"] = least["density"]
     needed = least.get(score, measured.rules.neighbours + 1)
     for name in ("REFERENCE",) if score in ("density", "coverage") else judged:
-        if len(sides[name].rows[FEATURES]) < needed:
-            return f"{name} has {len(sides[name].rows[FEATURES])} images, and it takes {needed}"
+        if (count := len(sides[name].rows[FEATURES])) < needed:
+            return f"{name} has {counted(count, 'image')}, and it takes {needed}"
     return ""
 
 
@@ -138,7 +138,7 @@ def _no_inception_score(measured: Measured) -> str:
     if len(measured.weights) != depth:
         return f"the graph's classifier takes {len(measured.weights)} features, SAMPLES has {depth}"
     if count < measured.rules.splits.least:
-        return f"SAMPLES has {count} images, and it takes {measured.rules.splits.least}"
+        return f"SAMPLES has {counted(count, 'image')}, and it takes {measured.rules.splits.least}"
     return ""
 
 
