@@ -11,8 +11,9 @@ import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from io import FileIO
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -64,23 +65,28 @@ class StoredArray:
             first, last, step = rows.indices(len(self))
             if step != 1:
                 raise ValueError("rows are read one after the other")
-            return self._read(first, max(0, last - first))
+            with self._open() as file:
+                return self._read(file, first, max(0, last - first))
         if isinstance(rows, np.ndarray):
             found = np.empty((len(rows), *self.shape[1:]), self.dtype)
-            for place in np.argsort(rows, kind="stable"):
-                found[place] = self._read(int(rows[place]), 1)[0]
+            with self._open() as file:
+                for place in np.argsort(rows, kind="stable"):
+                    found[place] = self._read(file, int(rows[place]), 1)[0]
             return found
-        return self._read(range(len(self))[rows], 1)[0]
-
-    def _read(self, first: int, count: int) -> npt.NDArray[Any]:
         with self._open() as file:
-            file.seek(self.start + first * self._row_bytes)
-            data = bytearray(count * self._row_bytes)
-            if file.readinto(data) < len(data):  # type: ignore[attr-defined]
-                raise EOFError(f"{self.path} is cut off")
+            return self._read(file, range(len(self))[rows], 1)[0]
+
+    def _read(self, file: FileIO, first: int, count: int) -> npt.NDArray[Any]:
+        file.seek(self.start + first * self._row_bytes)
+        data = bytearray(count * self._row_bytes)
+        left = memoryview(data)
+        while left and (got := file.readinto(left)):  # one call gives 2 GB at most
+            left = left[got:]
+        if left:
+            raise EOFError(f"{self.path} is cut off")
         return np.frombuffer(data, self.dtype).reshape(count, *self.shape[1:])
 
-    def _open(self) -> BinaryIO:
+    def _open(self) -> FileIO:
         if not self._member:
             return self.path.open("rb", buffering=0)
         with self._lock:

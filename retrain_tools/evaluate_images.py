@@ -57,6 +57,13 @@ graph_flags.define_path(
 graph_flags.define_path(
     "save_statistics", None, "Write REFERENCE's statistics into this .npz, for any of these tools."
 )
+flags.DEFINE_integer(
+    "statistics_images",
+    0,
+    "Put so many of REFERENCE's images, of one size, beside its statistics (arr_0): the ADM "
+    "evaluator needs some, for precision and recall.",
+    0,
+)
 flags.DEFINE_enum("format", "text", ["text", "json"], "How to print the scores.")
 graph_flags.define_path("html", None, "Show scores and images in this file, a page of its own.")
 FLAGS = flags.FLAGS
@@ -88,6 +95,7 @@ def main(words: list[str]) -> command_line.Summary:
         definition=FLAGS.definition,
         seed=FLAGS.seed,
         save_statistics=FLAGS.save_statistics,
+        statistics_images=FLAGS.statistics_images,
         fetching=fetching,
     )
     _tell(found)

@@ -24,9 +24,10 @@ from retrain_tools.metrics.distances import Points, points
 from retrain_tools.metrics.image_sets import Fetching, Given, ImageSet, check_given, open_set
 from retrain_tools.metrics.moments import Moments
 from retrain_tools.metrics.neighbourhoods import DensityCoverage
-from retrain_tools.metrics.network import FEATURES, SPATIAL, Network, network_of
+from retrain_tools.metrics.network import FEATURES, Network, network_of
+from retrain_tools.metrics.saving import save_reference
 from retrain_tools.metrics.scoring import Measured, Score, computed, impossible
-from retrain_tools.metrics.statistics_files import doubts_about, write_statistics
+from retrain_tools.metrics.statistics_files import doubts_about
 from retrain_tools.sources.model import Model
 from retrain_tools.sources.open import load
 
@@ -118,6 +119,7 @@ def evaluate_images(
     definition: str = ORIGINAL,
     seed: int = 0,
     save_statistics: str | Path | None = None,
+    statistics_images: int = 0,
     fetching: Fetching = _FETCHING,
 ) -> Evaluation:
     """Score a set of images against another, as the literature does: FID and its family.
@@ -136,6 +138,8 @@ def evaluate_images(
         definition: the conventions, see `definitions`.
         seed: of the random subsets of KID, where the definition leaves them to chance.
         save_statistics: an `.npz` to write the reference's statistics to.
+        statistics_images: how many of the reference's images are put beside them, as `arr_0`: the
+            ADM evaluator takes no statistics without.
         fetching: where features are kept, and how they are computed.
 
     Returns:
@@ -172,7 +176,8 @@ def evaluate_images(
     notes = _about_graph(opened, (real, judged))
     measured = Measured(real, judged, rules, weights, seed, _finite(real), _finite(judged), of_set)
     if save_statistics is not None:
-        _save(save_statistics, measured, opened, fetching)
+        network_used = opened[0] if opened else None
+        save_reference(save_statistics, measured, network_used, fetching, statistics_images)
     found, left_out = _scores(measured, wanted, scores is None)
     if judged is not None:
         sides = Sides(real, judged, (measured.reference_points, measured.sample_points))
@@ -272,24 +277,3 @@ def _about_graph(opened: Sequence[Network], sets: tuple[ImageSet, ImageSet | Non
         if one is not None and one.statistics is not None:
             notes += doubts_about(*one.statistics, mark)
     return notes
-
-
-def _save(
-    path: str | Path, measured: Measured, opened: Sequence[Network], fetching: Fetching
-) -> None:
-    """Write the statistics of the reference."""
-    one = measured.reference
-    if FEATURES not in one.rows and FEATURES not in one.moments:
-        raise InputError(f"{one.name} has no features to make statistics of.")
-    note: dict[str, Any] = {
-        "retrain_tools": __version__,
-        "of": one.name,
-        "images": one.count,
-        "kinds": dict(one.facts.kinds),
-    }
-    if one.is_run:
-        note["graph"], note["fingerprint"] = str(opened[0].frozen.path), opened[0].fingerprint
-        note["resize"], note["precision"] = opened[0].resize, fetching.running.computed_in
-    there = [name for name in (FEATURES, SPATIAL) if name in one.rows or name in one.moments]
-    write_statistics(path, {name: measured.moments(0, name) for name in there}, note)
-    log.info("statistics of %s: %s", one.name, path)

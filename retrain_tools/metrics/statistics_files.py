@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from retrain_tools import files
 from retrain_tools.array_files import DAMAGE
 from retrain_tools.errors import InputError
+from retrain_tools.images.batches import ARRAY
 from retrain_tools.metrics.moments import Moments
 from retrain_tools.metrics.network import FEATURES, SPATIAL
 
@@ -40,6 +41,13 @@ class Statistics(NamedTuple):
 
     moments: Mapping[str, Moments]
     note: Mapping[str, Any]
+
+
+class Pixels(NamedTuple):
+    """Images to be written: uint8, one after the other, and the shape of all, [N, H, W, 3]."""
+
+    shape: tuple[int, ...]
+    images: Iterable[npt.NDArray[np.uint8]]
 
 
 def read_statistics(path: Path) -> Statistics:
@@ -121,7 +129,10 @@ def doubts_about(path: Path, statistics: Statistics, fingerprint: str | None) ->
 
 
 def write_statistics(
-    path: str | Path, moments: Mapping[str, Moments], note: Mapping[str, Any]
+    path: str | Path,
+    moments: Mapping[str, Moments],
+    note: Mapping[str, Any],
+    pixels: Pixels | None = None,
 ) -> None:
     """Write statistics that TTUR, pytorch-fid, clean-fid and the ADM evaluator read.
 
@@ -129,6 +140,7 @@ def write_statistics(
         path: the `.npz` to write.
         moments: by FEATURES and SPATIAL.
         note: how they were made, kept as JSON in an array that the others leave alone.
+        pixels: images to put beside them.
     """
     arrays: dict[str, Any] = {}
     for tensor, names in NAMES.items():
@@ -140,3 +152,9 @@ def write_statistics(
         for name, array in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.asarray(array), allow_pickle=False)
+        if pixels is not None:
+            with archive.open(f"{ARRAY}.npy", "w", force_zip64=True) as member:
+                header = {"descr": "|u1", "fortran_order": False, "shape": pixels.shape}
+                np.lib.format.write_array_header_1_0(member, header)
+                for image in pixels.images:
+                    member.write(image.tobytes())

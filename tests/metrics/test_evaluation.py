@@ -146,6 +146,20 @@ def test_statistics_of_the_reference_stand_for_it(here, found, tmp_path) -> None
     assert again.reference.facts.kinds == {"JPEG": PHOTOS}
 
 
+def test_images_go_beside_statistics_for_the_adm_evaluator(here, found, tmp_path) -> None:
+    rt.evaluate_images("samples.npz", graph="graph.pb", save_statistics=tmp_path / "s.npz",
+                       statistics_images=5)  # fmt: skip
+    with np.load(tmp_path / "s.npz") as arrays, np.load("samples.npz") as batch:
+        np.testing.assert_array_equal(arrays["arr_0"], batch["arr_0"][[0, 3, 6, 9, 13]])
+        assert arrays["mu_s"].shape == (2023,)
+    with pytest.raises(rt.InputError) as error:
+        rt.evaluate_images("photos", graph="graph.pb", save_statistics=tmp_path / "t.npz",
+                           statistics_images=5)  # fmt: skip
+    said = "statistics_images takes a reference of images that have one size; photos has 12 sizes, "
+    assert str(error.value).startswith(said)
+    assert not (tmp_path / "t.npz").exists()
+
+
 def test_a_batch_with_statistics_is_measured_by_them_and_its_neighbours_by_its_images(
     here, tmp_path
 ) -> None:
