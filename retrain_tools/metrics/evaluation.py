@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,7 +21,6 @@ from retrain_tools.metrics.definitions import (
 )
 from retrain_tools.metrics.distances import Points, points
 from retrain_tools.metrics.image_sets import Fetching, Given, ImageSet, check_given, open_set
-from retrain_tools.metrics.moments import Moments
 from retrain_tools.metrics.neighbourhoods import DensityCoverage
 from retrain_tools.metrics.network import FEATURES, Network, network_of
 from retrain_tools.metrics.saving import save_reference
@@ -124,13 +122,9 @@ def evaluate_images(
 ) -> Evaluation:
     """Score a set of images against another, as the literature does: FID and its family.
 
-    Each set is a folder of images, an `.npz` with a batch of them (`arr_0`, uint8 [N, H, W, 3]) or
-    with statistics (`mu`, `sigma`, and for sFID `mu_s`, `sigma_s`), features that were fetched
-    earlier, or feature vectors as an array [N, depth]. Features of images are kept in
-    `fetching.feature_dir`, and are not computed again.
-
     Args:
-        reference: the real images.
+        reference: the real images, see `open_set`: a folder, an `.npz` with a batch (`arr_0`) or
+            statistics (`mu`, `sigma`), a file of features, or features as an array [N, depth].
         samples: the images to judge; None to make statistics of the reference only.
         graph: the graph, where it is, or what opens it; None for inception-2015-12-05 of the
             catalogue, which, as what is opened by a function, is opened only where it is needed.
@@ -138,12 +132,8 @@ def evaluate_images(
         definition: the conventions, see `definitions`.
         seed: of the random subsets of KID, where the definition leaves them to chance.
         save_statistics: an `.npz` to write the reference's statistics to.
-        statistics_images: how many of the reference's images are put beside them, as `arr_0`: the
-            ADM evaluator takes no statistics without.
+        statistics_images: how many of its images are put beside them, for the ADM evaluator.
         fetching: where features are kept, and how they are computed.
-
-    Returns:
-        The scores, each with its definition, and what has to be known of the two sets.
 
     Raises:
         InputError: a set or a score is not there, or a score that is asked for cannot be had.
@@ -157,41 +147,55 @@ def evaluate_images(
     """
     rules = find_definition(definition)
     wanted = _checked(scores, samples, save_statistics)
-    if save_statistics is not None:
-        files.check_file(save_statistics)
-    opened: list[Network] = []
-
-    @functools.cache
-    def network() -> Network:
-        opened.append(network_of(_frozen(graph)))
-        return opened[0]
-
     check_given([one for one in (reference, samples) if one is not None])
+    opening = _Opening(graph)
     if not (graph is None or callable(graph)) or "is" in (scores or ()):
-        network()
-    real = open_set(reference, network, fetching)
-    judged = None if samples is None else open_set(samples, network, fetching)
-    of_set: dict[tuple[int, str], Moments] = {}
-    weights = opened[0].weights if opened else None
-    notes = _about_graph(opened, (real, judged))
-    measured = Measured(real, judged, rules, weights, seed, _finite(real), _finite(judged), of_set)
+        opening.network()
+    real = open_set(reference, opening.network, fetching)
+    judged = None if samples is None else open_set(samples, opening.network, fetching)
+    weights = opening.opened.weights if opening.opened else None
+    measured = Measured(real, judged, rules, weights, seed, _finite(real), _finite(judged), {})
     if save_statistics is not None:
-        network_used = opened[0] if opened else None
-        save_reference(save_statistics, measured, network_used, fetching, statistics_images)
+        save_reference(save_statistics, measured, opening.opened, fetching, statistics_images)
     found, left_out = _scores(measured, wanted, scores is None)
+    return _evaluation(measured, found, left_out, opening.opened, fetching)
+
+
+class _Opening:
+    """A graph that is opened when it is needed, once; `opened` is None until then."""
+
+    def __init__(self, graph: Graph | None) -> None:
+        self._graph = graph
+        self.opened: Network | None = None
+
+    def network(self) -> Network:
+        if self.opened is None:
+            self.opened = network_of(_frozen(self._graph))
+        return self.opened
+
+
+def _evaluation(
+    measured: Measured,
+    found: dict[str, Score],
+    left_out: dict[str, str],
+    network: Network | None,
+    fetching: Fetching,
+) -> Evaluation:
+    real, judged = measured.reference, measured.samples
+    notes = _about_graph(network, (real, judged))
     if judged is not None:
         sides = Sides(real, judged, (measured.reference_points, measured.sample_points))
-        size = opened[0].frozen.spec.image_size if opened else None
-        notes += cautions(sides, list(found), rules, size)
+        size = network.frozen.spec.image_size if network else None
+        notes += cautions(sides, list(found), measured.rules, size)
     return Evaluation(
         found,
         left_out,
-        definition,
+        measured.rules.name,
         real,
         judged,
-        str(opened[0].frozen.path) if opened else None,
-        opened[0].fingerprint if opened else None,
-        opened[0].resize if opened else None,
+        str(network.frozen.path) if network else None,
+        network.fingerprint if network else None,
+        network.resize if network else None,
         fetching.running.computed_in,
         notes,
         measured.neighbours() if {"density", "coverage"} & found.keys() else None,
@@ -201,6 +205,8 @@ def evaluate_images(
 def _checked(
     scores: Sequence[str] | None, samples: Given | None, save_statistics: str | Path | None
 ) -> Sequence[str]:
+    if save_statistics is not None:
+        files.check_file(save_statistics)
     if samples is None:
         if scores:
             raise InputError("Scores take two sets of images, REFERENCE and SAMPLES.")
@@ -265,15 +271,14 @@ def _scores(
     return found, left_out
 
 
-def _about_graph(opened: Sequence[Network], sets: tuple[ImageSet, ImageSet | None]) -> list[str]:
+def _about_graph(network: Network | None, sets: tuple[ImageSet, ImageSet | None]) -> list[str]:
     notes = []
-    mark = opened[0].fingerprint if opened else None
-    if opened and not opened[0].is_original:
+    if network is not None and not network.is_original:
         notes.append(
-            f"{opened[0].frozen.path} is not {GRAPH}, by the names of its nodes: its numbers are "
-            "not to be compared with those of papers."
+            f"{network.frozen.path} is not {GRAPH}, by the names of its nodes: its numbers are not "
+            "to be compared with those of papers."
         )
     for one in sets:
         if one is not None and one.statistics is not None:
-            notes += doubts_about(*one.statistics, mark)
+            notes += doubts_about(*one.statistics, network.fingerprint if network else None)
     return notes

@@ -78,9 +78,9 @@ def precision_recall(
     Example:
         >>> from retrain_tools.metrics.distances import points
         >>> line = points(np.arange(8.0)[:, np.newaxis])
-        >>> far = points(np.array([[1.5], [90.0], [91.0], [92.0]]))
+        >>> far = points(np.array([[1.5], [1.6], [90.0], [91.0]]))
         >>> precision_recall(line, far, neighbours=1)[:2]
-        (0.25, 0.0)
+        (0.5, 0.0)
     """
     slack = 0.0 if half else max(reference.rounding, samples.rounding)
     reaches = squared_radii(reference, [neighbours], half)[:, 0] + slack
