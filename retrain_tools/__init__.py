@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from retrain_tools.features.parts.options import ManyOptions as ManyOptions
     from retrain_tools.features.read_features import read_features as read_features
     from retrain_tools.head.tuned_tail import FineTuning as FineTuning
+    from retrain_tools.metrics.evaluation import evaluate_images as evaluate_images
     from retrain_tools.safety.scanning import scan as scan
     from retrain_tools.sources.model import Model as Model
     from retrain_tools.surgery import (
@@ -49,6 +50,7 @@ _PLACES = {
     ),
     **dict.fromkeys(("export_graph", "to_keras", "transform_graph"), "retrain_tools.surgery"),
     "compare": "retrain_tools.comparing.comparison",
+    "evaluate_images": "retrain_tools.metrics.evaluation",
     "load": "retrain_tools.sources.open",
     "read_features": "retrain_tools.features.read_features",
     "scan": "retrain_tools.safety.scanning",

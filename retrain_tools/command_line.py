@@ -40,6 +40,7 @@ SCRIPTS = (
     "freeze_graph",
     "transform_graph",
     "compare_features",
+    "evaluate_images",
     "export_graph",
     "scan",
     "demo",

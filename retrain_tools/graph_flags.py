@@ -127,6 +127,11 @@ def define_image_flags(loose: bool) -> None:
     define_path("image_dir", None, anywhere if loose else "Folder of images; one folder per class.")
     if loose:
         define_path("image_list", None, "Text file with the path of an image in each line.")
+    define_failure_flags()
+
+
+def define_failure_flags() -> None:
+    """Define the flags that say which images are accepted, and what becomes of the others."""
     define_largest_image()
     flags.DEFINE_enum(
         "on_error", "skip", ["skip", "fail"], "What to do about an image that cannot be used."

@@ -23,6 +23,7 @@ IMAGE_FLAGS = {"image_dir", "max_image_pixels", "on_error"}
 RUN_FLAGS = {"precision", "batch_size", "threads", "self_check"}
 OPENING = tuple(name for name in SCRIPTS if name not in ("demo", "scan"))
 LOOSE = ("fetch_tensors", "label_image", "compare_features", "export_graph")
+TAKE_WORDS = (*LOOSE, "scan", "evaluate_images")
 # Runs a script, and says at its end whether TensorFlow was imported.
 WATCHED = """
 import atexit, runpy, sys
@@ -123,7 +124,7 @@ def test_a_flag_of_another_script_is_answered_with_its_name(tmp_path: Path) -> N
     assert "It is a flag of" not in error
 
 
-@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in (*LOOSE, "scan")])
+@pytest.mark.parametrize("script", [name for name in SCRIPTS if name not in TAKE_WORDS])
 def test_words_that_a_script_does_not_take_are_an_error(script: str, tmp_path: Path) -> None:
     status, out, error = run("-m", f"retrain_tools.{script}", "word", cwd=tmp_path)
     assert (status, out) == (2, "")
@@ -175,6 +176,10 @@ MISTAKES = {
     ),
     "label_image: no folder": (["label_image", USE[0], "--image_dir=no"], "No such folder: no"),
     "retrain: no folder": (["retrain", USE[0], "--image_dir=no"], "No such folder: no"),
+    "evaluate_images: no set": (
+        ["evaluate_images", USE[0], "photos", "no"],
+        "No such file or folder: no",
+    ),
     "label_image: no labels": (
         ["label_image", *USE, "--labels=no.txt"],
         "No such label file: no.txt",

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from retrain_tools import files
+from retrain_tools.images.batches import file_of
 
 Row = list[npt.NDArray[np.float32]]
 Shape = tuple[int, ...]
@@ -30,7 +31,7 @@ class Source:
     """An image file as it was when its row was computed.
 
     Attributes:
-        path: the file.
+        path: the file, or the name of an image in a batch, of which the rest is about its file.
         bytes: its size.
         modified_ns: when it was written.
         label: the folder that is its class, or ''; the same file under another label is the same.
@@ -45,7 +46,7 @@ class Source:
     def of(cls, path: str, label: str = "") -> Source:
         """Look at a file; one that is missing has 0 bytes and is never known."""
         try:
-            status = Path(path).stat()
+            status = file_of(path).stat()
         except OSError:
             return cls(path, 0, 0, label)
         return cls(path, status.st_size, status.st_mtime_ns, label)

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
 from retrain_tools.files import open_regular
+from retrain_tools.images.batches import BatchedImage
 from retrain_tools.images.structure import (
     WEBP_HEADER_BYTES,
     first_frame,
@@ -163,6 +164,11 @@ def read_image(
         ImageError: unreadable, empty, not an image of these formats, too large, or of another
             Python type, dtype or shape.
     """
+    if isinstance(image, BatchedImage):
+        try:
+            image = image.pixels()
+        except OSError as error:
+            raise ImageError(f"cannot be read: {error.strerror or error}", "reading") from error
     if isinstance(image, np.ndarray):
         forms = _SHAPES[channels]
         if image.dtype != np.uint8 or image.shape[2:] not in forms or 0 in image.shape:

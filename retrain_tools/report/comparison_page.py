@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import html
-import io
-from collections.abc import Iterable, Sequence
 from string import Template
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from retrain_tools.comparing.comparison import Comparison
 from retrain_tools.comparing.differences import comparable
 from retrain_tools.explaining.similarity import as_vectors
-from retrain_tools.images.decode import (
-    EXTENSIONS,
-    EncodedImage,
-    ImageError,
-    decode_with_pillow,
-    read_image,
-)
 from retrain_tools.listing.comparison_text import compared, figures, number, shape_of
 from retrain_tools.report.comparison_plots import (
     MOST_BARS,
@@ -28,11 +16,11 @@ from retrain_tools.report.comparison_plots import (
     scatter_plot,
     strips,
 )
+from retrain_tools.report.page_html import escaped, png_uri, table_of, thumbnail
 from retrain_tools.report.page_parts import asset, policy_hash
 
 _WORST = 6
 _MOST_TRIED = 20
-_THUMBNAIL = 360  # pixels: twice what is shown
 
 
 def comparison_page(comparison: Comparison) -> str:
@@ -47,23 +35,23 @@ def comparison_page(comparison: Comparison) -> str:
     explanation = comparison.explanation
     title = f"{comparison.a.source} (A) against {comparison.b.source} (B)"
     notes = "".join(
-        f'<p class="notes">{_text(note)}</p>'
+        f'<p class="notes">{escaped(note)}</p>'
         for note in (*comparison.notes, *explanation.notes)
     )  # fmt: skip
     command = ""
     if explanation.command:
-        command = f"<h2>What makes them agree</h2><pre>{_text(explanation.command)}</pre>"
+        command = f"<h2>What makes them agree</h2><pre>{escaped(explanation.command)}</pre>"
     return Template(asset("comparison.html")).substitute(
-        title=_text(title),
+        title=escaped(title),
         style=style,
         style_hash=policy_hash(style),
         outcome="agrees" if comparison.agrees else "differs",
-        sentence=_text(explanation.sentence),
+        sentence=escaped(explanation.sentence),
         notes=notes,
         command=command,
         sides=_sides(comparison),
         matching=_matching(comparison),
-        figures=_table((), figures(comparison.difference), heads=True),
+        figures=table_of((), figures(comparison.difference), heads=True),
         tensors=_tensors(comparison),
         plots=_plots(comparison),
         tried=_tried(comparison),
@@ -81,15 +69,15 @@ def _sides(comparison: Comparison) -> str:
             (comparison.b, comparison.count_b, main.tensor_b, main.shape_b),
         )
     ]
-    return _table(("", "source", "kind", "tensor", "shape", "images"), rows, numbers=(5,))
+    return table_of(("", "source", "kind", "tensor", "shape", "images"), rows, numbers=(5,))
 
 
 def _matching(comparison: Comparison) -> str:
     found = comparison.matching
     ways = ", ".join(f"{count:,} by {way}" for way, count in found.how.items())
-    parts = [f"<p>{compared(comparison)}; matched: {_text(ways)}.</p>"]
+    parts = [f"<p>{compared(comparison)}; matched: {escaped(ways)}.</p>"]
     for what, names in found.left_out.items():
-        items = "".join(f"<li>{_text(name)}</li>" for name in names)
+        items = "".join(f"<li>{escaped(name)}</li>" for name in names)
         count = f"{len(names):,} {what}"
         parts.append(f"<details><summary>{count}</summary><ul>{items}</ul></details>")
     return "".join(parts)
@@ -111,7 +99,7 @@ def _tensors(comparison: Comparison) -> str:
         for pair in comparison.pairs
     ]
     head = ("tensor of A", "of B", "shape in A", "in B", "mean difference", "correlation", "")
-    return f'<h2>Every tensor</h2><div class="card">{_table(head, rows, numbers=(4, 5))}</div>'
+    return f'<h2>Every tensor</h2><div class="card">{table_of(head, rows, numbers=(4, 5))}</div>'
 
 
 def _plots(comparison: Comparison) -> str:
@@ -125,8 +113,8 @@ def _plots(comparison: Comparison) -> str:
         (heat_map(errors), "Absolute difference of each image and channel"),
     )
     shown = "".join(
-        f'<figure class="card"><img alt="{_text(said)}" src="{_png_uri(picture)}">'
-        f"<figcaption>{_text(said)}</figcaption></figure>"
+        f'<figure class="card"><img alt="{escaped(said)}" src="{png_uri(picture)}">'
+        f"<figcaption>{escaped(said)}</figcaption></figure>"
         for picture, said in pictures
     )
     return f'<h2>Where they differ</h2><div class="plots">{shown}</div>'
@@ -146,7 +134,7 @@ def _tried(comparison: Comparison) -> str:
         for one in tried
     ]
     head = ("", "mean error left", "explains", "images")
-    table = _table(head, rows, numbers=(1, 2, 3))
+    table = table_of(head, rows, numbers=(1, 2, 3))
     return f'<h2>What was tried, best first</h2><div class="card">{table}</div>'
 
 
@@ -164,7 +152,7 @@ def _layers(comparison: Comparison) -> str:
         for one in comparison.layers
     ]
     head = ("layer", "shape", "mean difference", "of A's standard deviation", "")
-    return f'<h2>Layer by layer</h2><div class="card">{_table(head, rows, numbers=(2, 3))}</div>'
+    return f'<h2>Layer by layer</h2><div class="card">{table_of(head, rows, numbers=(2, 3))}</div>'
 
 
 def _worst(comparison: Comparison) -> str:
@@ -177,63 +165,17 @@ def _worst(comparison: Comparison) -> str:
         said = f"Each of the {MOST_BARS} bars is the mean of channels beside each other."
         parts.append(f'<p class="notes">{said}</p>')
     for row in main.worst_images(_WORST):
-        name = _text(comparison.images[row])
-        drawn = _png_uri(strips(*(as_vectors(one[row : row + 1])[0] for one in (a, b))))
-        label = f", {_text(comparison.labels[row])}" if comparison.labels else ""
+        name = escaped(comparison.images[row])
+        drawn = png_uri(strips(*(as_vectors(one[row : row + 1])[0] for one in (a, b))))
+        label = f", {escaped(comparison.labels[row])}" if comparison.labels else ""
         said = (
             f"mean difference {number(main.by_image[row])}, largest "
             f"{number(main.largest_by_image[row])}, cosine {number(main.cosine_by_image[row])}"
         )
         parts.append(
-            f'<div class="card image">{_thumbnail(comparison.paths[row])}<figure>'
+            f'<div class="card image">{thumbnail(comparison.paths[row])}<figure>'
             f'<figcaption><strong>{name}</strong>{label}: {said}</figcaption>'
             f'<img class="strips" alt="Features of A, of B, and their difference" src="{drawn}">'
             "</figure></div>"
         )  # fmt: skip
     return "".join(parts)
-
-
-def _thumbnail(path: str) -> str:
-    try:
-        if not path.lower().endswith(EXTENSIONS):
-            raise ImageError("is not on disk")
-        read = read_image(path)
-        pixels = decode_with_pillow(read.data) if isinstance(read, EncodedImage) else read
-    except ImageError:
-        return '<div class="none">not on disk</div>'
-    small = ImageOps.contain(Image.fromarray(pixels), (_THUMBNAIL, _THUMBNAIL))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=85)
-    data = base64.b64encode(file.getvalue()).decode("ascii")
-    return f'<img class="thumbnail" alt="" src="data:image/jpeg;base64,{data}">'
-
-
-def _table(
-    head: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    numbers: Sequence[int] = (),
-    heads: bool = False,
-) -> str:
-    """Return a table; `heads` makes the first cell of each row a heading."""
-
-    def line(cells: Sequence[str], tag: str) -> str:
-        parts = []
-        for place, cell in enumerate(cells):
-            name = "th" if heads and not place else tag
-            kind = ' class="number"' if place in numbers else ""
-            if cell in ("agrees", "differs"):
-                kind = f' class="{cell}"'
-            parts.append(f"<{name}{kind}>{_text(cell)}</{name}>")
-        return f"<tr>{''.join(parts)}</tr>"
-
-    top = f"<thead>{line(head, 'th')}</thead>" if head else ""
-    return f"<table>{top}<tbody>{''.join(line(row, 'td') for row in rows)}</tbody></table>"
-
-
-def _text(text: str) -> str:
-    # A file's name may be any bytes.
-    return html.escape(text.encode("utf-8", "replace").decode("utf-8"))
-
-
-def _png_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"

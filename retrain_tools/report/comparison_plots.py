@@ -32,7 +32,7 @@ def scatter_plot(a: Array, b: Array) -> bytes:
     if len(left) > _MOST_POINTS:
         kept = np.random.default_rng(0).choice(len(left), _MOST_POINTS, replace=False)
         left, right = left[kept], right[kept]
-    figure, axes = _figure(5.2, 4.6)
+    figure, axes = figure_with_axes(5.2, 4.6)
     low, high = (float(f(np.array([f(left), f(right)]))) for f in (np.min, np.max))
     margin = 0.03 * (high - low or 1)
     axes.plot([low, high], [low, high], color=_SOFT, linewidth=1, zorder=1)
@@ -41,7 +41,7 @@ def scatter_plot(a: Array, b: Array) -> bytes:
     axes.set_ylim(low - margin, high + margin)
     axes.set_xlabel("value in A")
     axes.set_ylabel("value in B")
-    return _png(figure)
+    return png_of(figure)
 
 
 def heat_map(errors: Grid) -> bytes:
@@ -51,7 +51,7 @@ def heat_map(errors: Grid) -> bytes:
         errors: [images, channels], 0 or more.
     """
     images, channels = errors.shape
-    figure, axes = _figure(5.2, 4.6)
+    figure, axes = figure_with_axes(5.2, 4.6)
     cells = _averaged(_averaged(errors, _MOST_CELLS[0], 0), _MOST_CELLS[1], 1)
     shown = axes.imshow(
         cells, aspect="auto", cmap="magma_r", vmin=0, interpolation="nearest",
@@ -62,7 +62,7 @@ def heat_map(errors: Grid) -> bytes:
     bar = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.03)
     bar.outline.set_visible(False)
     bar.ax.tick_params(colors=_INK, labelsize=8)
-    return _png(figure)
+    return png_of(figure)
 
 
 def strips(a: Array, b: Array) -> bytes:
@@ -91,7 +91,7 @@ def strips(a: Array, b: Array) -> bytes:
         if name in ("A", "B"):
             axes.set_ylim(low - room, high + room)
             axes.tick_params(bottom=False)
-    return _png(figure)
+    return png_of(figure)
 
 
 def _averaged(values: Grid, most: int, axis: int) -> Grid:
@@ -109,7 +109,8 @@ def _new_figure(width: float, height: float) -> Any:
     return figure.Figure(figsize=(width, height), dpi=_DOTS, layout="constrained")
 
 
-def _figure(width: float, height: float) -> tuple[Any, Any]:
+def figure_with_axes(width: float, height: float) -> tuple[Any, Any]:
+    """Return a figure of a size in inches, and its axes, in the style of our pages."""
     figure = _new_figure(width, height)
     axes = figure.subplots()
     _plain(axes)
@@ -126,7 +127,8 @@ def _plain(axes: Any) -> None:
     axes.yaxis.label.set_color(_INK)
 
 
-def _png(figure: Any) -> bytes:
+def png_of(figure: Any) -> bytes:
+    """Draw a figure."""
     file = io.BytesIO()
     figure.savefig(file, format="png", metadata={"Software": None})  # the same bytes every time
     return file.getvalue()
