@@ -112,7 +112,15 @@ class RowFiles:
         return sum(self._row_bytes)
 
     def append(self, source: Source, row: Row) -> None:
-        """Write the row of an image that has none yet."""
+        """Write the row of an image that has none yet.
+
+        Raises:
+            OSError: it cannot be written; the error names the folder.
+        """
+        with files.naming(self.folder):
+            self._append(source, row)
+
+    def _append(self, source: Source, row: Row) -> None:
         number = len(self._rows)
         for file, count, values in zip(self._files, self._row_bytes, row, strict=True):
             file.seek(number * count)  # not the end: a disk that was full took half of a row

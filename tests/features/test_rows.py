@@ -189,7 +189,7 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (3 * 800 + 100, hard))  # as on a full
 try:
     rows.append(source(99), row(99, shapes))  # 0.rows takes it, 1.rows does not
 except OSError as error:
-    print(error.strerror)
+    print(error)
 assert source(99) not in rows
 resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))  # another thread finds room again
 rows.append(source(3), row(3, shapes))
@@ -202,7 +202,7 @@ def test_a_row_after_one_that_found_no_room_is_in_its_place(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", _FULL, str(tmp_path)], capture_output=True, text=True, check=False
     )
-    assert (done.stdout, done.stderr) == ("File too large\n", "")
+    assert (done.stdout, done.stderr) == (f"[Errno 27] File too large: '{tmp_path}'\n", "")
     rows = RowFiles(tmp_path, [(2,), (200,)])
     check(rows, range(4), [(2,), (200,)])
     rows.close()

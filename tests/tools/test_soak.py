@@ -94,6 +94,16 @@ def test_a_second_run_goes_on_and_the_figures_add_up(
     )
 
 
+def test_a_script_that_runs_a_network_is_struck_as_well(tmp_path: Path) -> None:
+    done = soak(
+        f"--work_dir={tmp_path}", "--jobs=bottlenecks text", "--kinds=kills,inside", "--kills=2",
+        "--faults=4",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    row = figures(tmp_path)["by_subject"]["bottlenecks text"]
+    assert row["injected"] == row["survived"] >= 6
+
+
 def test_a_hole_in_the_package_is_found(work: Path, tmp_path: Path) -> None:
     """Without what removes left-overs, a script that kills strike leaves some."""
     (tmp_path / "sitecustomize.py").write_text(_SABOTAGE)
