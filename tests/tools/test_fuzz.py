@@ -27,9 +27,9 @@ _EXECUTIONS = {
         "meta_graph": 12,
         "saved_model": 20,
         "saved_model_text": 6,
-        "hdf5_model": 4,
+        "hdf5_model": 2,
     },
-    **{"graph_def_text": 30, "hdf5_features": 6, "keras_loaded": 0},
+    **{"graph_def_text": 30, "hdf5_features": 3, "keras": 4, "keras_loaded": 0},
 }
 _USUAL = 60
 

@@ -69,7 +69,7 @@ def changed_value(value: Any, chance: Random) -> Any:
         holders = [(lambda _: None, value)]
         _collect(value, holders)
         if len(holders) == 1 or chance.random() < 0.02:
-            return chance.choice(_VALUES)
+            return copy.deepcopy(chance.choice(_VALUES))
         put, held = chance.choice(holders[1:])
         _change(put, held, [other for _, other in holders], chance)
     return value
@@ -104,7 +104,7 @@ def _change(put: Callable[[Any], None], held: Any, others: Sequence[Any], chance
             case _:
                 chance.shuffle(held)
     elif chance.random() < 0.7:
-        put(chance.choice(_VALUES))
+        put(copy.deepcopy(chance.choice(_VALUES)))
     elif isinstance(held, str) and chance.random() < 0.5:
         put(held * chance.choice((0, 2, 1000)))
     elif type(held) is int:
