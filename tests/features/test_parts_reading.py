@@ -58,14 +58,14 @@ def test_a_part_counts_only_with_its_record(folder, told):
     Path(folder, "part-00001.failures.parquet").write_bytes(b"no part")
     found = [image for images, _, _ in read_parts(folder) for image in images]
     assert found == [*IMAGES[:4], *IMAGES[8:]]
-    assert f"{folder}: 2 of 3 parts are finished, and taken" in told.messages
+    assert f"{folder}: 2 parts of 3 are finished, and taken: the job has not ended" in told.messages
 
 
 def test_parts_of_a_job_that_has_not_ended_are_read_with_a_line(folder, told):
     place = Path(folder, "manifest.json")
     place.write_text(json.dumps(json.loads(place.read_text()) | {"list": None}))
     assert len(list(read_parts(folder))) == 3
-    assert f"{folder}: 3 of the parts are finished, and taken" in told.messages
+    assert f"{folder}: 3 parts are finished, and taken: the job has not ended" in told.messages
 
 
 def test_parts_above_99999_come_last(folder):

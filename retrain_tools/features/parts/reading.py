@@ -114,8 +114,8 @@ def read_parts(
     if not parts:
         raise InputError(f"{storage.shown(place)} has no finished part yet.")
     if made.shards != len(parts):
-        of = "the" if made.shards is None else f"{made.shards:,}"
-        log.warning("%s: %s of %s parts are finished, and taken",
+        of = "" if made.shards is None else f"of {made.shards:,} "
+        log.warning("%s: %s parts %sare finished, and taken: the job has not ended",
                     storage.shown(place), f"{len(parts):,}", of)  # fmt: skip
     for part in parts:
         yield _read_part(storage.join(place, part), list(tensors or made.identities))
