@@ -46,7 +46,7 @@ class Names(Sequence[str]):
 
     def __init__(self, text: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64]) -> None:
         """Take the text of all names, and where each begins and the last one ends."""
-        self._text, self._starts = memoryview(text), starts
+        self._text, self._starts = text.data, starts
 
     def __len__(self) -> int:
         return len(self._starts) - 1
@@ -246,7 +246,7 @@ class _Writer:
                 f"{place} has vectors of {self._depth} values, and of {shape[0]} from "
                 f"{piece.images[0]} on: they were made by two graphs or from two tensors."
             )
-        good = np.isfinite(piece.values).all(axis=1)
+        good = np.asarray(np.isfinite(piece.values).all(axis=1))
         values = piece.values if good.all() else piece.values[good]
         self._file.write(np.ascontiguousarray(values, "<f4").data)
         for image, label, is_good in zip(piece.images, piece.labels, good.tolist(), strict=True):

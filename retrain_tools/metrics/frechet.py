@@ -60,7 +60,7 @@ def frechet_distance_of_samples(a: Rows, b: Rows) -> float:
     """
     (x, mean_a), (y, mean_b) = _centred(a), _centred(b)
     _check(mean_a, mean_b)
-    roots = np.linalg.svd(x @ y.T, compute_uv=False)
+    roots: Floats = np.linalg.svd(x @ y.T, compute_uv=False).astype(np.float64)
     return _distance(mean_a - mean_b, float(np.vdot(x, x)), float(np.vdot(y, y)), roots)
 
 
@@ -96,12 +96,13 @@ def _factor(known: Moments) -> Floats:
     covariance, depth = known.covariance, len(known.mean)
     if known.count is not None and known.count > depth:
         try:
-            return np.linalg.cholesky(covariance)
+            return np.linalg.cholesky(covariance).astype(np.float64, copy=False)
         except np.linalg.LinAlgError:  # a feature that never changes, say
             pass
     values, vectors = np.linalg.eigh((covariance + covariance.T) / 2)
     real = values > values[-1] * depth * np.finfo(np.float64).eps
-    return vectors[:, real] * np.sqrt(values[real])
+    factor: Floats = vectors[:, real] * np.sqrt(values[real])
+    return factor
 
 
 def _distance(apart: Floats, trace_a: float, trace_b: float, roots: Floats) -> float:
