@@ -26,7 +26,6 @@ another graph, other tensors or other settings is refused.
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 from pathlib import Path
 
 from absl import flags
@@ -37,6 +36,7 @@ from retrain_tools.features.parts.driver import fetch_many
 from retrain_tools.features.parts.options import RUNNERS, ManyOptions, check_options
 from retrain_tools.features.pooling import POOLINGS
 from retrain_tools.graphdef.spec import FrozenGraph
+from retrain_tools.leftovers import scratch_folder
 from retrain_tools.uris import is_uri
 
 graph_flags.define_graph_flags()
@@ -91,7 +91,7 @@ def _given_frozen_graph() -> FrozenGraph:
     """Open what --graph names, which may be a file at a URI."""
     if not is_uri(FLAGS.graph):
         return graph_flags.given_frozen_graph()
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         copy = Path(folder, FLAGS.graph.rstrip("/").rpartition("/")[2])
         copy.write_bytes(storage.read(FLAGS.graph))
         frozen = graph_flags.given_frozen_graph(str(copy))

@@ -125,13 +125,9 @@ def naming(path: Path) -> Iterator[None]:
         raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def read_regular(path: str | Path) -> bytes:
-    """Return what a file holds; only that of a regular one, which ends and does not wait.
-
-    Raises:
-        OSError: it cannot be read, or is a pipe, socket or device.
-    """
-    with open_regular(path) as file:
+def read_regular(path: str | Path, most: int | None = None) -> bytes:
+    """Return what a file holds; see `open_regular`."""
+    with open_regular(path, most) as file:
         return file.read()
 
 

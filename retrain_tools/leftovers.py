@@ -15,6 +15,7 @@ import re
 import shutil
 import tempfile
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,20 +40,38 @@ def scratch_folder() -> Iterator[Path]:
         yield Path(name)
 
 
-def owned_folder(folder: Path) -> tempfile.TemporaryDirectory[str]:
+def owned_folder(folder: Path) -> OwnedFolder:
     """Make a temporary folder in another, which killed processes' go from.
-
-    Where it cannot be removed at its end, the next run does it.
 
     Raises:
         OSError: it cannot be made; the error names the other folder.
     """
     clean_once(folder)
-    prefix = owned_prefix()
     try:
-        return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
+        return OwnedFolder(tempfile.mkdtemp(prefix=owned_prefix(), dir=folder))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
+
+
+class OwnedFolder:
+    """A folder that goes with its block, or with this object; else with the next run.
+
+    Python 3.11's TemporaryDirectory recurses without end where a folder cannot be removed.
+
+    Attributes:
+        name: its path.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Take a folder over."""
+        self.name = name
+        self.cleanup = weakref.finalize(self, shutil.rmtree, name, ignore_errors=True)
+
+    def __enter__(self) -> str:
+        return self.name
+
+    def __exit__(self, *_: object) -> None:
+        self.cleanup()
 
 
 @functools.cache

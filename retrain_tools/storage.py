@@ -253,8 +253,7 @@ def _read_local(uri: str, path: Path, limit: int | None, expected: Stored | None
     with _naming(uri):
         before = _local_stored(uri, path)
         _check(before, limit, expected)
-        with files.open_regular(path, limit) as file:
-            data = file.read()
+        data = files.read_regular(path, limit)
         if _local_stored(uri, path) != before or len(data) != before.size:
             raise OSError(errno.ESTALE, "it changed while it was read", uri)
     return data

@@ -280,3 +280,14 @@ def test_listing_a_graph_as_it_is_stored_finds_its_training_parts_once(
     text, count, of = list_text(rt.load(path), Part(as_stored=True), Kinds(), Filters(), form)
     assert (text.split(), count, of) == ([f"n{n}:0" for n in range(30)], 30, 30)
     assert set(asked) == {"GraphView"}  # which works each thing out once
+
+
+def test_a_zip_archive_with_a_member_without_a_name_is_looked_into(tmp_path: Path) -> None:
+    path = tmp_path / "archive.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x", b"some words")
+    path.write_bytes(path.read_bytes().replace(b"x", b"\0"))  # Python cuts names there
+    assert zipfile.ZipFile(path).namelist() == [""]
+    rt.scan(path)
+    with pytest.raises(InputError):
+        rt.load(path)

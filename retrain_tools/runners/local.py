@@ -62,7 +62,7 @@ def run_tasks(
 
 @dataclasses.dataclass(eq=False)
 class _Worker(Generic[Task]):
-    """A process, and the task that it has or is to get."""
+    """A process, and the task that it has, or takes when it has opened the work."""
 
     process: subprocess.Popen[bytes]
     connection: Connection
@@ -104,8 +104,7 @@ class _Pool(Generic[Task, Result]):
             one = self._free.pop() if self._free else self._start()
             one.attempt = attempt
             self._busy[one.connection] = one
-            if one.is_open:
-                one.send_task()
+            one.send_task()
         while self._free:  # there is nothing left for them: they need not hold their memory
             one = self._free.pop()
             with contextlib.suppress(OSError):
@@ -129,7 +128,6 @@ class _Pool(Generic[Task, Result]):
         if said is Said.OPENED:
             self._deaths_at_the_start = 0
             one.is_open = True
-            one.send_task()
             return None
         del self._busy[one.connection]
         self._free.append(one)
@@ -142,7 +140,7 @@ class _Pool(Generic[Task, Result]):
         one.connection.close()
         one.process.kill()  # it may have closed its side only
         how = _how_ended(one.process.wait())
-        if one.has_task:
+        if one.is_open and one.has_task:
             log.warning("A worker died (%s); another takes its place.", how)
             return self._queue.died(attempt, how)
         if not one.is_open:

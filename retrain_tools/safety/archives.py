@@ -94,7 +94,7 @@ def zip_members(archive: Place, budget: Budget, add: Sink) -> Iterator[Place]:
     with zipfile.ZipFile(archive.path) as packed_files:
         for info in packed_files.infolist():
             _check_name(info.filename.replace("\\", "/"), archive, add)
-            if info.is_dir():
+            if info.filename.endswith("/"):
                 continue
             if stat.S_ISLNK(info.external_attr >> 16):
                 add(_of(archive, info.filename, "link", _LINK, Severity.MEDIUM))

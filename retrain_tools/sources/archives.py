@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, cast
 
 from retrain_tools.errors import InputError
-from retrain_tools.leftovers import owned_folder
+from retrain_tools.leftovers import OwnedFolder, owned_folder
 from retrain_tools.sources.kinds import ZIP_DAMAGE, Kind, Place
 
 # More than any published network takes (a GraphDef cannot have 2 GiB). Weights hardly pack, text
@@ -23,7 +23,7 @@ _CHUNK = 2**20
 _DAMAGE = (*ZIP_DAMAGE, tarfile.TarError, ValueError)
 
 
-def unpack(archive: Place, kind: Kind) -> tempfile.TemporaryDirectory[str]:
+def unpack(archive: Place, kind: Kind) -> OwnedFolder:
     """Unpack an archive into a new temporary folder, which is deleted with the result.
 
     Links, devices, absolute names and names that lead out of the folder are refused; of a `.gz`
@@ -77,7 +77,7 @@ def _unpack_zip(archive: Place, folder: Path) -> None:
             name = PurePosixPath(info.filename.replace("\\", "/"))
             if name.is_absolute() or ".." in name.parts:
                 raise InputError(f"{archive} is unsafe: {info.filename!r} leads out of its folder.")
-            if info.is_dir():
+            if info.filename.endswith("/"):
                 continue
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -76,7 +76,7 @@ print(re.search(r"VmHWM:\s+(\d+)", Path("/proc/self/status").read_text())[1])
 
 def test_memory_does_not_grow_with_the_number_of_vectors_on_disk(tmp_path) -> None:
     peaks = []
-    for count in (30_000, 100_000):
+    for count in (30_000, 200_000):
         path = tmp_path / f"{count}.npy"
         whole = np.lib.format.open_memmap(path, "w+", np.float32, (count, 256))
         whole[:] = np.arange(256)
@@ -86,4 +86,4 @@ def test_memory_does_not_grow_with_the_number_of_vectors_on_disk(tmp_path) -> No
         )
         peaks.append(int(done.stdout) * 1024)
         assert open_npy(path).shape == (count, 256)
-    assert peaks[1] - peaks[0] < 0.2 * 70_000 * 256 * 4  # of what the vectors take
+    assert peaks[1] - peaks[0] < 0.2 * 170_000 * 256 * 4  # of what the vectors take

@@ -114,7 +114,7 @@ def tar_file(name: str, inner: bytes, mode: str = "w:gz") -> Callable[[Path], Pa
 def tar_entry(**fields: Any) -> Callable[[Path], Path]:
     def make(folder: Path) -> Path:
         with tarfile.open(folder / "archive.tar", "w") as tar:
-            info = tarfile.TarInfo(fields.pop("name") if "name" in fields else "entry")
+            info = tarfile.TarInfo(fields.get("name", "entry"))
             for key, value in fields.items():
                 setattr(info, key, value)
             tar.addfile(info)

@@ -95,6 +95,8 @@ def planted_workers() -> Iterator[Workers]:
 def test_what_is_planted_is_found_and_shown_again(
     name: str, planted_workers: Workers, tmp_path: Path
 ) -> None:
+    if name == "planted_hidden_memory" and not hasattr(sys, "monitoring"):
+        pytest.skip("Python 3.11 does not tell of an exception that is caught")
     Input({"a.txt": b"abc"}, "a.txt").keep(tmp_path / "seeds" / name)
     tally, keep = Tally(), tmp_path / "findings"
     folders = (tmp_path / "seeds", tmp_path / "work", keep)
