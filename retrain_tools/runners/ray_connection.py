@@ -17,6 +17,7 @@ from typing import Any
 
 import retrain_tools
 from retrain_tools.errors import InputError, argument
+from retrain_tools.leftovers import OwnedFolder, scratch_folder
 
 log = logging.getLogger(__name__)
 
@@ -110,10 +111,8 @@ def _short_folder() -> Iterator[str]:
     for left in Path(within).glob(f"{_FOLDER}*"):
         with contextlib.suppress(OSError), _locked(left):  # whose driver lives, cannot be locked
             shutil.rmtree(left)
-    with (
-        tempfile.TemporaryDirectory(prefix=_FOLDER, dir=within, ignore_cleanup_errors=True) as made,
-        _locked(made),
-    ):
+    # A name of `leftovers` would be too long, so a lock tells whether the owner lives.
+    with OwnedFolder(tempfile.mkdtemp(prefix=_FOLDER, dir=within)) as made, _locked(made):
         yield made
 
 
@@ -132,8 +131,8 @@ def _code() -> Iterator[str]:
     """Put this package together in a folder; in a checkout the catalogue lies beside it."""
     package = Path(retrain_tools.__file__).parent
     leave_out = shutil.ignore_patterns("__pycache__")
-    with tempfile.TemporaryDirectory() as folder:
-        whole = Path(folder, package.name)
+    with scratch_folder() as folder:
+        whole = folder / package.name
         shutil.copytree(package, whole, ignore=leave_out)
         if (checkout := package.parent / "graphs").is_dir() and not (whole / "graphs").exists():
             shutil.copytree(checkout, whole / "graphs", ignore=leave_out)
