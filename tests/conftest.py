@@ -110,9 +110,12 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     return report
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def ray_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RayCluster]:
-    """Machines of one CPU each, as Ray pretends to have them on this one."""
+    """Machines of one CPU each, as Ray pretends to have them on this one.
+
+    One cluster is not for all tests: a driver may take a machine that is gone for its own.
+    """
     with RayCluster(tmp_path_factory.mktemp("ray")) as cluster:
         yield cluster
 
