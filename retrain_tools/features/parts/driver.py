@@ -153,10 +153,14 @@ def _outcomes(
             else:
                 return
 
-    run_tasks = _runner(options)
-    yield from run_tasks(work, waiting())
-    while tally.again:  # given up after the last shard was given out
-        yield from run_tasks(work, waiting())
+    run_tasks, tasks = _runner(options), waiting()
+    while True:
+        for outcome in run_tasks(work, tasks):
+            _check_is_here(options, outcome)
+            yield outcome
+        if not tally.again:  # given up after the last shard was given out
+            return
+        tasks = waiting()
 
 
 def _runner(options: ManyOptions) -> Callable[..., Iterator[Outcome[Shard, Any]]]:
@@ -166,6 +170,20 @@ def _runner(options: ManyOptions) -> Callable[..., Iterator[Outcome[Shard, Any]]
         return lambda work, tasks: local.run_tasks(work, tasks, workers)
     cluster = importlib.import_module("retrain_tools.runners.ray_cluster")
     return lambda work, tasks: cluster.run_tasks(work, tasks, options.workers, options.address)
+
+
+def _check_is_here(options: ManyOptions, outcome: Outcome[Shard, ShardDone | ShardRefused]) -> None:
+    """Raise InputError where a machine of a cluster wrote its part to a disk of its own."""
+    is_at_hand = options.runner == "local" or is_uri(options.output)
+    if is_at_hand or not isinstance(outcome.result, ShardDone):
+        return
+    number, output = outcome.task.number, options.output
+    if not storage.exists(join(output, layout.record_name(number))):
+        raise InputError(
+            f"{layout.part_name(number)} is done, and not in {output} of this machine: another one "
+            f"wrote it to its own disk. Name an {argument('output')} at a URI, or a folder that "
+            "all machines mount at the same path."
+        )
 
 
 def _end(options: ManyOptions, manifest: PartsManifest, tally: Tally) -> None:
