@@ -69,7 +69,7 @@ class Run:
         while waiting:
             below = _children(waiting.pop())
             waiting += below
-            found += [one for one in below if re.search(r"serve\(|^ray::", _command(one))]
+            found += [one for one in below if re.search(r"serve\(|^ray::_run", _command(one))]
         for one in found:
             self.peaks[one] = max(self.peaks.get(one, 0), _peak(one))
         return found
