@@ -68,11 +68,11 @@ class Sleeping:
 
     @contextlib.contextmanager
     def open(self) -> Iterator[Callable[[float], int]]:
-        self._says("")
         try:
+            self._says("")
             yield self.run
-        finally:
-            (self.folder / str(os.getpid())).unlink()
+        finally:  # it may be told to leave at any moment
+            (self.folder / str(os.getpid())).unlink(missing_ok=True)
 
     def run(self, seconds: float) -> int:
         self._says("x")
