@@ -107,14 +107,19 @@ def retrain_on_bottlenecks(
         InputError: see `find_cached`, `read_dataset` and, with a graph, `retrain_on`.
     """
     found = find_cached(settings, frozen is not None) if found is None else found
-    if frozen is None:
-        log.info("no graph is given, and none is written: only the new layer, %s", settings.head)
-    else:
-        _check_export(frozen, settings)
+    _check_what_is_written(frozen, settings)
     dataset, report, identity = read_dataset(
         frozen, found, settings.cache, settings.split, settings.keep_folder_names
     )
     return _train_and_write(frozen, settings, dataset, report, identity)
+
+
+def _check_what_is_written(frozen: FrozenGraph | None, settings: RetrainSettings) -> None:
+    """Check that the graph can be written; without one, say that the layer alone is."""
+    if frozen is None:
+        log.info("no graph is given, and none is written: only the new layer, %s", settings.head)
+    else:
+        _check_export(frozen, settings)
 
 
 def retrain_on_features(
@@ -129,10 +134,7 @@ def retrain_on_features(
         InputError: see `find_features`, `read_features_dataset` and, with a graph, `retrain_on`.
     """
     stored = find_features(settings, frozen is not None) if stored is None else stored
-    if frozen is None:
-        log.info("no graph is given, and none is written: only the new layer, %s", settings.head)
-    else:
-        _check_export(frozen, settings)
+    _check_what_is_written(frozen, settings)
     dataset, report, identity = read_features_dataset(
         frozen, stored, settings.features_tensor, settings.cache, settings.split,
         settings.keep_folder_names,
